@@ -1,0 +1,50 @@
+# Two commands matter: `make run` and `make test`. Each sets up .venv by itself.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.PHONY: run test check lint types imports proto proto-check lock bench clean
+
+run: $(READY)
+	@$(BIN)/mesh up --tour
+
+test: $(READY)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) (the first time compiles llama.cpp: about five minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: lint types imports proto-check
+
+lint: $(READY)
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+imports: $(READY)
+	@$(BIN)/lint-imports
+
+# Generated code is committed; this remakes it, and proto-check fails where it differs.
+proto: $(READY)
+	@$(BIN)/python proto/generate.py
+
+proto-check: $(READY)
+	@$(BIN)/python proto/generate.py --check
+
+# Versions and hashes only: no index address may enter the lock.
+lock:
+	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --extra dev --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+	  --no-annotate --output-file requirements.lock pyproject.toml
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,188 @@
+"""Settings: read once, frozen, checked. An error names the key and says what would be right.
+
+``mesh node`` and ``mesh orchestrator`` build these from a TOML file and flags; the processes get
+them as one JSON argument. Nothing else reads the environment for settings.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from mesh.errors import ConfigError
+from mesh.types import SPECIALTY_PATTERN
+
+DEFAULT_ENDPOINT = "127.0.0.1:7700"  # orchestrator's gRPC
+DEFAULT_ETCD = "127.0.0.1:7779"  # `mesh up`'s own etcd, off 2379 so that it never meets another
+
+
+def state_dir() -> Path:
+    """Where identity, logs and etcd's data live: ``$MESH_STATE_DIR``, else XDG's state directory."""
+    if explicit := os.environ.get("MESH_STATE_DIR"):
+        return Path(explicit).expanduser().resolve()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "squadron"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds. One preset a kind of network; see ``PRESETS`` for the reasons."""
+
+    lease_ttl_s: float
+    heartbeat_s: float
+    peer_timeout_s: float
+    connect_timeout_s: float
+
+
+PRESETS: dict[str, Timing] = {
+    # One box: nothing is lost but to a crash, so silence is short.
+    "local": Timing(lease_ttl_s=4, heartbeat_s=0.25, peer_timeout_s=1.5, connect_timeout_s=2),
+    # A home network with Wi-Fi: a beacon lost now and then must not cut a link.
+    "lan": Timing(lease_ttl_s=5, heartbeat_s=0.5, peer_timeout_s=3, connect_timeout_s=3),
+    # Over the internet or a VPN: round trips of 100 ms and stalls of seconds are normal.
+    "wan": Timing(lease_ttl_s=10, heartbeat_s=1, peer_timeout_s=8, connect_timeout_s=8),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """``source``: a GGUF path, ``hf:OWNER/REPO/FILE``, or what the engine names as its model.
+    ``context_length`` None: what the file says, capped at 8192. ``threads`` None: physical cores.
+    ``gpu_layers``: -1 all, 0 none (only where the engine build has a GPU)."""
+
+    source: str
+    specialties: tuple[str, ...]
+    id: str | None = None
+    engine: str = "llama_cpp"
+    context_length: int | None = None
+    slots: int = 4
+    threads: int | None = None
+    gpu_layers: int = -1
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """``bind``: data-plane address ``tcp://host:port`` (port 0: a free one). ``advertise``: host
+    name or address that peers shall dial, None for the bind host."""
+
+    name: str
+    models: tuple[ModelSettings, ...] = ()
+    state_dir: str = ""
+    etcd: str = DEFAULT_ETCD
+    prefix: str = "/mesh/v1"
+    bind: str = "tcp://127.0.0.1:0"
+    advertise: str | None = None
+    insecure: bool = False
+    preset: str = "local"
+    otlp_endpoint: str | None = None
+    log_level: str = "info"
+
+    @property
+    def timing(self) -> Timing:
+        return PRESETS[self.preset]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorSettings:
+    """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
+    priority. ``default_timeout_s``: budget of a request that names none."""
+
+    name: str
+    state_dir: str = ""
+    etcd: str = DEFAULT_ETCD
+    prefix: str = "/mesh/v1"
+    bind: str = DEFAULT_ENDPOINT
+    advertise: str | None = None
+    insecure: bool = False
+    rules: str | None = None
+    fallback: str = "chat"
+    queue_limit: int = 256
+    max_request_bytes: int = 4 * 1024 * 1024
+    default_timeout_s: float = 120.0
+    max_attempts: int = 3
+    preset: str = "local"
+    otlp_endpoint: str | None = None
+    log_level: str = "info"
+
+    @property
+    def timing(self) -> Timing:
+        return PRESETS[self.preset]
+
+
+S = TypeVar("S", NodeSettings, OrchestratorSettings)
+
+
+def load(kind: type[S], source: dict[str, Any], *, where: str = "settings") -> S:
+    """Builds and checks settings from plain data. Raises ``ConfigError`` naming the key."""
+    known = {f.name for f in fields(kind)}
+    for key in source:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key '{key}'; known: {', '.join(sorted(known))}")
+    try:
+        settings = msgspec.convert(source, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    check(settings, where)
+    return settings
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The file as plain data. Raises ``ConfigError`` with file and line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def check(settings: NodeSettings | OrchestratorSettings, where: str = "settings") -> None:
+    """What types cannot say. Raises ``ConfigError``."""
+    if settings.preset not in PRESETS:
+        raise ConfigError(
+            f"{where}: preset '{settings.preset}' is unknown; one of {', '.join(PRESETS)}"
+        )
+    host = settings.bind.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if not settings.insecure and not is_loopback(host):
+        raise ConfigError(
+            f"{where}: bind '{settings.bind}' is reachable from other machines and this version "
+            "has no authentication yet; bind to 127.0.0.1, or say --insecure on a network you trust"
+        )
+    if isinstance(settings, NodeSettings):
+        for model in settings.models:
+            _check_model(model, where)
+    elif not SPECIALTY_PATTERN.fullmatch(settings.fallback):
+        raise ConfigError(f"{where}: fallback '{settings.fallback}' is not a specialty name")
+
+
+def _check_model(model: ModelSettings, where: str) -> None:
+    if not model.specialties:
+        raise ConfigError(f"{where}: model '{model.source}' has no specialty; give at least one")
+    for specialty in model.specialties:
+        if not SPECIALTY_PATTERN.fullmatch(specialty):
+            raise ConfigError(
+                f"{where}: specialty '{specialty}' is not a name: lower-case letters, digits, "
+                "'-' and '_', starting with a letter, at most 32"
+            )
+    if not 1 <= model.slots <= 64:
+        raise ConfigError(f"{where}: slots must be 1 to 64, not {model.slots}")
+    if model.context_length is not None and model.context_length < 32:
+        raise ConfigError(f"{where}: context_length must be at least 32 tokens")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

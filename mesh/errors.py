@@ -1,0 +1,163 @@
+"""The one exception tree. A library's own errors are translated into it at that library's adapter.
+
+    MeshError
+    ├── InvalidRequest            invalid_request     the caller must change the request
+    │   └── ContextOverflow       context_overflow    prompt (+ answer) exceeds the context
+    ├── NotServed                 not_served          nobody can serve it
+    │   ├── UnknownSpecialty      unknown_specialty
+    │   ├── UnknownModel          unknown_model
+    │   ├── NoCandidate           no_candidate        specialists exist, none is able to take it
+    │   └── Overloaded            overloaded          full right now; carries ``retry_after_s``
+    ├── Unreachable               unreachable         no connection to the mesh
+    │   └── RegistryUnavailable   registry_unavailable
+    ├── DeadlineExceeded          deadline_exceeded
+    ├── Cancelled                 cancelled
+    ├── AttemptFailed             attempt_failed      one try on one node ended badly
+    │   ├── NodeLost              node_lost           died, stalled or was cut off
+    │   ├── EngineFailed          engine_failed       the runner or its engine broke
+    │   └── Draining              draining            the node finishes and takes nothing new
+    ├── ProtocolError             protocol_error      a peer sent what it may not
+    ├── ConfigError               bad_config          settings, flags, files: names key and remedy
+    │   ├── RuleError             bad_rule
+    │   ├── ModelFileError        bad_model_file
+    │   ├── PortInUse             port_in_use
+    │   └── DuplicateNode         duplicate_node
+    └── InternalError             internal            a defect of ours
+
+``code`` travels on every wire (frames, gRPC trailers, ``ask --json``) and is append-only.
+``exit_code`` is what the CLI ends with: 0 ok, 2 usage, 3 nobody can serve it, 4 mesh unreachable,
+5 deadline, 1 anything else.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MeshError(Exception):
+    """Base of all errors. ``message`` says in one line what was wrong and what to do."""
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        node_id: str | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.node_id = node_id
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(MeshError):
+    code = "invalid_request"
+    exit_code = 2
+
+
+class ContextOverflow(InvalidRequest):
+    code = "context_overflow"
+
+
+class NotServed(MeshError):
+    code = "not_served"
+    exit_code = 3
+
+
+class UnknownSpecialty(NotServed):
+    code = "unknown_specialty"
+
+
+class UnknownModel(NotServed):
+    code = "unknown_model"
+
+
+class NoCandidate(NotServed):
+    code = "no_candidate"
+
+
+class Overloaded(NotServed):
+    code = "overloaded"
+
+
+class Unreachable(MeshError):
+    code = "unreachable"
+    exit_code = 4
+
+
+class RegistryUnavailable(Unreachable):
+    code = "registry_unavailable"
+
+
+class DeadlineExceeded(MeshError):
+    code = "deadline_exceeded"
+    exit_code = 5
+
+
+class Cancelled(MeshError):
+    code = "cancelled"
+
+
+class AttemptFailed(MeshError):
+    code = "attempt_failed"
+
+
+class NodeLost(AttemptFailed):
+    code = "node_lost"
+
+
+class EngineFailed(AttemptFailed):
+    code = "engine_failed"
+
+
+class Draining(AttemptFailed):
+    code = "draining"
+
+
+class ProtocolError(MeshError):
+    code = "protocol_error"
+
+
+class ConfigError(MeshError):
+    code = "bad_config"
+    exit_code = 2
+
+
+class RuleError(ConfigError):
+    code = "bad_rule"
+
+
+class ModelFileError(ConfigError):
+    code = "bad_model_file"
+
+
+class PortInUse(ConfigError):
+    code = "port_in_use"
+
+
+class DuplicateNode(ConfigError):
+    code = "duplicate_node"
+
+
+class InternalError(MeshError):
+    code = "internal"
+
+
+def _tree(root: type[MeshError]) -> dict[str, type[MeshError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+BY_CODE: dict[str, type[MeshError]] = _tree(MeshError) | {"internal": InternalError}
+
+
+def from_code(code: str, message: str, **ids: str | float | None) -> MeshError:
+    """The exception for a code read off a wire; an unknown (newer) code becomes ``MeshError``."""
+    return BY_CODE.get(code, MeshError)(message, **ids)  # type: ignore[arg-type]

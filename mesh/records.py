@@ -1,0 +1,202 @@
+"""What nodes and orchestrators write about themselves in the registry, and heartbeats.
+
+JSON through ``msgspec``: unknown (newer) fields are ignored, wrong types are a ``ProtocolError``.
+Sizes are bytes, times Unix seconds, temperatures degrees Celsius, power watts, shares 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from mesh.errors import ProtocolError
+from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
+
+PROTOCOL_VERSION = 1
+
+
+class NodeState(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class ModelState(StrEnum):
+    COLD = "cold"
+    LOADING = "loading"
+    RESIDENT = "resident"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One CUDA device or one MIG instance (``parent_uuid`` set). A reading that the driver does not
+    give is None, never a guess."""
+
+    uuid: str
+    name: str
+    index: int
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    temperature_c: float | None = None
+    power_w: float | None = None
+    utilisation: float | None = None
+    compute_capability: str | None = None
+    parent_uuid: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    name: str
+    physical_cores: int
+    logical_cores: int
+    load: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    total_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """A model on a node. ``tokenizer_hash``: equal hashes mean token ids can be exchanged.
+    ``template_hash``: the chat template's. ``device``: ``cpu`` or a GPU UUID."""
+
+    id: ModelId
+    engine: str
+    specialties: tuple[Specialty, ...]
+    state: ModelState
+    slots: int
+    used_slots: int
+    context_length: int
+    device: str
+    file: str = ""
+    file_bytes: int = 0
+    architecture: str = ""
+    parameters: int = 0
+    quantisation: str = ""
+    tokenizer_hash: str = ""
+    template_hash: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """``/mesh/v1/nodes/<id>``. ``instance`` changes at every start of the agent, ``id`` never.
+    ``reason`` says why the node takes no work, "" when it does. ``accelerator`` is the plain-words
+    line on GPUs ("no NVIDIA driver on this box: models run on the CPU")."""
+
+    id: NodeId
+    instance: str
+    name: str
+    host: str
+    pid: int
+    state: NodeState
+    reason: str
+    endpoint: str
+    transport: str = "zeromq"
+    specialties: tuple[Specialty, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    accelerator: str = ""
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    version: str = ""
+    protocol: int = PROTOCOL_VERSION
+    started_at: float = 0.0
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorRecord:
+    """``/mesh/v1/orchestrators/<id>``."""
+
+    id: OrchestratorId
+    instance: str
+    name: str
+    host: str
+    pid: int
+    endpoint: str
+    version: str = ""
+    rules_version: str = ""
+    fallback: str = ""
+    started_at: float = 0.0
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLoad:
+    """The hot part of a ``ModelRecord``, in every heartbeat."""
+
+    model: ModelId
+    state: ModelState
+    slots: int
+    used_slots: int
+    queued: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Sent by a node over each data-plane link: at once when slots change, else every interval."""
+
+    node: NodeId
+    state: NodeState
+    reason: str = ""
+    models: tuple[ModelLoad, ...] = ()
+    free_vram_bytes: tuple[int, ...] = ()
+    expected_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """One node as a process sees it now: the record, with newer hot signals laid over it.
+
+    ``last_seen``: monotonic seconds of the last sign of life (record change or heartbeat).
+    ``in_flight``: this process's own attempts on the node. ``link_up``: a handshake stands.
+    ``set_aside_until``: monotonic seconds; a local verdict after a failure, None when healthy.
+    """
+
+    record: NodeRecord
+    heartbeat: Heartbeat | None = None
+    last_seen: float = 0.0
+    in_flight: int = 0
+    link_up: bool = False
+    set_aside_until: float | None = None
+    set_aside_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """A process's own live snapshot of all records."""
+
+    nodes: dict[NodeId, NodeView] = field(default_factory=dict)
+    orchestrators: dict[OrchestratorId, OrchestratorRecord] = field(default_factory=dict)
+    revision: int = 0
+
+
+def encode_record(record: NodeRecord | OrchestratorRecord) -> bytes:
+    """Indented JSON, so that ``etcdctl get`` reads well."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2)
+
+
+def decode_node(data: bytes) -> NodeRecord:
+    """Raises ``ProtocolError`` naming the bad field."""
+    try:
+        return msgspec.json.decode(data, type=NodeRecord)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"not a node record: {error}") from None
+
+
+def decode_orchestrator(data: bytes) -> OrchestratorRecord:
+    """Raises ``ProtocolError`` naming the bad field."""
+    try:
+        return msgspec.json.decode(data, type=OrchestratorRecord)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"not an orchestrator record: {error}") from None

@@ -1,0 +1,1 @@
+"""The registry: who is there. ``base`` states the guarantees, ``etcd`` and ``memory`` keep them."""

@@ -1,0 +1,1 @@
+"""The data plane: one interface (``base``), ZeroMQ and in-memory implementations."""

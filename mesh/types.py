@@ -1,0 +1,148 @@
+"""Domain types that cross module borders: ids, requests, decisions, and what a stream carries.
+
+Plain frozen dataclasses; ``msgspec`` validates them when they come off a wire. Records that live in
+the registry are in ``mesh/records.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+NodeId = NewType("NodeId", str)
+OrchestratorId = NewType("OrchestratorId", str)
+RequestId = NewType("RequestId", str)  # 32 lower-case hex digits
+ModelId = NewType("ModelId", str)
+Specialty = NewType("Specialty", str)
+
+SPECIALTY_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Priority(StrEnum):
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BATCH = "batch"
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"  # the model ended its turn
+    STOP_STRING = "stop_string"  # one of the request's stop strings appeared (not delivered)
+    LENGTH = "length"  # max_tokens reached
+    CONTEXT = "context"  # the model's context is full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Sampling parameters. Order of application as in llama.cpp's default chain:
+    repetition penalty, top-k, top-p, min-p, temperature, draw.
+
+    ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch that filter off.
+    ``seed`` None means a fresh seed a request. ``repetition_penalty`` 1 is off.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a client asks. ``timeout_s`` is the whole budget in seconds from arrival, None = the
+    orchestrator's default. ``specialty`` or ``model`` set: the cascade is not asked."""
+
+    id: RequestId
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    specialty: Specialty | None = None
+    model: ModelId | None = None
+    timeout_s: float | None = None
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    specialty: Specialty
+    probability: float
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageVerdict:
+    """One stage's word in a decision: it decided (``specialty`` set) or abstained (None)."""
+
+    stage: str
+    specialty: Specialty | None
+    confidence: float
+    rule: str | None
+    micros: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The cascade's answer. ``stage`` is ``requested`` when the client named specialty or model and
+    ``fallback`` when every stage abstained. ``micros``: whole cascade, microseconds."""
+
+    specialty: Specialty
+    stage: str
+    rule: str | None
+    confidence: float
+    alternatives: tuple[Alternative, ...] = ()
+    verdicts: tuple[StageVerdict, ...] = ()
+    rules_version: str = ""
+    micros: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One token as delivered: its id and the text it completes.
+
+    ``text`` is "" while a multi-byte character or a possible stop string is still open; the text
+    then comes with the piece that settles it. Joined texts are always valid UTF-8.
+    """
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Counts of tokens and times in milliseconds, measured where the engine runs."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One row of a placement. ``eligible`` False: ``reason`` says why this node takes no such work;
+    True: ``reason`` says what gave it its rank."""
+
+    node: NodeId
+    node_name: str
+    model: ModelId
+    eligible: bool
+    reason: str
+    score: float = 0.0

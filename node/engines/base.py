@@ -1,0 +1,106 @@
+"""What an engine is to its runner: sequences go in, one ``step`` at a time tokens come out.
+
+An engine runs in a runner (a child process) and is driven by one thread; it knows nothing of
+sockets, requests, credit or text. Slots are numbered 0..slots-1. Engines register under the entry
+point group ``squadron.engines`` as ``name = module:factory`` where ``factory()`` returns an Engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mesh.types import Message, Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What to load. ``source`` is a local path (or the engine's own model name), ``context_length``
+    tokens per slot, ``gpu_layers`` -1 for all, ``threads`` CPU threads."""
+
+    id: str
+    source: str
+    slots: int
+    context_length: int
+    threads: int
+    gpu_layers: int = -1
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the engine knows once the model is loaded. ``device``: ``cpu`` or a GPU UUID or name."""
+
+    context_length: int
+    device: str
+    architecture: str = ""
+    parameters: int = 0
+    quantisation: str = ""
+    tokenizer_hash: str = ""
+    template_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilling:
+    """``done`` of ``total`` prompt tokens of this slot are in the cache; ``cached`` of them were
+    taken from an earlier sequence."""
+
+    slot: int
+    done: int
+    total: int
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One sampled token: its id and the raw bytes that it stands for (b"" for control tokens)."""
+
+    slot: int
+    id: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The model ended its turn (``stop``) or the slot's context is full (``context``). The slot
+    stays open until ``close``."""
+
+    slot: int
+    reason: str
+
+
+Emission = Prefilling | Token | Ended
+
+
+class Engine(Protocol):
+    """Raises ``ModelFileError`` (load), ``ContextOverflow``/``InvalidRequest`` (open),
+    ``EngineFailed`` (step: the model is lost and the runner ends)."""
+
+    def load(self, spec: ModelSpec) -> ModelFacts: ...
+
+    def open(
+        self,
+        slot: int,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        delivered: Sequence[int],
+        delivered_text: str,
+    ) -> int:
+        """Claims a free slot for a sequence and returns its number of prompt tokens.
+
+        The chat template is applied to ``messages``; then ``delivered`` token ids (or, when they
+        are empty, ``delivered_text`` tokenised) continue the assistant's turn.
+        """
+        ...
+
+    def step(self, held: frozenset[int]) -> Sequence[Emission]:
+        """One unit of work for all open slots that are not ``held`` (out of credit): a chunk of
+        prefill and one token each. Returns [] only when no slot has work."""
+        ...
+
+    def close(self, slot: int) -> None:
+        """Frees the slot and its cache at once; idempotent; safe between any two steps."""
+        ...
+
+    def unload(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Stateless: routes a prompt, places it on a node, dispatches it, and streams the answer back."""

@@ -1,0 +1,1 @@
+"""The router: ordered stages, each deciding or abstaining. ``cascade`` runs them."""
