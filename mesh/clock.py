@@ -37,7 +37,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until ``advance`` moves it; sleepers wake in order of their time."""
+    """A clock that stands still until ``advance`` moves it; sleepers wake in order of time."""
 
     def __init__(self, start: float = 1_000.0) -> None:
         self._now = start

@@ -23,7 +23,7 @@ DEFAULT_ETCD = "127.0.0.1:7779"  # `mesh up`'s own etcd, off 2379 so that it nev
 
 
 def state_dir() -> Path:
-    """Where identity, logs and etcd's data live: ``$MESH_STATE_DIR``, else XDG's state directory."""
+    """Where identity, logs and etcd's data live: ``$MESH_STATE_DIR``, else XDG's."""
     if explicit := os.environ.get("MESH_STATE_DIR"):
         return Path(explicit).expanduser().resolve()
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
