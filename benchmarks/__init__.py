@@ -1,0 +1,1 @@
+"""Figures, each with its method and the raw floor of the same run beside it."""
