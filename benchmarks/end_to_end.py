@@ -130,8 +130,8 @@ def up(state: Path, port: int, etcd_port: int) -> float:
     """Starts the mesh and returns the seconds it took to be ready."""
     start = time.perf_counter()
     done = subprocess.run(
-        [*MESH, "up", "--detach", "--state-dir", str(state)]
-        + ["--endpoint", f"127.0.0.1:{port}", "--etcd-port", str(etcd_port)],
+        [*MESH, "up", "--detach", "--state-dir", str(state), "--etcd-port", str(etcd_port)]
+        + ["--endpoint", f"127.0.0.1:{port}"],  # noqa: RUF005
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,0 +1,1 @@
+"""The `mesh` command. One file a command: parsing and printing only."""

@@ -1,0 +1,94 @@
+"""`mesh ask`: one prompt, its answer streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import Any
+
+import click
+
+from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
+from mesh.cli.prompt import checked, read_prompt
+from mesh.types import Message, Role
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("--specialty", metavar="NAME", help="Skip the router: this kind of specialist.")
+@click.option("--model", metavar="ID", help="Skip the router: this model.")
+@click.option("--system", metavar="TEXT", help="A system message before the prompt.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most so many tokens."
+)
+@click.option("--temperature", type=float, help="0 is greedy; higher is more random.")
+@click.option("--top-p", type=float, help="Nucleus: the likeliest tokens of this total mass.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="The likeliest K tokens only; 0 is off.",
+)
+@click.option("--min-p", type=float, help="Tokens at least this likely, relative to the likeliest.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="The same seed, the same answer."
+)
+@click.option("--stop", multiple=True, metavar="TEXT", help="End before this text. Repeatable.")
+@click.option("--repetition-penalty", type=float, help="Above 1 discourages repetition.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="The whole request's deadline.")
+@json_option("One JSON object a line: decision, token..., then done or error.")
+@endpoint_option()
+def ask(
+    prompt: str | None,
+    specialty: str | None,
+    model: str | None,
+    system: str | None,
+    stop: tuple[str, ...],
+    timeout: float | None,
+    as_json: bool,
+    endpoint: str | None,
+    **sampling: Any,
+) -> None:
+    """Ask the mesh. Its answer is streamed as it is made.
+
+    PROMPT is the text; '-', or no PROMPT and a pipe, reads standard input.
+
+    \b
+    mesh ask "What is 17 + 25?"
+    git diff | mesh ask --system "Say what this change does." --specialty code
+    """
+    text = read_prompt(prompt)
+    messages = [Message(role=Role.USER, content=text)]
+    if system:
+        messages.insert(0, Message(role=Role.SYSTEM, content=checked(system, "--system")))
+    options: dict[str, Any] = {k: v for k, v in sampling.items() if v is not None}
+    if stop:
+        options["stop"] = tuple(checked(each, "--stop") for each in stop)
+    for name, value in (("specialty", specialty), ("model", model)):
+        if value:
+            options[name] = checked(value, f"--{name}")
+    if timeout is not None:
+        options["timeout_s"] = timeout
+    asyncio.run(_ask(chosen_endpoint(endpoint), messages, options, as_json))
+
+
+async def _ask(
+    endpoint: str, messages: list[Message], options: dict[str, Any], as_json: bool
+) -> None:
+    from mesh.cli.answer import error_event, show_json, show_text
+    from mesh.errors import MeshError
+    from mesh.sdk import connect
+
+    streaming = False
+    try:
+        async with connect(endpoint.split(",")) as client:
+            async with contextlib.aclosing(client.events(messages, **options)) as events:
+                streaming = True
+                await (show_json(events) if as_json else show_text(events))
+    except MeshError as error:
+        if as_json and not streaming:  # show_json has written its own
+            import msgspec
+
+            sys.stdout.write(msgspec.json.encode(error_event(error)).decode() + "\n")
+        raise

@@ -1,0 +1,116 @@
+"""The `mesh` group: what holds for every command, errors and exit codes above all."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from mesh import __version__
+from mesh.cli.options import endpoint_option
+from mesh.errors import MeshError
+
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+
+# Name -> module in mesh.cli. Loaded when asked for, so that `mesh --version` stays instant.
+COMMANDS = ("up", "down", "node", "orchestrator", "ask", "route", "status")
+
+
+class MeshGroup(click.Group):
+    """Loads commands lazily and turns every exception into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"mesh.cli.{cmd_name}"), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"mesh.cli.{cmd_name} has no command of its name")
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            known = leaf(error)
+            if isinstance(known, BrokenPipeError):
+                raise known from None
+            if isinstance(known, MeshError):
+                complain(one_line(known), known.exit_code)
+            described = f"{type(known).__name__}: {known}".rstrip(": ")
+            complain(f"{described}; run with --debug for the traceback", 1)
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        extra |= {"standalone_mode": False}  # the exceptions come here, not to click's own handler
+        try:
+            code = super().main(*args, **extra)
+            sys.stdout.flush()
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "mesh"
+            complain(f"{error.format_message().rstrip('.')}; see `{where} --help`", error.exit_code)
+        except click.ClickException as error:
+            complain(error.format_message(), error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read us has enough (`mesh ask | head -1`). Python flushes once more at exit,
+            # and that must not complain either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def leaf(error: BaseException) -> BaseException:
+    """What a ``TaskGroup`` wrapped: the first ``MeshError`` in it, else the first exception."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [leaf(inner) for inner in error.exceptions]
+    return next((found for found in leaves if isinstance(found, MeshError)), leaves[0])
+
+
+def one_line(error: MeshError) -> str:
+    retry = error.retry_after_s
+    hint = f" (try again in {retry:g} s)" if retry else ""
+    return " ".join(error.message.split()) + hint
+
+
+def complain(message: str, code: int) -> NoReturn:
+    """One line on standard error, then exit with ``code``."""
+    click.echo(f"mesh: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+@click.group(
+    cls=MeshGroup,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", prog_name="mesh", message="%(prog)s %(version)s")
+@endpoint_option(envvar="MESH_ENDPOINT")
+@click.option("--debug", is_flag=True, help="Show a traceback where something breaks.")
+def cli(endpoint: str | None, debug: bool) -> None:
+    """A peer-to-peer inference mesh for the GPU boxes that people already own.
+
+    Exit codes: 0 ok, 2 usage or settings, 3 nobody can serve it, 4 mesh unreachable, 5 deadline
+    passed, 130 interrupted, 1 anything else.
+    """
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that is not UTF-8 shows `?` for what it cannot; it does not end the answer.
+            stream.reconfigure(errors="replace")
+    cli.main(prog_name="mesh")

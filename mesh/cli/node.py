@@ -1,0 +1,122 @@
+"""`mesh node`: run a node on this box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
+from mesh.cli.process import base_settings, become, default_name, put
+from mesh.config import DEFAULT_ETCD, NodeSettings, load
+from mesh.errors import ConfigError
+
+
+@click.command()
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="SOURCE",
+    help="A GGUF file, hf:OWNER/REPO/FILE, or what the engine calls its model. Repeatable.",
+)
+@click.option(
+    "--specialty",
+    "specialties",
+    multiple=True,
+    metavar="NAMES",
+    help="What the models are good at, by comma: once for all models, or once a model in order.",
+)
+@click.option("--name", metavar="NAME", help="The node's name.  [default: this box's host name]")
+@click.option(
+    "--etcd",
+    type=HostPort(several=True),
+    metavar="HOST:PORT",
+    help=f"The registry, or several by comma.  [default: {DEFAULT_ETCD}]",
+)
+@click.option(
+    "--bind",
+    metavar="ADDRESS",
+    help="Data plane, tcp://HOST:PORT; port 0 takes a free one.  [default: tcp://127.0.0.1:0]",
+)
+@click.option("--advertise", metavar="HOST", help="Where peers dial.  [default: the bind host]")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    help="Settings from a file; flags win over it.",
+)
+@click.option("--slots", type=int, help="Sequences at a time, a model.  [default: 4]")
+@click.option("--context", type=int, help="Tokens a slot.  [default: the model's, at most 8192]")
+@click.option("--engine", metavar="NAME", help="What runs the models.  [default: llama_cpp]")
+@click.option("--threads", type=int, help="CPU threads, a model.  [default: physical cores]")
+@click.option("--gpu-layers", type=int, help="Layers on the GPU, -1 all, 0 none.  [default: -1]")
+@click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
+@preset_option
+@click.option("--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317.")
+@state_dir_option
+def node(
+    models: tuple[str, ...],
+    specialties: tuple[str, ...],
+    name: str | None,
+    etcd: str | None,
+    bind: str | None,
+    advertise: str | None,
+    config: Path | None,
+    slots: int | None,
+    context: int | None,
+    engine: str | None,
+    threads: int | None,
+    gpu_layers: int | None,
+    insecure: bool,
+    preset: str | None,
+    otlp: str | None,
+    state_dir: Path | None,
+) -> None:
+    """Run a node on this box, with models for its specialties.
+
+    \b
+    mesh node --model qwen2.5-coder-7b-q4.gguf --specialty code
+    mesh node --model hf:OWNER/REPO/FILE.gguf --specialty math,logic --slots 8
+    """
+    source = base_settings(config)
+    if models:
+        source["models"] = model_settings(models, specialties)
+    elif specialties:
+        raise click.UsageError("--specialty goes with --model")
+    if not source.get("models"):
+        raise click.UsageError("no model; say --model FILE.gguf --specialty NAME, or --config FILE")
+    for model in source["models"]:
+        if isinstance(model, dict):
+            put(model, slots=slots, context_length=context, engine=engine)
+            put(model, threads=threads, gpu_layers=gpu_layers)
+    put(source, name=name, etcd=etcd, bind=bind and _address(bind), advertise=advertise)
+    put(source, insecure=insecure, preset=preset, otlp_endpoint=otlp)
+    source.setdefault("name", default_name())
+    if state_dir or "state_dir" not in source:
+        source["state_dir"] = str(chosen_state_dir(state_dir))
+    become("node", load(NodeSettings, source, where=str(config) if config else "mesh node"))
+
+
+def model_settings(models: tuple[str, ...], specialties: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Pairs each model with its specialties. Raises ``ConfigError``."""
+    if not specialties:
+        raise ConfigError(
+            f"model '{models[0]}' has no specialty; say what it is good at with --specialty, for "
+            "example math, code, knowledge, logic or chat"
+        )
+    if len(specialties) not in (1, len(models)):
+        raise ConfigError(
+            f"--specialty was given {len(specialties)} times for {len(models)} models; give it "
+            "once for all of them, or once for each in order"
+        )
+    each = specialties * len(models) if len(specialties) == 1 else specialties
+    return [
+        {"source": model, "specialties": [part.strip() for part in names.split(",")]}
+        for model, names in zip(models, each, strict=True)
+    ]
+
+
+def _address(bind: str) -> str:
+    return bind if "://" in bind else f"tcp://{bind}"

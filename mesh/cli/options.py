@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mesh.config import DEFAULT_ENDPOINT, PRESETS, state_dir
+
+if TYPE_CHECKING:
+    TextType = click.ParamType[str]
+else:  # not generic at run time in every click that serves
+    TextType = click.ParamType
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):(\d{1,5})")
+
+
+class HostPort(TextType):
+    """``HOST:PORT``, or with ``several`` a comma-separated list of them."""
+
+    name = "HOST:PORT"
+
+    def __init__(self, *, several: bool = False) -> None:
+        self.several = several
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        parts = [part.strip() for part in str(value).split(",")] if self.several else [str(value)]
+        for part in parts:
+            match = _HOST_PORT.fullmatch(part)
+            if match is None or int(match[1]) > 65535:
+                self.fail(f"'{part}' is not HOST:PORT, for example {DEFAULT_ENDPOINT}", param, ctx)
+        return ",".join(parts)
+
+
+def endpoint_option(*, envvar: str | None = None) -> Callable[[F], F]:
+    """``--endpoint``; only the group's own reads the environment, so that a command's flag wins."""
+    return click.option(
+        "--endpoint",
+        type=HostPort(several=True),
+        metavar="HOST:PORT",
+        envvar=envvar,
+        show_envvar=envvar is not None,
+        help=f"The orchestrator, or several by comma.  [default: {DEFAULT_ENDPOINT}]",
+    )
+
+
+def chosen_endpoint(own: str | None) -> str:
+    """The command's ``--endpoint``, else the group's or ``MESH_ENDPOINT``, else the default."""
+    root = click.get_current_context().find_root()
+    return own or root.params.get("endpoint") or DEFAULT_ENDPOINT
+
+
+def state_dir_option(function: F) -> F:
+    return click.option(
+        "--state-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="FOLDER",
+        help="Identity, logs, etcd's data.  [default: ~/.local/state/squadron]",
+    )(function)
+
+
+def chosen_state_dir(own: Path | None) -> Path:
+    return own.expanduser().resolve() if own else state_dir()
+
+
+def json_option(help_text: str) -> Callable[[F], F]:
+    return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def preset_option(function: F) -> F:
+    return click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        help="Leases and timeouts for one box, a home network, or the internet.  [default: local]",
+    )(function)

@@ -1,0 +1,72 @@
+"""`mesh orchestrator`: run an orchestrator on this box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
+from mesh.cli.process import base_settings, become, default_name, put
+from mesh.config import DEFAULT_ENDPOINT, DEFAULT_ETCD, OrchestratorSettings, load
+
+
+@click.command()
+@click.option("--name", metavar="NAME", help="Its name.  [default: this box's host name]")
+@click.option(
+    "--bind",
+    type=HostPort(),
+    metavar="HOST:PORT",
+    help=f"Where clients connect (gRPC).  [default: {DEFAULT_ENDPOINT}]",
+)
+@click.option("--advertise", metavar="HOST", help="Where clients dial.  [default: the bind host]")
+@click.option(
+    "--etcd",
+    type=HostPort(several=True),
+    metavar="HOST:PORT",
+    help=f"The registry, or several by comma.  [default: {DEFAULT_ETCD}]",
+)
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    help="The router's rules; reloaded when the file changes.  [default: those that ship]",
+)
+@click.option("--fallback", metavar="SPECIALTY", help="When nothing decides.  [default: chat]")
+@click.option("--queue-limit", type=int, help="Requests that may wait, a priority.  [default: 256]")
+@click.option("--timeout", type=float, help="Seconds for a request that says none.  [default: 120]")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    help="Settings from a file; flags win over it.",
+)
+@click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
+@preset_option
+@click.option("--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317.")
+@state_dir_option
+def orchestrator(
+    name: str | None,
+    bind: str | None,
+    advertise: str | None,
+    etcd: str | None,
+    rules: Path | None,
+    fallback: str | None,
+    queue_limit: int | None,
+    timeout: float | None,
+    config: Path | None,
+    insecure: bool,
+    preset: str | None,
+    otlp: str | None,
+    state_dir: Path | None,
+) -> None:
+    """Run an orchestrator on this box. Any number of them may share one registry."""
+    source = base_settings(config)
+    put(source, name=name, bind=bind, advertise=advertise, etcd=etcd, fallback=fallback)
+    put(source, rules=str(rules.resolve()) if rules else None, queue_limit=queue_limit)
+    put(source, default_timeout_s=timeout, insecure=insecure, preset=preset, otlp_endpoint=otlp)
+    source.setdefault("name", default_name())
+    if state_dir or "state_dir" not in source:
+        source["state_dir"] = str(chosen_state_dir(state_dir))
+    where = str(config) if config else "mesh orchestrator"
+    become("orchestrator", load(OrchestratorSettings, source, where=where))

@@ -1,0 +1,66 @@
+"""How numbers and tables look; plain text without colours where output is no terminal."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+# What a model says may hold terminal escape sequences: they would be obeyed, not shown.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def console(file: TextIO | None = None) -> Console:
+    """80 columns (or $COLUMNS) where output is no terminal."""
+    return Console(file=file or sys.stdout, highlight=False, soft_wrap=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    return _CONTROL.sub("", text)
+
+
+def table(
+    *columns: str,
+    right: tuple[str, ...] = (),
+    fixed: tuple[str, ...] = (),
+    at_most: dict[str, int] | None = None,
+) -> Table:
+    """Columns in ``fixed`` keep their width; the others fold into what is left, each into
+    ``at_most`` so many characters."""
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for name in columns:
+        made.add_column(
+            name,
+            justify="right" if name in right else "left",
+            overflow="fold",
+            no_wrap=name in fixed,
+            max_width=(at_most or {}).get(name),
+        )
+    return made
+
+
+def gigabytes(size: int) -> str:
+    """Bytes as GiB with as many digits as matter: ``0.3``, ``7.8``, ``24``, ``128``."""
+    value = size / 2**30
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
+def age(seconds: float) -> str:
+    """``0.3s``, ``12s``, ``4m``, ``3h``, ``2d``."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f}s"
+    for limit, unit, size in ((99.5, "s", 1), (5_970, "m", 60), (172_000, "h", 3_600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds / 86_400:.0f}d"
+
+
+def milliseconds(value: float) -> str:
+    """``4.2 ms``, ``310 ms``, ``2.5 s``."""
+    if value < 10:
+        return f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"

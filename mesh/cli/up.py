@@ -1,0 +1,220 @@
+"""`mesh up`: a whole mesh on this box."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mesh.cli.options import (
+    HostPort,
+    chosen_endpoint,
+    chosen_state_dir,
+    endpoint_option,
+    state_dir_option,
+)
+from mesh.config import DEFAULT_ETCD
+from mesh.errors import InternalError, MeshError
+from mesh.local.plan import Plan
+
+if TYPE_CHECKING:
+    from mesh.local.detach import Teller
+
+DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when the mesh is up; it goes on by itself.")
+@click.option(
+    "--nodes",
+    metavar="NAMES|N",
+    help="Specialists by comma, or how many nodes (beyond three they repeat; 0: none).  "
+    "[default: math,code,chat]",
+)
+@click.option(
+    "--etcd",
+    type=HostPort(several=True),
+    metavar="HOST:PORT",
+    help="Use this etcd cluster instead of starting one.",
+)
+@click.option(
+    "--etcd-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    envvar="MESH_ETCD_PORT",
+    show_envvar=True,
+    help=f"Port of the etcd that is started, 0 for a free one.  [default: {DEFAULT_ETCD_PORT}]",
+)
+@endpoint_option()
+@state_dir_option
+@click.option("--tour", is_flag=True, help="Ask one prompt of each kind when the mesh is up.")
+@click.option(
+    "--engine", metavar="NAME", default="llama_cpp", help="`simulated` runs without any weights."
+)
+@click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
+@click.option("--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317.")
+def up(
+    detach: bool,
+    nodes: str | None,
+    etcd: str | None,
+    etcd_port: int | None,
+    endpoint: str | None,
+    state_dir: Path | None,
+    tour: bool,
+    engine: str,
+    insecure: bool,
+    otlp: str | None,
+) -> None:
+    """Bring up etcd, an orchestrator and the specialists that ship, and keep them running.
+
+    Ctrl-C (or `mesh down`) stops all of it. What dies is started again.
+    """
+    from mesh.local import run_file
+
+    folder = chosen_state_dir(state_dir)
+    run_file.prepare(folder)
+    if found := run_file.running(folder):
+        raise run_file.already_running(found, folder)
+    plan = build_plan(
+        folder,
+        endpoint=chosen_endpoint(endpoint),
+        nodes=nodes,
+        etcd=etcd,
+        etcd_port=etcd_port,
+        engine=engine,
+        insecure=insecure,
+        otlp=otlp,
+    )
+    if detach:
+        _in_background(plan, tour=tour)
+    else:
+        _in_foreground(plan, tour=tour)
+
+
+def build_plan(
+    folder: Path,
+    *,
+    endpoint: str,
+    nodes: str | None,
+    etcd: str | None,
+    etcd_port: int | None,
+    engine: str,
+    insecure: bool,
+    otlp: str | None,
+) -> Plan:
+    """Raises ``ConfigError``."""
+    import psutil
+
+    from mesh.local.plan import make_plan
+    from mesh.local.ports import free_port, join, split
+    from mesh.local.specialists import ORDER, choose, shipped
+
+    if "," in endpoint:
+        raise click.UsageError("--endpoint: one orchestrator listens at one HOST:PORT")
+    if etcd is not None and etcd_port is not None and _said("etcd_port"):
+        raise click.UsageError("--etcd names a cluster; --etcd-port is for one that is started")
+    host, port = split(endpoint)
+    if port == 0:
+        endpoint = join(host, free_port(host))
+    if etcd_port is None:
+        etcd_port = DEFAULT_ETCD_PORT
+    if engine == "llama_cpp":
+        sources = {name: str(path) for name, path in shipped().items()}
+    else:
+        sources = {name: name for name in ORDER}
+    chosen = () if nodes == "0" else choose(nodes, tuple(sources))
+    return make_plan(
+        state_dir=folder,
+        endpoint=endpoint,
+        etcd=etcd or join("127.0.0.1", etcd_port or free_port()),
+        own_etcd=etcd is None,
+        nodes=chosen,
+        sources=sources,
+        engine=engine,
+        cores=psutil.cpu_count(logical=False) or 1,
+        insecure=insecure,
+        otlp_endpoint=otlp,
+    )
+
+
+def _said(parameter: str) -> bool:
+    """On the command line: the environment may hold a default that does not apply here."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _in_foreground(plan: Plan, *, tour: bool) -> None:
+    from mesh.clock import SystemClock
+    from mesh.local.mesh import run
+
+    def report(line: str) -> None:
+        # Whoever read the output may be gone (a closed terminal, `| head`): no reason to stop.
+        with contextlib.suppress(OSError):
+            click.echo(line)
+
+    async def after_ready() -> None:
+        if tour:
+            from mesh.cli.tour import take
+
+            await take(plan.endpoint)
+        report(f"{where(plan)}; Ctrl-C stops it")
+
+    asyncio.run(run(plan, report=report, clock=SystemClock(), after_ready=after_ready))
+    report("stopped")
+
+
+def _in_background(plan: Plan, *, tour: bool) -> None:
+    from mesh.local import detach, logs
+
+    log = plan.log_dir / "mesh.log"
+    logs.start_afresh(log)
+    teller, pipe = detach.detach(log)
+    if teller is not None:
+        detach.end(teller, _keep(plan, teller))
+    if pipe is None:
+        raise InternalError("neither in the background nor in the foreground")
+    detach.follow(pipe, click.echo)
+    if tour:
+        from mesh.cli.tour import take
+
+        asyncio.run(take(plan.endpoint))
+    click.echo(f"{where(plan)}; `mesh down` stops it")
+
+
+def _keep(plan: Plan, teller: Teller) -> MeshError | None:
+    """The background process's life. Every end is told, or the foreground would wait in vain."""
+    from mesh.cli.main import leaf
+    from mesh.clock import SystemClock
+    from mesh.local.detach import Up
+    from mesh.local.mesh import run
+
+    async def after_ready() -> None:
+        teller.tell(Up())
+        teller.close()
+
+    try:
+        asyncio.run(
+            run(
+                plan,
+                report=teller.line,
+                clock=SystemClock(),
+                detached=True,
+                after_ready=after_ready,
+            )
+        )
+    except Exception as error:  # noqa: BLE001  # the process ends here; it must say why
+        import traceback
+
+        known = leaf(error)
+        if isinstance(known, MeshError):
+            return known
+        traceback.print_exc()
+        return InternalError(f"{type(known).__name__}: {known}; see {plan.log_dir / 'mesh.log'}")
+    return None
+
+
+def where(plan: Plan) -> str:
+    return f"mesh at {plan.endpoint}, etcd at {plan.etcd}, logs in {plan.log_dir}"

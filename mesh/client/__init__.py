@@ -1,0 +1,1 @@
+"""The SDK's parts; ``mesh/sdk.py`` is the door."""

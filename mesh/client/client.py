@@ -1,0 +1,242 @@
+"""The asynchronous client of one mesh, reached through any of its orchestrators."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+import grpc
+
+from mesh import protobuf, protobuf_fleet
+from mesh.client import wire
+from mesh.client.stream import Events, Generation, Lane
+from mesh.config import DEFAULT_ENDPOINT
+from mesh.errors import ConfigError, InvalidRequest
+from mesh.stream import FleetStatus, NodeStatus, Route
+from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
+from mesh.v1 import mesh_pb2 as pb
+from mesh.v1 import mesh_pb2_grpc
+from mesh.validation import check_messages, check_request, check_specialty, unknown_role
+
+Prompt = str | Sequence[Message | Mapping[str, str]]
+CALL_TIMEOUT_S = 10.0  # route and fleet listing
+
+
+class Options(TypedDict, total=False):
+    """What a request may say beside its prompt; ``mesh.types.Sampling`` explains the sampling
+    parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
+    default."""
+
+    specialty: str | None
+    model: str | None
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    seed: int | None
+    stop: Sequence[str] | str
+    timeout_s: float | None
+    priority: Priority | str
+    request_id: str | None
+
+
+class Client:
+    """Made by ``mesh.connect``; use it as an asynchronous context manager.
+
+    Every method raises ``MeshError`` subclasses only: ``Unreachable`` when no orchestrator answers,
+    and what ``mesh/errors.py`` lists for requests.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 5.0,
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        if not self.endpoints:
+            raise ConfigError("connect needs at least one endpoint, for example 127.0.0.1:7700")
+        for endpoint in self.endpoints:
+            _check_endpoint(endpoint)
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._lanes: list[Lane] = []
+
+    @property
+    def endpoint(self) -> str:
+        """The orchestrator that is asked first now."""
+        return self._lanes[0].endpoint if self._lanes else self.endpoints[0]
+
+    async def __aenter__(self) -> Client:
+        """Raises ``Unreachable`` when no endpoint answers."""
+        channels = [(endpoint, wire.open_channel(endpoint)) for endpoint in self.endpoints]
+        self._lanes = [
+            Lane(endpoint=endpoint, channel=channel, stub=_stub(channel))
+            for endpoint, channel in channels
+        ]
+        try:
+            for lane in tuple(self._lanes):
+                if await wire.reachable(lane.channel, self._connect_timeout_s):
+                    self._prefer(lane)
+                    return self
+            raise wire.no_orchestrator(self.endpoints)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections; open answers end."""
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            await lane.channel.close()
+
+    def generate(self, prompt: Prompt, **options: Unpack[Options]) -> Generation:
+        """One answer, a chunk at a time. ``prompt``: a user's text, or messages (``Message`` or
+        ``{"role": …, "content": …}``), the last one the user's. Raises ``InvalidRequest`` at once
+        for what can be seen to be wrong here; other errors come with the iteration."""
+        return Generation(self.events(prompt, **options))
+
+    def events(self, prompt: Prompt, **options: Unpack[Options]) -> Events:
+        """As ``generate``, but every event of the stream as it comes (``mesh/stream.py``)."""
+        request = _request(prompt, options, self._timeout_s)
+        return Events(request, self._open(), self._prefer)
+
+    async def route(
+        self, prompt: Prompt, *, specialty: str | None = None, model: str | None = None
+    ) -> Route:
+        """A dry run: what would be decided, and which nodes would be asked, best first."""
+        messages = messages_of(prompt)
+        check_messages(messages)
+        if specialty is not None:
+            check_specialty(specialty)
+        message = protobuf.route_request_to_wire(messages, specialty, model)
+        return protobuf.route_from_wire(await self._call("Route", message))
+
+    async def fleet(self) -> FleetStatus:
+        """All records that the orchestrator sees now."""
+        return protobuf_fleet.fleet_from_wire(await self._call("Fleet", pb.FleetRequest()))
+
+    async def nodes(self) -> tuple[NodeStatus, ...]:
+        """The fleet's nodes, by name."""
+        return (await self.fleet()).nodes
+
+    async def _call(self, method: str, message: Any) -> Any:
+        lanes = self._open()
+        for lane in lanes:
+            try:
+                answer = await getattr(lane.stub, method)(message, timeout=CALL_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if not wire.never_arrived(error):
+                    raise wire.translated(error, lane.endpoint) from None
+                continue
+            self._prefer(lane)
+            return answer
+        raise wire.no_orchestrator(tuple(lane.endpoint for lane in lanes))
+
+    def _open(self) -> tuple[Lane, ...]:
+        if not self._lanes:
+            raise ConfigError("the client is not connected; use it in `async with mesh.connect(…)`")
+        return tuple(self._lanes)
+
+    def _prefer(self, lane: Lane) -> None:
+        """It answered, so it is asked first from now on."""
+        if lane in self._lanes and self._lanes[0] is not lane:
+            self._lanes.remove(lane)
+            self._lanes.insert(0, lane)
+
+
+def connect(
+    endpoint: str | Sequence[str] = DEFAULT_ENDPOINT,
+    *,
+    timeout_s: float | None = None,
+    connect_timeout_s: float = 5.0,
+) -> Client:
+    """A client of the mesh at ``endpoint`` (``host:port``), or at whichever of several answers.
+
+    ``timeout_s``: budget of each request that names none, in seconds; None: the orchestrator's.
+    ``connect_timeout_s``: per endpoint. Raises ``ConfigError`` for what is no endpoint; entering
+    the context raises ``Unreachable``.
+
+    ::
+
+        async with mesh.connect("127.0.0.1:7700") as client:
+            async for chunk in client.generate("What is 17 + 25?"):
+                print(chunk.text, end="", flush=True)
+    """
+    endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
+    return Client(endpoints, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
+
+
+def messages_of(prompt: Prompt) -> tuple[Message, ...]:
+    """Raises ``InvalidRequest``."""
+    if isinstance(prompt, str):
+        return (Message(role=Role.USER, content=prompt),)
+    return tuple(_message(item, number) for number, item in enumerate(prompt, 1))
+
+
+def _message(item: Message | Mapping[str, str], number: int) -> Message:
+    if isinstance(item, Message):
+        return item
+    if not isinstance(item, Mapping) or not isinstance(item.get("content"), str):
+        raise InvalidRequest(
+            f'message {number} must be a Message or {{"role": "user", "content": "…"}}'
+        )
+    try:
+        return Message(role=Role(item.get("role", Role.USER)), content=item["content"])
+    except ValueError:
+        raise unknown_role(item.get("role"), number) from None
+
+
+def _request(prompt: Prompt, options: Options, timeout_s: float | None) -> Request:
+    """Checked here as far as it can be: what is wrong with a call shows where it is made."""
+    default = Sampling()
+    stop = options.get("stop", ())
+    sampling = Sampling(
+        max_tokens=options.get("max_tokens", default.max_tokens),
+        temperature=options.get("temperature", default.temperature),
+        top_p=options.get("top_p", default.top_p),
+        top_k=options.get("top_k", default.top_k),
+        min_p=options.get("min_p", default.min_p),
+        repetition_penalty=options.get("repetition_penalty", default.repetition_penalty),
+        seed=options.get("seed"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+    )
+    messages = messages_of(prompt)
+    chosen = options.get("timeout_s")
+    timeout_s = chosen if chosen is not None else timeout_s
+    # The size limit is the orchestrator's to say.
+    check_request(messages, sampling, max_bytes=wire.MAX_MESSAGE_BYTES, timeout_s=timeout_s)
+    specialty, model = options.get("specialty"), options.get("model")
+    priority = options.get("priority", Priority.NORMAL)
+    try:
+        return Request(
+            id=RequestId(options.get("request_id") or uuid.uuid4().hex),
+            messages=messages,
+            sampling=sampling,
+            specialty=check_specialty(specialty) if specialty else None,
+            model=ModelId(model) if model else None,
+            timeout_s=timeout_s,
+            priority=Priority(priority),
+        )
+    except ValueError:
+        raise InvalidRequest(
+            f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
+        ) from None
+
+
+def _stub(channel: Any) -> Any:
+    make: Any = mesh_pb2_grpc.MeshStub  # generated, and without types
+    return make(channel)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"endpoint '{endpoint}' is not HOST:PORT, for example {DEFAULT_ENDPOINT}")

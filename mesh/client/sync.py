@@ -1,0 +1,162 @@
+"""The synchronous front: the same client, run by an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, TypeVar, Unpack
+
+from mesh.client.client import Client, Options, Prompt, connect
+from mesh.client.stream import Chunk, Generation
+from mesh.config import DEFAULT_ENDPOINT
+from mesh.errors import ConfigError
+from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route
+from mesh.types import Decision, RequestId
+
+T = TypeVar("T")
+
+
+class _LoopThread:
+    """One event loop in one daemon thread; calls from outside wait for their answer."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="mesh-client", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C while waiting: the request must not go on without a reader
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+class SyncGeneration(Iterator[Chunk]):
+    """As ``Generation``, for a plain ``for`` loop. Closing it cancels the rest; so does leaving it
+    as a context manager."""
+
+    def __init__(self, generation: Generation, thread: _LoopThread) -> None:
+        self._generation = generation
+        self._thread = thread
+
+    @property
+    def request_id(self) -> RequestId:
+        return self._generation.request_id
+
+    @property
+    def decision(self) -> Decision | None:
+        return self._generation.decision
+
+    @property
+    def assigned(self) -> Assigned | None:
+        return self._generation.assigned
+
+    @property
+    def done(self) -> Done | None:
+        return self._generation.done
+
+    def __next__(self) -> Chunk:
+        chunk = self._thread.call(_next(self._generation))
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def text(self) -> str:
+        """What is still to come, joined."""
+        return self._thread.call(self._generation.text())
+
+    def close(self) -> None:
+        """Cancels what is open; idempotent."""
+        self._thread.call(self._generation.aclose())
+
+    def __enter__(self) -> SyncGeneration:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class SyncClient:
+    """Made by ``mesh.connect_sync``; use it as a context manager. Methods and errors as in
+    ``Client``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._thread: _LoopThread | None = None
+
+    def __enter__(self) -> SyncClient:
+        thread = _LoopThread()
+        try:
+            thread.call(self._client.__aenter__())
+        except BaseException:
+            thread.stop()
+            raise
+        self._thread = thread
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections and ends the thread; idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            try:
+                thread.call(self._client.aclose())
+            finally:
+                thread.stop()
+
+    def generate(self, prompt: Prompt, **options: Unpack[Options]) -> SyncGeneration:
+        return SyncGeneration(self._client.generate(prompt, **options), self._running())
+
+    def route(
+        self, prompt: Prompt, *, specialty: str | None = None, model: str | None = None
+    ) -> Route:
+        return self._running().call(self._client.route(prompt, specialty=specialty, model=model))
+
+    def fleet(self) -> FleetStatus:
+        return self._running().call(self._client.fleet())
+
+    def nodes(self) -> tuple[NodeStatus, ...]:
+        return self._running().call(self._client.nodes())
+
+    def _running(self) -> _LoopThread:
+        if self._thread is None:
+            raise ConfigError("the client is not connected; use it in `with mesh.connect_sync(…)`")
+        return self._thread
+
+
+def connect_sync(
+    endpoint: str | Sequence[str] = DEFAULT_ENDPOINT,
+    *,
+    timeout_s: float | None = None,
+    connect_timeout_s: float = 5.0,
+) -> SyncClient:
+    """As ``mesh.connect``, for code without an event loop.
+
+    ::
+
+        with mesh.connect_sync() as client:
+            for chunk in client.generate("What is 17 + 25?"):
+                print(chunk.text, end="", flush=True)
+    """
+    return SyncClient(connect(endpoint, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s))
+
+
+async def _next(generation: Generation) -> Chunk | None:
+    return await anext(generation, None)

@@ -1,0 +1,111 @@
+"""gRPC, as the SDK needs it: channels, and errors turned back into the one exception tree."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from mesh import protobuf
+from mesh.errors import (
+    BY_CODE,
+    Cancelled,
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    MeshError,
+    Overloaded,
+    ProtocolError,
+    Unreachable,
+)
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a fleet listing of thousands of nodes, with room
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # An orchestrator whose box lost power is noticed after 15 s; one that ends, at once.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # What may be tried again, and where, is decided here and not by the library.
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # An orchestrator that comes back on the same address must not share a poisoned subchannel.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def open_channel(endpoint: str) -> Any:
+    """A channel to ``host:port``; it connects when it is used."""
+    return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+
+
+async def reachable(channel: Any, timeout_s: float) -> bool:
+    """Whether the channel connects within ``timeout_s`` seconds. A refused connection is known at
+    once and not waited for."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            state = channel.get_state(try_to_connect=True)
+            while state is not grpc.ChannelConnectivity.READY:
+                if state in (
+                    grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+                    grpc.ChannelConnectivity.SHUTDOWN,
+                ):
+                    return False
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
+            return True
+    except TimeoutError:
+        return False
+
+
+def no_orchestrator(endpoints: tuple[str, ...]) -> Unreachable:
+    return Unreachable(
+        f"no orchestrator answers at {' or '.join(endpoints)}; is `mesh up` running?"
+    )
+
+
+def translated(error: Any, endpoint: str) -> MeshError:
+    """The exception for an ``AioRpcError``: the orchestrator's own by the code in its trailers,
+    gRPC's by its status."""
+    trailers = {str(k): str(v) for k, v in error.trailing_metadata() or ()}
+    details = error.details() or ""
+    code = trailers.get(protobuf.ERROR_CODE)
+    if code is not None:
+        return BY_CODE.get(code, MeshError)(
+            details,
+            node_id=trailers.get(protobuf.NODE_ID),
+            request_id=trailers.get(protobuf.REQUEST_ID),
+            retry_after_s=_seconds(trailers.get(protobuf.RETRY_AFTER_S)),
+        )
+    match error.code():
+        case grpc.StatusCode.UNAVAILABLE:
+            return no_orchestrator((endpoint,))
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineExceeded(f"{endpoint} did not answer in time")
+        case grpc.StatusCode.CANCELLED:
+            return Cancelled("the call was cancelled")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in details:
+            return InvalidRequest(f"the request is larger than {endpoint} takes: {details}")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return Overloaded(f"{endpoint} serves as many streams as it can", retry_after_s=1.0)
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return ProtocolError(f"what listens at {endpoint} is no Squadron orchestrator")
+        case status:
+            return InternalError(f"{endpoint} failed with {status.name}: {details}")
+
+
+def never_arrived(error: Any) -> bool:
+    """Whether no orchestrator saw the call, so that another may be asked."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return False
+    return all(key != protobuf.ERROR_CODE for key, _ in error.trailing_metadata() or ())
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None

@@ -1,0 +1,127 @@
+"""What a mesh on this box consists of: pure, from the wishes to settings and command lines."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from mesh.config import ModelSettings, NodeSettings, OrchestratorSettings, check
+
+
+class Part(StrEnum):
+    ETCD = "etcd"
+    ORCHESTRATOR = "orchestrator"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """One process. ``name`` is unique in the mesh and names its log file."""
+
+    part: Part
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """``own_etcd``: this mesh starts etcd itself (on ``etcd``), else that is somebody's cluster."""
+
+    state_dir: Path
+    endpoint: str
+    etcd: str
+    own_etcd: bool
+    orchestrator: OrchestratorSettings
+    nodes: tuple[NodeSettings, ...]
+
+    @property
+    def log_dir(self) -> Path:
+        return self.state_dir / "logs"
+
+
+def make_plan(
+    *,
+    state_dir: Path,
+    endpoint: str,
+    etcd: str,
+    own_etcd: bool,
+    nodes: tuple[tuple[str, str], ...],
+    sources: dict[str, str],
+    engine: str = "llama_cpp",
+    cores: int = 1,
+    insecure: bool = False,
+    otlp_endpoint: str | None = None,
+) -> Plan:
+    """``nodes``: (node name, specialist); ``sources``: specialist -> model source; ``cores``: the
+    box's physical cores. Raises ``ConfigError``."""
+    # Three nodes that each take all cores would wait for one another's threads.
+    threads = max(1, cores // max(1, len(nodes)))
+    node_settings = tuple(
+        NodeSettings(
+            name=name,
+            state_dir=str(state_dir),
+            etcd=etcd,
+            otlp_endpoint=otlp_endpoint,
+            models=(
+                ModelSettings(
+                    source=sources[specialist],
+                    specialties=(specialist,),
+                    id=specialist,
+                    engine=engine,
+                    threads=threads,
+                ),
+            ),
+        )
+        for name, specialist in nodes
+    )
+    specialists = [specialist for _, specialist in nodes]
+    fallback = "chat" if "chat" in specialists or not specialists else specialists[0]
+    orchestrator = OrchestratorSettings(
+        name="orchestrator",
+        state_dir=str(state_dir),
+        etcd=etcd,
+        bind=endpoint,
+        fallback=fallback,
+        insecure=insecure,
+        otlp_endpoint=otlp_endpoint,
+    )
+    check(orchestrator, "mesh up")
+    for settings in node_settings:
+        check(settings, "mesh up")
+    return Plan(
+        state_dir=state_dir,
+        endpoint=endpoint,
+        etcd=etcd,
+        own_etcd=own_etcd,
+        orchestrator=orchestrator,
+        nodes=node_settings,
+    )
+
+
+def children(plan: Plan, etcd_command: list[str] | None) -> tuple[ChildSpec, ...]:
+    """The processes, in the order in which they start; stopping goes the other way round."""
+    specs: list[ChildSpec] = []
+    if etcd_command is not None:
+        specs.append(ChildSpec(part=Part.ETCD, name="etcd", command=tuple(etcd_command)))
+    specs.append(
+        ChildSpec(
+            part=Part.ORCHESTRATOR,
+            name=plan.orchestrator.name,
+            command=python_command("orchestrator", plan.orchestrator),
+        )
+    )
+    specs += [
+        ChildSpec(part=Part.NODE, name=node.name, command=python_command("node", node))
+        for node in plan.nodes
+    ]
+    return tuple(specs)
+
+
+def python_command(module: str, settings: NodeSettings | OrchestratorSettings) -> tuple[str, ...]:
+    """``python -m node JSON``. ``-P``: a folder or file of that name where the user happens to
+    stand must not be taken for ours."""
+    return (sys.executable, "-P", "-m", module, msgspec.json.encode(settings).decode())

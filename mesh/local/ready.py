@@ -1,0 +1,122 @@
+"""Waits until a mesh on this box serves: orchestrator healthy, every node ready and linked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mesh.clock import Clock
+from mesh.errors import DeadlineExceeded, EngineFailed, Unreachable
+from mesh.local.etcd import wait_healthy
+from mesh.local.plan import Plan
+from mesh.records import ModelState, NodeState
+from mesh.sdk import Client, connect
+from mesh.stream import NodeStatus
+
+POLL_S = 0.03  # a local call costs about 1 ms; start-up is measured in hundreds
+CALL_S = 2.0
+MURMUR_S = 5.0
+ETCD = "etcd"
+
+Report = Callable[[str], None]
+PidOf = Callable[[str], int | None]
+
+
+async def wait_ready(
+    plan: Plan, *, pid_of: PidOf, report: Report, clock: Clock, within_s: float
+) -> None:
+    """Reports each part as it comes up, with its time. ``pid_of``: a child's process id by name.
+
+    Raises ``EngineFailed`` for a node that says it failed, ``DeadlineExceeded`` naming who is
+    missing after ``within_s`` seconds.
+    """
+    began = clock.now()
+    nodes = {node.name for node in plan.nodes}
+    missing = nodes | {plan.orchestrator.name, ETCD}
+    last = ""
+
+    def up(name: str, detail: str) -> None:
+        missing.discard(name)
+        report(f"{name:<14} up after {clock.now() - began:5.2f} s  {detail}")
+
+    async def registry() -> None:
+        await wait_healthy(plan.etcd, within_s)
+        up(ETCD, plan.etcd if plan.own_etcd else f"{plan.etcd} (not ours)")
+
+    async def orchestrator() -> None:
+        nonlocal last
+        await _serving(plan.endpoint, clock)
+        up(plan.orchestrator.name, plan.endpoint)
+        async with connect(plan.endpoint) as client:
+            while missing & nodes:
+                for node in await _nodes(client):
+                    name = node.record.name
+                    # A cluster that is not ours may hold a node of the same name.
+                    if name not in missing & nodes or node.record.pid != pid_of(name):
+                        continue
+                    if node.record.state is NodeState.FAILED:
+                        raise EngineFailed(f"node '{name}' failed: {_why(node)}")
+                    if node.record.state is NodeState.READY and node.link_up:
+                        up(name, _offer(node))
+                    else:
+                        last = f"node '{name}' is {node.record.state} {node.record.reason}".strip()
+                await clock.sleep(POLL_S)
+
+    async def murmur() -> None:
+        while missing:
+            await clock.sleep(MURMUR_S)
+            report(f"still waiting for {', '.join(sorted(missing))}")
+
+    try:
+        async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
+            murmuring = group.create_task(murmur())
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(registry())
+                parts.create_task(orchestrator())
+            murmuring.cancel()
+    except TimeoutError:
+        names = ", ".join(sorted(missing))
+        raise DeadlineExceeded(
+            f"not ready after {within_s:g} s, still waiting for {names}"
+            f"{f' ({last})' if last else ''}; the logs are in {plan.log_dir}"
+        ) from None
+
+
+async def serving(endpoint: str) -> bool:
+    """Whether an orchestrator answers there as healthy, within ``CALL_S`` seconds."""
+    async with grpc.aio.insecure_channel(endpoint) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _serving(endpoint: str, clock: Clock) -> None:
+    # A channel that was refused backs off for a second and more; a fresh one asks at once.
+    while not await serving(endpoint):
+        await clock.sleep(POLL_S)
+
+
+async def _nodes(client: Client) -> tuple[NodeStatus, ...]:
+    try:
+        return (await client.fleet()).nodes
+    except (Unreachable, DeadlineExceeded):
+        return ()  # it restarts or is busy: the caller's own time limit decides
+
+
+def _why(node: NodeStatus) -> str:
+    errors = (model.error for model in node.record.models if model.error)
+    return node.record.reason or next(errors, "it does not say why")
+
+
+def _offer(node: NodeStatus) -> str:
+    models = [model for model in node.record.models if model.state is not ModelState.FAILED]
+    served = ", ".join(node.record.specialties)
+    slots = sum(model.slots for model in models)
+    where = ", ".join(gpu.name for gpu in node.record.gpus) or "CPU"
+    return f"{served} on {where}, {slots} slots"

@@ -1,0 +1,54 @@
+"""The models that ship with Squadron, found without importing the node package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from mesh.errors import ConfigError
+
+ORDER = ("math", "code", "chat")
+
+
+def shipped() -> dict[str, Path]:
+    """GGUF file by specialist's name, in the order in which `mesh up` starts them."""
+    # Only the parent is looked up: finding a submodule's spec would import the parent, and mesh
+    # imports no node (ARCHITECTURE.md, one-way imports).
+    spec = importlib.util.find_spec("node")
+    places = spec.submodule_search_locations if spec else None
+    found = {
+        file.stem: file for place in places or () for file in Path(place).glob("specialists/*.gguf")
+    }
+    first = [name for name in ORDER if name in found]
+    return {name: found[name] for name in [*first, *sorted(set(found) - set(ORDER))]}
+
+
+def choose(wanted: str | None, available: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """(node name, specialist) pairs for ``--nodes``: None all, a count, or a comma list.
+
+    A count beyond what there is goes round again; the second time round is ``math-2``. Raises
+    ``ConfigError``.
+    """
+    if not available:
+        raise ConfigError(
+            "the specialists' *.gguf files are not installed (node/specialists); restore them from "
+            "the repository, or start with `--nodes 0` and add your own with `mesh node`"
+        )
+    text = ",".join(available) if wanted is None else wanted.strip()
+    if text.isascii() and text.isdigit():
+        if int(text) > 500:
+            raise ConfigError(f"--nodes {text} is more than one box should carry: at most 500")
+        names = [available[i % len(available)] for i in range(int(text))]
+    else:
+        names = [part.strip() for part in text.split(",")]
+    seen: dict[str, int] = {}
+    pairs: list[tuple[str, str]] = []
+    for name in names:
+        if name not in available:
+            raise ConfigError(
+                f"--nodes: there is no specialist '{name}'; a count, or a list of "
+                f"{', '.join(available)}"
+            )
+        seen[name] = seen.get(name, 0) + 1
+        pairs.append((name if seen[name] == 1 else f"{name}-{seen[name]}", name))
+    return tuple(pairs)

@@ -1,0 +1,190 @@
+"""Keeps a mesh's child processes: starts them, starts again what dies, and leaves none behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mesh.clock import Clock
+from mesh.errors import ConfigError, InternalError, MeshError
+from mesh.local import logs
+from mesh.local.plan import ChildSpec, Part
+
+DRAIN_S = 12.0  # what nodes and the orchestrator get to finish their streams
+ETCD_STOP_S = 2.0  # etcd goes last: the others still take their records out of it
+STEADY_S = 60.0  # a child that lived this long starts again without a wait's history
+LOG_CHECK_S = 10.0
+MAX_BACKOFF_S = 10.0
+BAD_SETTINGS = 2  # an exit code that no restart can mend
+
+# What our own processes put before a line's message (mesh.telemetry.logs).
+_LOG_PREFIX = re.compile(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+ (?:node|orchestrator) \S+ ")
+_TETHER = str(Path(__file__).with_name("tether.py"))
+
+Report = Callable[[str], None]
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait before start number ``failures`` + 1: 1, 2, 4, 8, 10, 10, ..."""
+    return min(MAX_BACKOFF_S, float(2 ** min(failures - 1, 10)))
+
+
+def describe_exit(code: int) -> str:
+    """``exit code 1`` or ``killed by SIGKILL``, from what ``Process.wait`` gives."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+class Supervisor:
+    """The children of one mesh. ``run`` owns them until it is cancelled, then stops them.
+
+    Until ``settled`` is called, a child that ends ends everything; from then on it is started
+    again. ``report`` gets one line for each thing worth knowing.
+    """
+
+    def __init__(
+        self, specs: Sequence[ChildSpec], *, log_dir: Path, report: Report, clock: Clock
+    ) -> None:
+        self._specs = specs
+        self._log_dir = log_dir
+        self._report = report
+        self._clock = clock
+        self._processes: dict[str, Process] = {}
+        self._settled = False
+        self._hurry = asyncio.Event()
+
+    def pid(self, name: str) -> int | None:
+        """The child's process id while it lives."""
+        process = self._processes.get(name)
+        return process.pid if process is not None and process.returncode is None else None
+
+    def log_path(self, name: str) -> Path:
+        return self._log_dir / f"{name}.log"
+
+    def settled(self) -> None:
+        """The mesh is up: from now on a child that dies is started again."""
+        self._settled = True
+
+    def hurry(self) -> None:
+        """Do not wait for draining any longer."""
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then stops all within 15 s. Raises ``MeshError`` when a child ends
+        before ``settled``: ``ConfigError`` for bad settings, else ``InternalError``."""
+        for spec in self._specs:
+            logs.start_afresh(self.log_path(spec.name))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for spec in self._specs:
+                    group.create_task(self._keep(spec))
+                group.create_task(self._bound_logs())
+        finally:
+            await self._stop_all()
+
+    async def _keep(self, spec: ChildSpec) -> None:
+        failures = 0
+        while True:
+            began = self._clock.now()
+            process = await self._spawn(spec)
+            code = await process.wait()
+            # Its own children are tied to it and gone with it; this is for those that are not.
+            _signal_group(process.pid, signal.SIGKILL)
+            if not self._settled:
+                raise self._startup_failure(spec, code)
+            if code == BAD_SETTINGS:
+                self._report(f"{spec.name} ended: {self._last_words(spec)}; not starting it again")
+                return
+            failures = 1 if self._clock.now() - began >= STEADY_S else failures + 1
+            delay = backoff(failures)
+            self._report(f"{spec.name} died ({describe_exit(code)}); starting again in {delay:g} s")
+            await self._clock.sleep(delay)
+
+    async def _spawn(self, spec: ChildSpec) -> Process:
+        log = logs.open_for_child(self.log_path(spec.name))
+        try:
+            # A session of its own: the terminal's Ctrl-C reaches the supervisor only, which then
+            # stops its children in order.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-S", _TETHER, str(os.getpid())),
+                *spec.command,
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        self._processes[spec.name] = process
+        return process
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await self._clock.sleep(LOG_CHECK_S)
+            for path in self._log_dir.glob("*.log"):  # our own, when detached, is one of them
+                await asyncio.to_thread(logs.bound, path)
+
+    def _last_words(self, spec: ChildSpec) -> str:
+        lines = logs.tail(self.log_path(spec.name), 1)
+        return _LOG_PREFIX.sub("", lines[0]) if lines else "it said nothing"
+
+    def _startup_failure(self, spec: ChildSpec, code: int) -> MeshError:
+        path = self.log_path(spec.name)
+        for line in logs.tail(path):
+            self._report(f"  {spec.name}: {line}")
+        kind = ConfigError if code == BAD_SETTINGS else InternalError
+        return kind(
+            f"{spec.name} ended while starting ({describe_exit(code)}): "
+            f"{self._last_words(spec)}; its log is {path}"
+        )
+
+    async def _stop_all(self) -> None:
+        etcd = [s.name for s in self._specs if s.part is Part.ETCD]
+        rest = [s.name for s in self._specs if s.part is not Part.ETCD]
+        await self._stop(rest, DRAIN_S)
+        await self._stop(etcd, ETCD_STOP_S)
+
+    async def _stop(self, names: Sequence[str], within_s: float) -> None:
+        live = [
+            process
+            for name in names
+            if (process := self._processes.get(name)) is not None and process.returncode is None
+        ]
+        for process in live:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        if live:
+            async with asyncio.TaskGroup() as group:
+                gone = group.create_task(_all_gone(live))
+                hurry = group.create_task(self._hurry.wait())
+                await asyncio.wait(
+                    (gone, hurry), timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                gone.cancel()
+                hurry.cancel()
+        for process in live:
+            if process.returncode is None:
+                _signal_group(process.pid, signal.SIGKILL)
+                await process.wait()
+
+
+async def _all_gone(processes: Sequence[Process]) -> None:
+    for process in processes:
+        await process.wait()
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,251 @@
+"""The registry's twin in memory: the same guarantees, on an injected clock.
+
+Sessions share a ``MemoryStore``, which also has the knobs that break things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from math import inf
+
+from mesh.clock import Clock
+from mesh.errors import RegistryUnavailable
+from mesh.registry.announcements import Announcements, Entry, check_value, holder_of
+from mesh.registry.base import Change, Delete, Put
+from mesh.registry.feed import Feed
+
+
+@dataclass(slots=True)
+class _Lease:
+    ttl_s: float
+    ends_at: float
+
+
+@dataclass(slots=True)
+class _Held:
+    value: bytes
+    lease: _Lease | None
+
+
+class MemoryStore:
+    """What an etcd would hold. Time is passed in by the sessions, whose loops also sweep ended
+    leases: with no session running, nothing ends."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+        self._sessions: dict[MemoryRegistry, _Lease | None] = {}  # those that run
+        self._cut: set[MemoryRegistry] = set()
+
+    # Test knobs.
+
+    def drop_session(self, session: MemoryRegistry) -> None:
+        """Its lease is lost: its keys vanish; it finds out at its next refresh."""
+        lease = self._sessions.get(session)
+        if lease is not None:
+            self._sessions[session] = None
+            self._drop(lease)
+
+    def partition(self, session: MemoryRegistry, cut: bool) -> None:
+        """Cuts the session off (its calls fail, its watches are silent) or heals that."""
+        if cut:
+            self._cut.add(session)
+        elif session in self._cut:
+            self._cut.discard(session)
+            session.refill()
+        session.wake()
+
+    def snapshot(self, prefix: str) -> dict[str, bytes]:
+        return {k: held.value for k, held in self._held.items() if k.startswith(prefix)}
+
+    # What sessions call. Those that a server would answer raise ``RegistryUnavailable``.
+
+    def reachable(self, session: MemoryRegistry) -> bool:
+        return session not in self._cut
+
+    def join(self, session: MemoryRegistry) -> None:
+        self._sessions[session] = None
+        if self.reachable(session):
+            session.refill()
+
+    def leave(self, session: MemoryRegistry) -> None:
+        lease = self._sessions.pop(session, None)
+        if lease is not None and self.reachable(session):
+            self._drop(lease)  # cut off, it can say nothing: its lease ends by itself
+
+    def refresh(self, session: MemoryRegistry, ttl_s: float, now: float) -> bool:
+        """False: the lease had ended, and this is a new one."""
+        self._check(session)
+        lease = self._sessions[session]
+        kept = lease is not None and lease.ends_at > now
+        if lease is None or not kept:
+            if lease is not None:
+                self._drop(lease)
+            lease = self._sessions[session] = _Lease(ttl_s, now + ttl_s)
+        lease.ends_at = now + ttl_s
+        return kept
+
+    def write(
+        self, session: MemoryRegistry, key: str, value: bytes, owner: str | None
+    ) -> _Held | None:
+        """None: written. Otherwise what another owner holds there."""
+        self._check(session)
+        held = self._held.get(key)
+        if owner is not None and held is not None and holder_of(held.value).instance != owner:
+            return held
+        self._put(key, _Held(value, self._sessions[session]))
+        return None
+
+    def put(self, session: MemoryRegistry, key: str, value: bytes) -> None:
+        self._check(session)
+        self._put(key, _Held(value, None))
+
+    def erase(self, session: MemoryRegistry, key: str, owner: str | None) -> None:
+        self._check(session)
+        held = self._held.get(key)
+        if held and (owner is None or holder_of(held.value).instance == owner):
+            self._delete(key)
+
+    def sweep(self, now: float) -> None:
+        """Ends the leases that are due."""
+        for lease in {id(h.lease): h.lease for h in self._held.values() if h.lease}.values():
+            if lease.ends_at <= now:
+                self._drop(lease)
+
+    def next_end(self) -> float:
+        """Monotonic seconds of the first lease to end, ``inf`` when there is none."""
+        return min((h.lease.ends_at for h in self._held.values() if h.lease), default=inf)
+
+    def _check(self, session: MemoryRegistry) -> None:
+        if not self.reachable(session):
+            raise RegistryUnavailable("the registry is cut off from this session")
+
+    def _put(self, key: str, held: _Held) -> None:
+        self._held[key] = held
+        self._tell(Put(key, held.value))
+
+    def _delete(self, key: str) -> None:
+        del self._held[key]
+        self._tell(Delete(key))
+
+    def _drop(self, lease: _Lease) -> None:
+        for key in [k for k, held in self._held.items() if held.lease is lease]:
+            self._delete(key)
+
+    def _tell(self, change: Change) -> None:
+        for session in self._sessions:
+            if self.reachable(session):
+                session.tell(change)
+
+
+class MemoryRegistry:
+    """One process's session with a ``MemoryStore``. See ``mesh.registry.base.Registry``."""
+
+    def __init__(self, store: MemoryStore, *, lease_ttl_s: float, clock: Clock) -> None:
+        self._store = store
+        self._ttl_s = lease_ttl_s
+        self._clock = clock
+        self._announced = Announcements()
+        self._wake = asyncio.Event()
+        self._feeds: list[tuple[str, Feed]] = []
+        self._running = False
+        self._connected = False
+
+    @property
+    def connected(self) -> bool:
+        return self._connected and self._store.reachable(self)
+
+    def announce(self, key: str, value: bytes, *, owner: str | None = None) -> None:
+        """Raises ``ConfigError`` when the value is larger than etcd would take."""
+        self._announced.announce(key, value, owner)
+        self._wake.set()
+
+    def withdraw(self, key: str) -> None:
+        self._announced.withdraw(key)
+        self._wake.set()
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Raises ``RegistryUnavailable`` while cut off, ``ConfigError`` for too large a value."""
+        check_value(key, value)
+        self._store.put(self, key, value)
+
+    async def watch(self, prefix: str) -> AsyncIterator[tuple[Change, ...]]:
+        feed = Feed()
+        self._feeds.append((prefix, feed))
+        if self._running and self._store.reachable(self):
+            feed.replace(self._store.snapshot(prefix))
+        try:
+            while True:
+                yield await feed.next()
+        finally:
+            self._feeds.remove((prefix, feed))
+
+    async def run(self) -> None:
+        """Owns the lease until cancelled. Raises ``DuplicateNode``."""
+        self._running = True
+        self._store.join(self)
+        try:
+            while True:
+                await self._pause(self._step() - self._clock.now())
+        finally:
+            self._running = self._connected = False
+            self._store.leave(self)
+            self._announced.lost()
+
+    def _step(self) -> float:
+        """Does all that is due; returns when to look again, in monotonic seconds."""
+        now = self._clock.now()
+        self._store.sweep(now)
+        retry_at = now + self._ttl_s / 3
+        try:
+            if not self._store.refresh(self, self._ttl_s, now):
+                self._announced.lost()
+            self._connected = True
+            while entry := self._announced.due(now):
+                self._settle(entry, now)
+        except RegistryUnavailable:
+            self._connected = False
+            return min(retry_at, self._store.next_end())
+        return min(retry_at, self._store.next_end(), self._announced.next_due())
+
+    def _settle(self, entry: Entry, now: float) -> None:
+        self._announced.writing(entry, now)
+        if entry.value is None:
+            self._store.erase(self, entry.key, entry.owner)
+            self._announced.erased(entry)
+            return
+        held = self._store.write(self, entry.key, entry.value, entry.owner)
+        if held is None:
+            self._announced.wrote(entry, entry.value, 1)
+        else:
+            ttl_s = max(self._ttl_s, held.lease.ttl_s if held.lease else 0.0)
+            self._announced.refused(entry, held.value, now, ttl_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until somebody wakes us or time is up."""
+
+        async def alarm() -> None:
+            await self._clock.sleep(seconds)
+            self._wake.set()
+
+        async with asyncio.TaskGroup() as group:
+            timer = group.create_task(alarm())
+            await self._wake.wait()
+            timer.cancel()
+        self._wake.clear()
+
+    # What the store calls.
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def tell(self, change: Change) -> None:
+        for prefix, feed in self._feeds:
+            if change.key.startswith(prefix):
+                feed.apply((change,))
+
+    def refill(self) -> None:
+        """The link is (again) there: everything as it stands now."""
+        for prefix, feed in self._feeds:
+            feed.replace(self._store.snapshot(prefix))

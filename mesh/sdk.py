@@ -1,0 +1,51 @@
+"""The public client of a mesh. ``import mesh; mesh.connect(…)`` is the same.
+
+::
+
+    async with mesh.connect("127.0.0.1:7700") as client:
+        generation = client.generate("Tom has 12 apples and buys 30 more. How many now?")
+        async for chunk in generation:
+            print(chunk.text, end="", flush=True)
+        print(generation.done)
+"""
+
+from mesh.client.client import Client, Options, Prompt, connect
+from mesh.client.stream import Chunk, Events, Generation
+from mesh.client.sync import SyncClient, SyncGeneration, connect_sync
+from mesh.stream import (
+    Assigned,
+    Decided,
+    Done,
+    FleetStatus,
+    NodeStatus,
+    Progress,
+    Route,
+    StreamEvent,
+    Tokens,
+)
+from mesh.types import Message, Priority, Role
+
+__all__ = [
+    "Assigned",
+    "Chunk",
+    "Client",
+    "Decided",
+    "Done",
+    "Events",
+    "FleetStatus",
+    "Generation",
+    "Message",
+    "NodeStatus",
+    "Options",
+    "Priority",
+    "Progress",
+    "Prompt",
+    "Role",
+    "Route",
+    "StreamEvent",
+    "SyncClient",
+    "SyncGeneration",
+    "Tokens",
+    "connect",
+    "connect_sync",
+]

@@ -1,0 +1,113 @@
+"""What the client plane carries: the events of one answer, and the answers of Route and Fleet.
+
+The orchestrator's dispatch yields these, ``mesh/protobuf.py`` turns them into bytes and back, and
+the SDK hands them to whoever wants more than text. ``Progress`` and ``Tokens`` are the data
+plane's own. A stream is: ``Decided``, then ``Assigned``, ``Progress`` and ``Tokens`` as they come,
+``Done`` last; one that ends without ``Done`` ended in a ``MeshError``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.records import NodeRecord, OrchestratorRecord
+from mesh.transport.base import Progress, Tokens
+from mesh.types import (
+    Candidate,
+    Decision,
+    FinishReason,
+    ModelId,
+    NodeId,
+    RequestId,
+)
+
+__all__ = [
+    "Assigned",
+    "Decided",
+    "Done",
+    "FleetStatus",
+    "NodeStatus",
+    "Progress",
+    "Route",
+    "StreamEvent",
+    "Tokens",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The first event of every answer: what the cascade said, and the request's id."""
+
+    request_id: RequestId
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """A node accepted attempt number ``attempt`` (from 1). A second one means a resume or a retry
+    elsewhere; the tokens go on without a gap."""
+
+    node: NodeId
+    node_name: str
+    model: ModelId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Good end. Node, name and model are the last attempt's.
+
+    ``ttft_ms``: milliseconds from the request's arrival at the orchestrator to its first token.
+    ``queue_ms``: of those, waiting for a free slot. ``tokens_per_second``: first to last token, 0
+    for fewer than two. ``resumed``: more than one attempt made the answer. ``trace_id``: 32 hex
+    digits.
+    """
+
+    reason: FinishReason
+    node: NodeId
+    node_name: str
+    model: ModelId
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    ttft_ms: float
+    tokens_per_second: float
+    resumed: bool
+    attempts: int
+    trace_id: str
+    queue_ms: float
+
+
+StreamEvent = Decided | Assigned | Progress | Tokens | Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A dry run: what would be decided, and which nodes would be asked, best first; those that
+    would not be come last, with their reason."""
+
+    decision: Decision
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """A node as the asked orchestrator sees it: its record, with the newest slots and state of its
+    heartbeat laid over it. ``last_seen``: Unix seconds; ``last_seen_age_s``: how long ago;
+    ``in_flight``: this orchestrator's own attempts on it."""
+
+    record: NodeRecord
+    last_seen: float
+    last_seen_age_s: float
+    in_flight: int
+    link_up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetStatus:
+    """All records the asked orchestrator sees now. ``registry_connected`` False: it goes on from
+    what it saw last."""
+
+    nodes: tuple[NodeStatus, ...]
+    orchestrators: tuple[OrchestratorRecord, ...]
+    registry_connected: bool

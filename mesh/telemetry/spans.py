@@ -1,0 +1,73 @@
+"""Spans of streams, which are never the current span of any task.
+
+A stream's parts run in whichever task asks for the next event, so a span that is attached to the
+context in one part could be detached in another's. These carry their place in the trace by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from mesh import __version__
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+def start(
+    name: str,
+    *,
+    parent: Span | None = None,
+    traceparent: str = "",
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Span:
+    """A span under ``parent``, else under the W3C ``traceparent``, else under the task's current
+    one. The caller ends it."""
+    if parent is not None:
+        context = trace.set_span_in_context(parent)
+    elif traceparent:
+        context = _PROPAGATOR.extract({"traceparent": traceparent})
+    else:
+        context = otel_context.get_current()
+    tracer = trace.get_tracer("squadron", __version__)
+    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+
+
+@contextmanager
+def detached(
+    name: str,
+    *,
+    parent: Span | None = None,
+    traceparent: str = "",
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Iterator[Span]:
+    """``start``, ended when the context is left; an error marks it."""
+    current = start(name, parent=parent, traceparent=traceparent, kind=kind, attributes=attributes)
+    try:
+        yield current
+    except Exception as error:
+        failed(current, error)
+        raise
+    finally:
+        current.end()
+
+
+def failed(span: Span, error: BaseException) -> None:
+    """Marks the span as ended in ``error``."""
+    span.set_attribute("error.type", getattr(error, "code", type(error).__name__))
+    span.set_status(Status(StatusCode.ERROR, str(error)))
+
+
+def traceparent_of(span: Span) -> str:
+    """The W3C ``traceparent`` header of a child's parent, "" when the span is none."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+    return carrier.get("traceparent", "")

@@ -1,0 +1,291 @@
+"""The data plane over ZeroMQ: a node is a ROUTER, every dialing link a DEALER of its own.
+
+A DEALER's routing id is random and lives as long as one session; the ROUTER does not hand an id
+over to a newcomer, so nobody can take a session. With mandatory routing a full or vanished peer is
+an error to the sender instead of a silent loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import random
+import re
+import secrets
+import socket as net
+
+import zmq
+
+from mesh.clock import Clock
+from mesh.config import Timing
+from mesh.errors import ConfigError, PortInUse, Unreachable
+from mesh.records import PROTOCOL_VERSION
+from mesh.transport.base import OnHeartbeat, OnLink
+from mesh.transport.frames import Hello
+from mesh.transport.link import FramedLink
+from mesh.transport.listener import FramedListener
+from mesh.transport.wire import CLOSE_GRACE_S, Wire, WireServerUser, WireUser
+from mesh.transport.zeromq_socket import DisconnectMonitor, SocketPump, new_socket
+from mesh.types import NodeId
+
+_ENDPOINT = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
+_NEVER_MS = 24 * 3600 * 1000
+_NOBLOCK = int(zmq.NOBLOCK)
+_NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+
+class ZeroMQDialer:
+    """A ``Dialer``. ``name`` is the dialing node's or orchestrator's, for the other end's log."""
+
+    def __init__(self, name: str, timing: Timing, clock: Clock, rng: random.Random) -> None:
+        self._timing = timing
+        self._clock = clock
+        self._rng = rng
+        self._hello = Hello(
+            protocol=PROTOCOL_VERSION,
+            name=name,
+            instance=secrets.token_hex(8),
+            heartbeat_s=timing.heartbeat_s,
+        )
+
+    def link(
+        self, endpoint: str, node: NodeId, on_heartbeat: OnHeartbeat, on_link: OnLink
+    ) -> FramedLink:
+        timeout_s = self._timing.connect_timeout_s
+
+        async def connect(user: WireUser) -> Wire:
+            return DealerWire(await _resolve(endpoint, timeout_s), timeout_s, user)
+
+        return FramedLink(
+            connect=connect,
+            endpoint=endpoint,
+            node=node,
+            hello=self._hello,
+            timing=self._timing,
+            clock=self._clock,
+            rng=self._rng,
+            on_heartbeat=on_heartbeat,
+            on_link=on_link,
+        )
+
+
+class ZeroMQListener(FramedListener):
+    """A ``Listener`` at ``bind`` (``tcp://host:port``, port 0 for a free one). ``advertise``: host
+    name or address that peers shall dial; None: the bind host, or this machine's own address when
+    ``bind`` names all interfaces."""
+
+    def __init__(
+        self,
+        bind: str,
+        node_id: NodeId,
+        instance: str,
+        timing: Timing,
+        clock: Clock,
+        advertise: str | None = None,
+    ) -> None:
+        super().__init__(
+            wire=RouterWire(bind, advertise),
+            node=node_id,
+            instance=instance,
+            timing=timing,
+            clock=clock,
+        )
+
+
+class DealerWire:
+    """A ``Wire``: one TCP connection, tried once. ZeroMQ's own reconnecting is put off for ever,
+    because a session must not outlive its connection; a setting of "never" (-1) would do the same
+    and throw away what has arrived but was not read yet."""
+
+    def __init__(self, address: str, timeout_s: float, user: WireUser) -> None:
+        self._user = user
+        self._socket = socket = new_socket(zmq.DEALER)
+        socket.set(zmq.ROUTING_ID, b"d" + secrets.token_bytes(15))
+        socket.set(zmq.IPV6, int("[" in address))
+        socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
+        socket.set(zmq.CONNECT_TIMEOUT, int(timeout_s * 1000))
+        socket.set(zmq.HANDSHAKE_IVL, int(timeout_s * 1000))
+        self._open = True
+        self._monitor = DisconnectMonitor(socket, self._on_lost)
+        try:
+            socket.connect(address)
+        except zmq.ZMQError as error:
+            self._monitor.close()
+            socket.close()
+            raise Unreachable(f"{address} cannot be dialed: {error.strerror}") from None
+        self._pump = SocketPump(socket, self._read, user.on_writable)
+
+    def send(self, frame: bytes) -> bool:
+        try:
+            self._socket.send(frame, _NOBLOCK)
+        except zmq.Again:
+            return False
+        self._pump.nudge()
+        return True
+
+    def nudge(self) -> None:
+        self._pump.nudge()
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._pump.close()
+            self._monitor.close()
+            self._socket.close(linger=int(CLOSE_GRACE_S * 1000))
+
+    def _read(self) -> None:
+        # Parts of a multi-part message are read as frames of their own: a node sends none.
+        self._user.on_frame(self._socket.recv(_NOBLOCK))
+
+    def _on_lost(self, reason: str) -> None:
+        self._pump.drain()  # what arrived before the loss comes before it
+        if self._open:
+            self._user.on_lost(reason)
+
+
+class RouterWire:
+    """A ``WireServer``; peers are routing ids."""
+
+    def __init__(self, bind: str, advertise: str | None) -> None:
+        self._bind = bind
+        self._advertise = advertise
+        self._endpoint = bind
+        self._socket: zmq.Socket[bytes] | None = None
+        self._pump: SocketPump | None = None
+        self._monitor: DisconnectMonitor | None = None
+        self._user: WireServerUser | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    def bind(self) -> None:
+        host, port = _split(self._bind)
+        address = _own_address(host)
+        self._socket = socket = new_socket(zmq.ROUTER)
+        socket.set(zmq.ROUTER_MANDATORY, 1)
+        socket.set(zmq.ROUTER_HANDOVER, 0)
+        socket.set(zmq.IPV6, int(":" in address))
+        try:
+            socket.bind(f"tcp://{_bracketed(address)}:{port}")
+        except zmq.ZMQError as error:
+            socket.close()
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(
+                    f"{self._bind} is taken by another process; stop it, or give another port "
+                    "(port 0 picks a free one)"
+                ) from None
+            raise ConfigError(f"cannot listen at {self._bind}: {error.strerror}") from None
+        bound = socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        dialed = self._advertise or host
+        if not self._advertise and ipaddress.ip_address(address).is_unspecified:
+            dialed = _first_address(address)
+        self._endpoint = f"tcp://{_bracketed(dialed)}:{bound.rpartition(':')[2]}"
+
+    def start(self, user: WireServerUser) -> None:
+        """Raises ``ConfigError`` before ``bind``."""
+        if self._socket is None:
+            raise ConfigError("the listener is not bound: call bind() before run()")
+        self._user = user
+        self._monitor = DisconnectMonitor(self._socket, lambda _reason: user.on_disconnect())
+        self._pump = SocketPump(self._socket, self._read, user.on_writable)
+
+    def send(self, peer: bytes, frame: bytes) -> bool:
+        if self._socket is None or self._pump is None:
+            raise Unreachable("the listener does not run")
+        try:
+            self._socket.send(peer, _NOBLOCK_MORE)
+            self._socket.send(frame, _NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            raise Unreachable(f"the connection is gone ({error.strerror})") from None
+        self._pump.nudge()
+        return True
+
+    def nudge(self) -> None:
+        if self._pump is not None:
+            self._pump.nudge()
+
+    def close(self) -> None:
+        if self._pump is not None:
+            self._pump.close()
+        if self._monitor is not None:
+            self._monitor.close()
+        if self._socket is not None:
+            self._socket.close(linger=int(CLOSE_GRACE_S * 1000))
+        self._pump = self._monitor = self._socket = None
+
+    def _read(self) -> None:
+        if self._socket is None or self._user is None:
+            raise zmq.Again
+        peer, *parts = self._socket.recv_multipart(_NOBLOCK)
+        for frame in parts or (b"",):  # a session sends one part; anything else ends it soon
+            self._user.on_peer_frame(peer, frame)
+
+
+def _split(endpoint: str) -> tuple[str, int]:
+    """Host without brackets, and port. Raises ``ConfigError``."""
+    match = _ENDPOINT.fullmatch(endpoint)
+    if match is None or int(match["port"]) > 65_535:
+        raise ConfigError(f"'{endpoint}' is no data-plane address; write tcp://host:port")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _resolve(endpoint: str, timeout_s: float) -> str:
+    """The endpoint with its name looked up here, in a thread: ZeroMQ would do it on its one I/O
+    thread, where a slow name server holds up every link. Raises ``Unreachable``."""
+    try:
+        host, port = _split(endpoint)
+    except ConfigError as error:
+        raise Unreachable(error.message) from None
+    if not _is_literal(host):
+        try:
+            async with asyncio.timeout(timeout_s):
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    host, port, type=net.SOCK_STREAM
+                )
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise Unreachable(f"the name '{host}' cannot be resolved: {error}") from None
+        host = str(found[0][4][0])
+    return f"tcp://{_bracketed(host)}:{port}"
+
+
+def _own_address(host: str) -> str:
+    """The address to listen at; ZeroMQ takes no names there. Raises ``ConfigError``."""
+    if _is_literal(host):
+        return host
+    try:
+        found = net.getaddrinfo(host, None, type=net.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"cannot listen at '{host}': the name is not known ({error})") from None
+    return str(min(found, key=lambda info: info[0] != net.AF_INET)[4][0])
+
+
+def _first_address(unspecified: str) -> str:
+    """This machine's address on its default route, as peers can dial it when it listens on all;
+    loopback when it has none. Connecting a datagram socket sends nothing."""
+    family, elsewhere, loopback = (
+        (net.AF_INET6, "2001:db8::1", "::1")
+        if ":" in unspecified
+        else (net.AF_INET, "192.0.2.1", "127.0.0.1")
+    )
+    with net.socket(family, net.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((elsewhere, 9))
+        except OSError:
+            return loopback
+        return str(probe.getsockname()[0])

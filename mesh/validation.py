@@ -1,0 +1,132 @@
+"""What a request must be before any work is done for it. Pure; used at every border it crosses.
+
+The gateway checks what clients send, and a node checks again what orchestrators send it, since
+input from a wire is checked before use wherever it comes in.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from mesh.errors import InvalidRequest
+from mesh.types import SPECIALTY_PATTERN, Message, RequestId, Role, Sampling, Specialty
+
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+MAX_MESSAGES = 2048
+MAX_TOKENS = 1_000_000
+MAX_STOPS = 16
+MAX_STOP_BYTES = 256
+MAX_TEMPERATURE = 5.0
+MAX_MODEL_ID_BYTES = 512
+_SEED_LIMIT = 2**32
+_TOP_K_LIMIT = 2**31
+_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def check_request(
+    messages: Sequence[Message],
+    sampling: Sampling,
+    *,
+    max_bytes: int = MAX_REQUEST_BYTES,
+    timeout_s: float | None = None,
+) -> None:
+    """Raises ``InvalidRequest`` with one line that names what is wrong and what would be right.
+
+    ``max_bytes``: limit on the UTF-8 size of all messages together. ``timeout_s``: seconds, None
+    for none.
+    """
+    check_messages(messages, max_bytes=max_bytes)
+    check_sampling(sampling)
+    if timeout_s is not None and not (math.isfinite(timeout_s) and timeout_s > 0):
+        raise InvalidRequest(f"timeout_s must be more than 0 seconds, not {timeout_s}")
+
+
+def check_messages(messages: Sequence[Message], *, max_bytes: int = MAX_REQUEST_BYTES) -> None:
+    """Raises ``InvalidRequest``. The last message is the user's and not empty."""
+    if not messages:
+        raise InvalidRequest("the request has no messages; send at least one from the user")
+    if len(messages) > MAX_MESSAGES:
+        raise InvalidRequest(f"{len(messages)} messages are too many; the limit is {MAX_MESSAGES}")
+    size = 0
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message.role, Role):
+            raise unknown_role(message.role, number)
+        size += _text_bytes(message.content, f"message {number}")
+    if size > max_bytes:
+        raise InvalidRequest(f"the prompt is {size:,} bytes; the limit is {max_bytes:,} bytes")
+    last = messages[-1]
+    if last.role is not Role.USER:
+        raise InvalidRequest(f"the last message must be from the user, not from '{last.role}'")
+    if not last.content.strip():
+        raise InvalidRequest("the prompt is empty; write something in the last user message")
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raises ``InvalidRequest``. NaN and infinities are outside every range."""
+    s = sampling
+    if not 1 <= s.max_tokens <= MAX_TOKENS:
+        raise InvalidRequest(f"max_tokens must be 1 to {MAX_TOKENS}, not {s.max_tokens}")
+    if not 0.0 <= s.temperature <= MAX_TEMPERATURE:
+        raise InvalidRequest(f"temperature must be 0 to {MAX_TEMPERATURE:g}, not {s.temperature}")
+    if not 0.0 < s.top_p <= 1.0:
+        raise InvalidRequest(f"top_p must be more than 0 and at most 1, not {s.top_p}")
+    if not 0 <= s.top_k < _TOP_K_LIMIT:
+        raise InvalidRequest(f"top_k must be 0 (off) or more, below 2^31, not {s.top_k}")
+    if not 0.0 <= s.min_p <= 1.0:
+        raise InvalidRequest(f"min_p must be 0 to 1, not {s.min_p}")
+    if not 0.0 < s.repetition_penalty <= 2.0:
+        raise InvalidRequest(
+            f"repetition_penalty must be more than 0 and at most 2, not {s.repetition_penalty}"
+        )
+    if s.seed is not None and not 0 <= s.seed < _SEED_LIMIT:
+        raise InvalidRequest(f"seed must be 0 to 2^32 - 1, not {s.seed}")
+    if len(s.stop) > MAX_STOPS:
+        raise InvalidRequest(f"{len(s.stop)} stop strings are too many; the limit is {MAX_STOPS}")
+    for stop in s.stop:
+        if not stop:
+            raise InvalidRequest("a stop string is empty; leave it out or give it text")
+        if _text_bytes(stop, "a stop string") > MAX_STOP_BYTES:
+            raise InvalidRequest(f"a stop string is longer than {MAX_STOP_BYTES} bytes")
+
+
+def check_request_id(text: str) -> RequestId:
+    """The id, when it is one. Raises ``InvalidRequest``."""
+    if not _REQUEST_ID.fullmatch(text):
+        raise InvalidRequest("request_id must be 32 lower-case hex digits; or leave it empty")
+    return RequestId(text)
+
+
+def check_specialty(text: str) -> Specialty:
+    """The name, when it is one. Raises ``InvalidRequest``."""
+    if not SPECIALTY_PATTERN.fullmatch(text):
+        raise InvalidRequest(
+            f"specialty {text[:40]!r} is not a name: lower-case letters, digits, '-' and '_', "
+            "starting with a letter, at most 32"
+        )
+    return Specialty(text)
+
+
+def check_model_id(text: str) -> None:
+    """Raises ``InvalidRequest`` for what can be no model's id."""
+    if _text_bytes(text, "the model's name") > MAX_MODEL_ID_BYTES:
+        raise InvalidRequest(f"the model's name is longer than {MAX_MODEL_ID_BYTES} bytes")
+
+
+def unknown_role(role: object, number: int) -> InvalidRequest:
+    """The error for message ``number`` (from 1) with a role that is none."""
+    roles = ", ".join(Role)
+    return InvalidRequest(
+        f"message {number} has the unknown role {str(role)[:40]!r}; one of {roles}"
+    )
+
+
+def _text_bytes(text: str, what: str) -> int:
+    """UTF-8 size. Engines take C strings, and a lone surrogate has no UTF-8 form."""
+    if "\0" in text:
+        raise InvalidRequest(f"{what} contains a NUL character; remove it")
+    try:
+        return len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{what} is not valid Unicode text (a lone surrogate)") from None

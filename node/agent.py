@@ -1,0 +1,261 @@
+"""A node's life: claim the identity, listen, announce, load models, serve, drain, be gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mesh import __version__
+from mesh.clock import Clock
+from mesh.config import NodeSettings
+from mesh.errors import MeshError
+from mesh.records import (
+    Cpu,
+    Gpu,
+    Heartbeat,
+    Memory,
+    ModelState,
+    NodeRecord,
+    NodeState,
+    encode_record,
+)
+from mesh.registry.base import NODES, Registry
+from mesh.transport.base import Listener
+from node import record as rules
+from node.gpu import GpuReader
+from node.host import Host
+from node.identity import Identity
+from node.models import HostedModel
+from node.notify import notify
+from node.server import AttemptServer
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 10.0
+FLUSH_S = 1.0  # for the last words of attempts that a drain cut short
+REVOKE_S = 2.0  # for the registry to let the record vanish
+TICK_S = 1.0
+GPU_RETRY_S = 30.0  # where no GPU is found: a driver may be installed or repaired meanwhile
+
+
+class NodeAgent:
+    """One node. ``run`` owns all its tasks; ``stop`` may be called from a signal handler.
+
+    ``models`` get ``agent.changed`` as their ``on_change``; see ``node.build.build``.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        identity: Identity,
+        *,
+        registry: Registry,
+        listener: Listener,
+        gpus: GpuReader,
+        host: Host,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._registry = registry
+        self._listener = listener
+        self._gpu_reader = gpus
+        self._host = host
+        self._clock = clock
+        self._models: tuple[HostedModel, ...] = ()
+        self._server = AttemptServer(identity.id, (), clock=clock, on_change=self.changed)
+        self._key = f"{NODES}{identity.id}"
+        self._started_at = clock.wall()
+        self._cpu: Cpu | None = None
+        self._memory: Memory | None = None
+        self._gpus: tuple[Gpu, ...] = ()
+        self._accelerator = "the GPU probe has not answered yet"
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._drain_s = DRAIN_S
+        self._written: NodeRecord | None = None
+        self._written_at = float("-inf")
+        self._sent: Heartbeat | None = None
+        self._said: rules.Status | None = None
+
+    @property
+    def instance(self) -> str:
+        """New at every start of the process."""
+        return self._identity.instance
+
+    def host_models(self, models: Sequence[HostedModel]) -> None:
+        """States what to host; once, before ``run``."""
+        self._models = tuple(models)
+        self._server = AttemptServer(
+            self._identity.id, self._models, clock=self._clock, on_change=self.changed
+        )
+
+    def changed(self) -> None:
+        """Something that a heartbeat or the record says may have changed."""
+        self._changed.set()
+
+    def stop(self, drain_s: float = DRAIN_S) -> None:
+        """Drains for at most ``drain_s`` seconds, then ``run`` returns. Called again: at once."""
+        if self._stopping.is_set():
+            self._at_once.set()
+            return
+        self._drain_s = drain_s
+        self._server.draining = True
+        self._stopping.set()
+        self.changed()
+
+    async def run(self) -> None:
+        """Serves until ``stop`` and the drain after it; then the record is gone.
+
+        Raises ``PortInUse``, ``DuplicateNode``, and nothing for what a registry, a model or a
+        driver does.
+        """
+        self._listener.bind()
+        self._cpu, self._memory = self._host.cpu(), self._host.memory()
+        try:
+            async with asyncio.TaskGroup() as group:
+                registry = group.create_task(self._registry.run(), name="registry")
+                rest = [
+                    group.create_task(self._listener.run(self._server.handle), name="listener"),
+                    group.create_task(self._watch_hardware(), name="hardware"),
+                    group.create_task(self._publish(), name="publish"),
+                    *(group.create_task(m.run(), name=f"model-{m.id}") for m in self._models),
+                ]
+                self._tell()
+                notify("READY=1")
+                await self._drained()
+                # The record goes first, so that nobody places work on a node that is leaving.
+                registry.cancel()
+                await asyncio.wait({registry}, timeout=REVOKE_S)
+                for task in rest:
+                    task.cancel()
+        except BaseExceptionGroup as group_error:
+            raise _cause(group_error) from None
+        log.info("stopped: %s (%s) has left the mesh", self._identity.id, self._settings.name)
+
+    async def _drained(self) -> None:
+        await self._stopping.wait()
+        notify("STOPPING=1")
+        log.info("draining: %d attempts left, at most %g s", self._server.in_flight, self._drain_s)
+        await self._until_idle(self._drain_s)
+        if left := self._server.in_flight:
+            log.warning("drain ends with %d attempts left; they resume elsewhere", left)
+            self._server.end_all()
+            self._at_once.clear()
+            await self._until_idle(FLUSH_S)
+
+    async def _until_idle(self, seconds: float) -> None:
+        """Returns when no attempt is left, after ``seconds``, or at a second ``stop``."""
+        async with asyncio.TaskGroup() as group:
+            waits = {
+                group.create_task(self._server.idle()),
+                group.create_task(self._at_once.wait()),
+                group.create_task(self._clock.sleep(seconds)),
+            }
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._tell()
+
+    async def _watch_hardware(self) -> None:
+        slow_at = gpus_at = float("-inf")
+        while True:
+            now = self._clock.now()
+            if self._gpus or now - gpus_at >= GPU_RETRY_S:
+                gpus_at = now
+                reading = await self._gpu_reader.read()
+                self._gpus, self._accelerator = reading.gpus, reading.line
+            if now - slow_at >= rules.SLOW_EVERY_S:
+                slow_at = now
+                self._cpu, self._memory = self._host.cpu(), self._host.memory()
+            self.changed()
+            notify("WATCHDOG=1")
+            await self._clock.sleep(TICK_S)
+
+    def _tell(self) -> None:
+        """Heartbeat and record, each only when there is news."""
+        record = self._record()
+        heartbeat = self._heartbeat(record)
+        if heartbeat != self._sent:
+            self._sent = heartbeat
+            self._listener.heartbeat(heartbeat)
+        now = self._clock.now()
+        if rules.due(record, self._written, now - self._written_at):
+            self._written, self._written_at = record, now
+            self._registry.announce(
+                self._key,
+                encode_record(replace(record, updated_at=self._clock.wall())),
+                owner=self._identity.instance,
+            )
+        self._say(rules.Status(record.state, record.reason))
+
+    def _record(self) -> NodeRecord:
+        models = tuple(model.record() for model in self._models)
+        status = rules.status(models, draining=self._server.draining)
+        specialties = dict.fromkeys(name for model in models for name in model.specialties)
+        return NodeRecord(
+            id=self._identity.id,
+            instance=self._identity.instance,
+            name=self._settings.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            state=status.state,
+            reason=status.reason,
+            endpoint=self._listener.endpoint,
+            specialties=tuple(specialties),
+            models=models,
+            gpus=self._gpus,
+            accelerator=self._accelerator,
+            cpu=self._cpu,
+            memory=self._memory,
+            version=__version__,
+            started_at=self._started_at,
+        )
+
+    def _heartbeat(self, record: NodeRecord) -> Heartbeat:
+        return Heartbeat(
+            node=record.id,
+            state=record.state,
+            reason=record.reason,
+            models=tuple(model.load() for model in self._models),
+            free_vram_bytes=tuple(gpu.free_bytes for gpu in record.gpus),
+            expected_wait_s=self._server.expected_wait_s(),
+        )
+
+    def _say(self, status: rules.Status) -> None:
+        if status == self._said:
+            return
+        self._said = status
+        name = self._settings.name
+        match status.state:
+            case NodeState.READY:
+                working = ", ".join(m.id for m in self._models if m.state is ModelState.RESIDENT)
+                endpoint = self._listener.endpoint
+                log.info(
+                    "ready: %s (%s) serves %s on %s", self._identity.id, name, working, endpoint
+                )
+            case NodeState.FAILED:
+                log.error("failed: %s (%s): %s", self._identity.id, name, status.reason)
+            case NodeState.STARTING:
+                log.info("starting: %s (%s): %s", self._identity.id, name, status.reason)
+            case NodeState.DRAINING:
+                pass  # ``_drained`` says it, with how many attempts are left
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The mesh's own error when one is what ended the node, else all that was raised."""
+    for error in group.exceptions:
+        found = _cause(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, MeshError):
+            return found
+    return group

@@ -1,0 +1,274 @@
+"""Engine ``llama_cpp``: GGUF models through llama.cpp's C API, with continuous batching.
+
+One context holds one KV sequence a slot; one ``llama_decode`` serves all slots that have work. A
+slot that is closed leaves its tokens in the cache until the room is needed, and the next prompt
+that begins alike starts from there.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp as llama
+
+from mesh.errors import EngineFailed, InternalError
+from mesh.types import FinishReason, Message, Sampling
+from node.catalogue import CHATML
+from node.engines import llama_loading as loading
+from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
+from node.engines.llama_prompt import ChatTemplate, PromptBuilder
+from node.engines.llama_sampling import PENALTY_WINDOW, Sampler
+from node.engines.llama_vocabulary import Vocabulary
+from node.scheduler import Pace, Share, Work, choose_cache, plan
+
+
+@dataclass(slots=True)
+class _Sequence:
+    """An open slot. ``cache``: its KV sequence. The first ``evaluated`` of ``tokens`` are in the
+    cache, the first ``prefill`` were there at the start; the rest was drawn."""
+
+    slot: int
+    cache: int
+    arrival: int
+    tokens: list[int]
+    prefill: int
+    cached: int
+    evaluated: int
+    sampler: Sampler
+    ended: bool = False
+
+    @property
+    def work(self) -> Work:
+        return Work(
+            slot=self.slot, prefill=max(0, self.prefill - self.evaluated), arrival=self.arrival
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Model:
+    """What ``load`` made; freed by ``unload``."""
+
+    model: Any
+    context: Any
+    memory: Any
+    batch: Any
+    batch_size: int
+    vocabulary: Vocabulary
+    prompts: PromptBuilder
+    context_length: int
+
+
+class LlamaCppEngine:
+    """See ``node.engines.base.Engine``. ``fresh_seed`` gives seeds to requests that have none;
+    ``on_progress`` hears how far loading is, 0..1."""
+
+    def __init__(
+        self,
+        *,
+        fresh_seed: Callable[[], int] = lambda: secrets.randbits(32),
+        seconds: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.on_progress: Callable[[float], None] = lambda _: None
+        self._fresh_seed = fresh_seed
+        self._seconds = seconds
+        self._live: _Model | None = None
+        self._open: dict[int, _Sequence] = {}
+        self._caches: dict[int, list[int]] = {}  # tokens that each KV sequence not in use holds
+        self._last_used: dict[int, int] = {}
+        self._arrivals = 0
+        self._pace = Pace()
+
+    def load(self, spec: ModelSpec) -> ModelFacts:
+        """Raises ``ModelFileError``, and ``ConfigError`` for an unknown option."""
+        if self._live is not None:
+            raise InternalError("a model is loaded already; unload it first")
+        facts = loading.check(spec)
+        batch_size = loading.batch_size(spec)
+        model = loading.open_model(spec, lambda share: self.on_progress(share))
+        try:
+            vocabulary = Vocabulary(model)
+            template = ChatTemplate(
+                facts.chat_template or CHATML,
+                bos=vocabulary.special_text("bos"),
+                eos=vocabulary.special_text("eos"),
+            )
+            context = loading.open_context(spec, model)
+        except BaseException:
+            llama.llama_model_free(model)
+            raise
+        self._live = _Model(
+            model=model,
+            context=context,
+            memory=llama.llama_get_memory(context),
+            batch=llama.llama_batch_init(batch_size, 0, 1),
+            batch_size=batch_size,
+            vocabulary=vocabulary,
+            prompts=PromptBuilder(template, vocabulary, spec.context_length),
+            context_length=spec.context_length,
+        )
+        self._caches = {cache: [] for cache in range(spec.slots)}
+        return ModelFacts(
+            context_length=spec.context_length,
+            device=loading.device(spec),
+            architecture=facts.architecture,
+            parameters=facts.parameters,
+            quantisation=facts.quantisation,
+            tokenizer_hash=facts.tokenizer_hash,
+            template_hash=facts.template_hash,
+        )
+
+    def open(
+        self,
+        slot: int,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        delivered: Sequence[int],
+        delivered_text: str,
+    ) -> int:
+        """Raises ``ContextOverflow`` and ``InvalidRequest``. Returns the tokens of the messages;
+        what was delivered counts as answer."""
+        live = self._loaded()
+        if slot in self._open or not self._caches:
+            raise InternalError(f"slot {slot} is not free")
+        vocabulary = live.vocabulary
+        vocabulary.check(delivered)
+        prompt = live.prompts.build(messages)
+        answer = list(delivered) or vocabulary.plain(delivered_text)
+        tokens = (prompt + answer)[: live.context_length]
+        cache, common = choose_cache(tokens, self._caches, self._last_used)
+        del self._caches[cache]
+        if not llama.llama_memory_seq_rm(live.memory, cache, common, -1):
+            # Recurrent models keep one state, which cannot go back part of the way.
+            llama.llama_memory_seq_rm(live.memory, cache, -1, -1)
+            common = 0
+        self._arrivals += 1
+        self._open[slot] = _Sequence(
+            slot=slot,
+            cache=cache,
+            arrival=self._arrivals,
+            tokens=tokens,
+            prefill=len(tokens),
+            cached=common,
+            evaluated=common,
+            sampler=Sampler(
+                sampling,
+                vocabulary_size=vocabulary.size,
+                seed=self._fresh_seed(),
+                position=len(answer),
+                before=tokens[-PENALTY_WINDOW:],
+            ),
+        )
+        return len(prompt)
+
+    def step(self, held: frozenset[int]) -> Sequence[Emission]:
+        """Raises ``EngineFailed``: the model is lost."""
+        live = self._loaded()
+        able = [s for s in self._open.values() if s.slot not in held and not s.ended]
+        # Only a resume can find its context full before it starts.
+        full = [s for s in able if s.prefill >= live.context_length]
+        for sequence in full:
+            sequence.ended = True
+        work = [s.work for s in able if not s.ended]
+        ended = [Ended(s.slot, FinishReason.CONTEXT) for s in full]
+        if not work:
+            return ended
+        running = sum(1 for w in work if not w.prefill)
+        chunk = self._pace.chunk(running=running, batch=live.batch_size)
+        shares = plan(work, batch=live.batch_size, chunk=chunk)
+        started = self._seconds()
+        rows = self._decode(live, shares)
+        self._pace = self._pace.observe(
+            prefilled=sum(s.count for s in shares) - running,
+            running=running,
+            seconds=self._seconds() - started,
+        )
+        return [
+            *ended,
+            *(
+                e
+                for share, row in zip(shares, rows, strict=True)
+                for e in self._advance(live, share, row)
+            ),
+        ]
+
+    def close(self, slot: int) -> None:
+        sequence = self._open.pop(slot, None)
+        if sequence is None:
+            return
+        sequence.sampler.close()
+        self._caches[sequence.cache] = sequence.tokens[: sequence.evaluated]
+        self._arrivals += 1
+        self._last_used[sequence.cache] = self._arrivals
+
+    def spell(self, tokens: Sequence[int]) -> bytes:
+        """The raw bytes of ``tokens``. Raises ``InvalidRequest`` for a foreign id."""
+        vocabulary = self._loaded().vocabulary
+        vocabulary.check(tokens)
+        return b"".join(map(vocabulary.piece, tokens))
+
+    def unload(self) -> None:
+        for slot in tuple(self._open):
+            self.close(slot)
+        live, self._live = self._live, None
+        self._caches.clear()
+        if live is not None:
+            llama.llama_batch_free(live.batch)
+            llama.llama_free(live.context)
+            llama.llama_model_free(live.model)
+
+    def _loaded(self) -> _Model:
+        if self._live is None:
+            raise InternalError("no model is loaded")
+        return self._live
+
+    def _decode(self, live: _Model, shares: Sequence[Share]) -> list[int]:
+        """Evaluates the batch; returns the batch row of each share's last token."""
+        batch = live.batch
+        rows = []
+        row = 0
+        for share in shares:
+            sequence = self._open[share.slot]
+            first = sequence.evaluated
+            for place in range(first, first + share.count):
+                batch.token[row] = sequence.tokens[place]
+                batch.pos[row] = place
+                batch.n_seq_id[row] = 1
+                batch.seq_id[row][0] = sequence.cache
+                batch.logits[row] = 0
+                row += 1
+            batch.logits[row - 1] = share.sample
+            rows.append(row - 1)
+        batch.n_tokens = row
+        code = llama.llama_decode(live.context, batch)
+        if code != 0:
+            raise EngineFailed(
+                f"llama.cpp could not evaluate a batch of {row} tokens (code {code})"
+                f"{': ' if loading.last_error() else ''}{loading.last_error()}"
+            )
+        return rows
+
+    def _advance(self, live: _Model, share: Share, row: int) -> list[Emission]:
+        sequence = self._open[share.slot]
+        sequence.evaluated += share.count
+        emissions: list[Emission] = []
+        if sequence.evaluated <= sequence.prefill:
+            emissions.append(
+                Prefilling(share.slot, sequence.evaluated, sequence.prefill, sequence.cached)
+            )
+        if not share.sample:
+            return emissions
+        token = sequence.sampler.draw(live.context, row)
+        if live.vocabulary.ends_turn(token):
+            sequence.ended = True
+            return [*emissions, Ended(share.slot, FinishReason.STOP)]
+        sequence.tokens.append(token)
+        data = live.vocabulary.piece(token)
+        emissions.append(Token(share.slot, token, data))
+        if len(sequence.tokens) >= live.context_length:
+            sequence.ended = True
+            emissions.append(Ended(share.slot, FinishReason.CONTEXT))
+        return emissions

@@ -1,0 +1,139 @@
+"""Opens a GGUF in llama.cpp, with every reason it may fail put into one line."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as llama
+
+from mesh.errors import ConfigError, ModelFileError
+from node.catalogue import GgufFacts, inspect
+from node.engines.base import ModelSpec
+
+DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
+_OPTIONS = ("batch", "device")
+_LEVEL_ERROR = 4  # ggml.h, enum ggml_log_level; 5 continues the line before
+
+# llama.cpp writes to standard error, many lines a load. Errors are kept to say why a load failed.
+_errors: deque[str] = deque(maxlen=20)
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _on_log(level: int, text: bytes, _data: Any) -> None:
+    if level == _LEVEL_ERROR:
+        _errors.append(text.decode("utf-8", "replace").strip())
+
+
+def last_error() -> str:
+    """What llama.cpp logged last as an error, its own prefixes cut off, "" when nothing."""
+    if not _errors:
+        return ""
+    # The innermost reason is logged first; "failed to load model" and the like follow it.
+    told = next((line for line in _errors if "error loading model" in line), _errors[0])
+    return re.sub(r"^(\w+: )?(error loading model[\w ]*: )*", "", told)
+
+
+def check(spec: ModelSpec) -> GgufFacts:
+    """Everything that can be known to be wrong before llama.cpp, which may abort the process, sees
+    the file. Raises ``ModelFileError``, or ``ConfigError`` for an unknown option."""
+    for option in spec.options:
+        if option not in _OPTIONS:
+            raise ConfigError(
+                f"model '{spec.id}': engine llama_cpp has no option '{option}'; known: "
+                f"{', '.join(_OPTIONS)}"
+            )
+    most = llama.llama_max_parallel_sequences()
+    if not 1 <= spec.slots <= most:
+        raise ModelFileError(f"model '{spec.id}': slots must be 1 to {most}, not {spec.slots}")
+    facts = inspect(Path(spec.source))
+    if not facts.tokenizer_hash:
+        raise ModelFileError(f"{spec.source} has no tokenizer in it; use a complete GGUF model")
+    if not facts.layers or not facts.embedding_length:
+        raise ModelFileError(
+            f"{spec.source} does not say how many layers or how wide it is; use a GGUF language "
+            "model"
+        )
+    if spec.context_length < 1:
+        raise ModelFileError(
+            f"model '{spec.id}': context_length must be at least 1 token, not {spec.context_length}"
+        )
+    if facts.context_length and spec.context_length > facts.context_length:
+        raise ModelFileError(
+            f"model '{spec.id}': a context of {spec.context_length} tokens is more than the "
+            f"{facts.context_length} it was trained for; set context_length to at most "
+            f"{facts.context_length}"
+        )
+    return facts
+
+
+def open_model(spec: ModelSpec, on_progress: Callable[[float], None]) -> Any:
+    """A live ``llama_model``; ``on_progress`` hears 0..1. Raises ``ModelFileError``."""
+    llama.llama_log_set(_on_log, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+    _errors.clear()
+
+    def report(fraction: float, _data: Any) -> bool:
+        on_progress(fraction)
+        return True  # False would stop the load
+
+    parameters = llama.llama_model_default_params()
+    parameters.n_gpu_layers = spec.gpu_layers
+    callback = llama.llama_progress_callback(report)
+    parameters.progress_callback = callback
+    model = llama.llama_model_load_from_file(spec.source.encode(), parameters)
+    if not model:
+        raise ModelFileError(f"llama.cpp cannot load {spec.source}: {last_error() or 'no reason'}")
+    if not llama.llama_model_has_decoder(model):
+        llama.llama_model_free(model)
+        raise ModelFileError(f"{spec.source} does not generate text; use a language model")
+    return model
+
+
+def open_context(spec: ModelSpec, model: Any) -> Any:
+    """A live ``llama_context`` with one sequence a slot. Raises ``ModelFileError``.
+
+    The KV cache is split, not unified: each slot owns ``context_length`` cells. No slot can take
+    another's room, and attention of one looks at its own cells only; over a unified cache every
+    slot would pay for the length of all others.
+    """
+    _errors.clear()
+    batch = max(batch_size(spec), spec.slots)
+    parameters = llama.llama_context_default_params()
+    parameters.n_ctx = spec.slots * spec.context_length
+    parameters.n_seq_max = spec.slots
+    parameters.kv_unified = False
+    parameters.n_batch = batch
+    parameters.n_ubatch = min(batch, DEFAULT_BATCH)
+    parameters.n_outputs_max = spec.slots
+    parameters.n_threads = parameters.n_threads_batch = max(1, spec.threads)
+    # A window-sized cache forgets what a reused prefix would need.
+    parameters.swa_full = True
+    context = llama.llama_init_from_model(model, parameters)
+    if not context:
+        raise ModelFileError(
+            f"llama.cpp cannot make a context of {spec.slots} x {spec.context_length} tokens for "
+            f"{spec.source}: {last_error() or 'no reason given'}; use fewer slots or a shorter one"
+        )
+    return context
+
+
+def batch_size(spec: ModelSpec) -> int:
+    """Raises ``ConfigError``."""
+    batch = spec.options.get("batch", DEFAULT_BATCH)
+    if not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= 65_536:
+        raise ConfigError(
+            f"model '{spec.id}': option 'batch' must be 1 to 65536 tokens, not {batch!r}"
+        )
+    return max(batch, spec.slots)
+
+
+def device(spec: ModelSpec) -> str:
+    """Where the weights are: ``cpu``, else the option ``device`` (a GPU's UUID) or ``gpu``."""
+    if spec.gpu_layers == 0 or not llama.llama_supports_gpu_offload():
+        return "cpu"
+    return str(spec.options.get("device", "gpu"))

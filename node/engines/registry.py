@@ -1,0 +1,52 @@
+"""Finds engines by name: entry points of the group ``squadron.engines``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from mesh.errors import ConfigError
+from node.engines.base import Engine
+
+GROUP = "squadron.engines"
+
+
+@runtime_checkable
+class ReportsLoading(Protocol):
+    """An engine that says how far loading is: it calls ``on_progress`` with 0..1 while it loads."""
+
+    on_progress: Callable[[float], None]
+
+
+@runtime_checkable
+class SpellsTokens(Protocol):
+    """An engine that can say which bytes token ids stand for, so that a resume by ids knows of a
+    character or a stop string that was begun but not delivered. Raises ``InvalidRequest`` for an id
+    that is not of its model."""
+
+    def spell(self, tokens: Sequence[int]) -> bytes: ...
+
+
+def known_engines() -> tuple[str, ...]:
+    """Names of all engines installed here, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def load_engine(name: str) -> Engine:
+    """A new engine called ``name``.
+
+    Raises ``ConfigError``: no engine of that name (the message lists the known ones), or one whose
+    package cannot be imported here, such as an extra that is not installed.
+    """
+    found: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
+    if found is None:
+        raise ConfigError(f"no engine '{name}'; known: {', '.join(known_engines()) or 'none'}")
+    try:
+        factory: Any = found.load()
+    except (ImportError, AttributeError, OSError) as error:  # OSError: a shared library is missing
+        raise ConfigError(
+            f"engine '{name}' ({found.value}) cannot be loaded: {error}; install what it needs"
+        ) from None
+    engine: Engine = factory()
+    return engine

@@ -1,0 +1,374 @@
+"""The loop inside a runner: one thread, one engine, one socket to the agent.
+
+Messages in, one step, messages out. While no sequence can go on it sleeps on the socket; while some
+can, it only looks whether there is mail. What it sends is bounded by the credit of its sequences,
+so a blocking send can wait for the agent, which always reads.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgpack
+from opentelemetry.trace import Span, Status, StatusCode
+
+from mesh.errors import EngineFailed, InvalidRequest, MeshError, ProtocolError
+from mesh.telemetry import spans
+from mesh.types import FinishReason, Piece, Usage
+from mesh.validation import check_sampling
+from node.engines.base import Ended, Engine, ModelSpec, Prefilling, Token
+from node.engines.registry import ReportsLoading, SpellsTokens, load_engine
+from node.runner import messages as m
+from node.runner.text import TextAssembler
+
+EXIT_OK, EXIT_BROKEN, EXIT_LOAD_FAILED = 0, 70, 78  # as in sysexits.h
+
+_READ_BYTES = 64 * 1024
+
+
+class _AgentGone(Exception):
+    """The socket's other end is closed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Live:
+    """A sequence that the agent has not been told the end of.
+
+    It has its engine slot until ``finish`` is set, and lives on until its ``outbox`` (pieces that
+    wait for credit) is empty. ``index``: of the next piece to send, in the whole answer.
+    ``tokens``: of the whole answer so far.
+    """
+
+    sequence: int
+    slot: int
+    credit: int
+    index: int
+    tokens: int
+    max_tokens: int
+    text: TextAssembler
+    span: Span
+    opened_at: float
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    first_token_at: float | None = None
+    last_token_at: float = 0.0
+    outbox: deque[Piece] = field(default_factory=deque)
+    finish: FinishReason | None = None
+
+    @property
+    def able(self) -> bool:
+        """Whether the engine may go on with it. The outbox first: it holds at most the tokens of
+        one open stop string, since nothing is added while it is not empty."""
+        return self.finish is None and self.credit > 0 and not self.outbox
+
+
+class Child:
+    """``seconds``: monotonic clock for usage. ``engines``: finds an engine by name."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        *,
+        engines: Callable[[str], Engine] = load_engine,
+        seconds: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._socket = connection
+        self._engines = engines
+        self._seconds = seconds
+        self._unpacker = m.unpacker()
+        self._outgoing: list[bytes] = []
+        self._live: dict[int, _Live] = {}  # by sequence
+        self._by_slot: dict[int, _Live] = {}
+        self._free: list[int] = []
+
+    def run(self) -> int:
+        """Serves until Shutdown, the agent's end, or the engine's; returns the exit code."""
+        try:
+            for message in self._mail():
+                match message:
+                    case m.Load():
+                        return self._serve(message)
+                    case m.Shutdown():
+                        return EXIT_OK
+                    case _:
+                        raise ProtocolError(f"a runner's first message is load, not {message}")
+        except _AgentGone:
+            return EXIT_OK
+        return EXIT_OK
+
+    def _serve(self, load: m.Load) -> int:
+        started = self._seconds()
+        try:
+            engine = self._engines(load.engine)
+            if isinstance(engine, ReportsLoading):
+                engine.on_progress = self._progress()
+            facts = engine.load(load.spec)
+        except MeshError as error:
+            self._send(m.LoadFailed(code=error.code, message=error.message))
+            self._flush()
+            return EXIT_LOAD_FAILED
+        self._free = list(range(load.spec.slots))
+        self._send(m.Loaded(facts=facts, seconds=self._seconds() - started))
+        try:
+            self._loop(engine, load.spec)
+        except EngineFailed as error:
+            for live in self._live.values():
+                live.span.set_status(Status(StatusCode.ERROR, error.message))
+            self._send(m.Broken(message=error.message))
+            self._flush()
+            return EXIT_BROKEN
+        finally:
+            for live in self._live.values():
+                live.span.end()
+        engine.unload()
+        return EXIT_OK
+
+    def _loop(self, engine: Engine, spec: ModelSpec) -> None:
+        while True:
+            self._flush()
+            idle = not any(live.able for live in self._live.values())
+            for message in self._mail() if idle else self._mail_now():
+                match message:
+                    case m.Open():
+                        self._open(engine, spec, message)
+                    case m.Credit():
+                        self._credit(message)
+                    case m.Cancel():
+                        self._cancel(engine, message)
+                    case m.Shutdown():
+                        return
+                    case m.Load():
+                        raise ProtocolError("a second load: a runner serves one model")
+                if idle:
+                    break  # it may have changed that
+            self._step(engine)
+
+    def _step(self, engine: Engine) -> None:
+        held = frozenset(slot for slot, live in self._by_slot.items() if not live.able)
+        if len(held) == len(self._by_slot):
+            return
+        touched: dict[int, _Live] = {}
+        for emission in engine.step(held):
+            live = self._by_slot.get(emission.slot)
+            if live is None:
+                continue  # it ended at an emission before this one
+            match emission:
+                case Prefilling(done=done, total=total, cached=cached):
+                    live.cached_tokens = cached
+                    self._send(m.Prefill(sequence=live.sequence, done=done, total=total))
+                case Token(id=token, data=data):
+                    self._token(engine, live, token, data)
+                case Ended(reason=reason):
+                    self._finish(engine, live, FinishReason(reason))
+            touched[live.sequence] = live
+        for live in touched.values():
+            self._deliver(live)
+
+    def _token(self, engine: Engine, live: _Live, token: int, data: bytes) -> None:
+        live.last_token_at = self._seconds()
+        if live.first_token_at is None:
+            live.first_token_at = live.last_token_at
+            live.span.add_event("first_token")
+        live.tokens += 1
+        live.outbox.extend(live.text.push(token, data))
+        if live.text.stopped:
+            self._finish(engine, live, FinishReason.STOP_STRING)
+        elif live.tokens >= live.max_tokens:
+            self._finish(engine, live, FinishReason.LENGTH)
+
+    def _finish(self, engine: Engine, live: _Live, reason: FinishReason) -> None:
+        """No more tokens: the engine's slot is free now; what is held leaves under credit."""
+        live.finish = reason
+        if not live.text.stopped:
+            live.outbox.extend(live.text.flush())
+        self._release(engine, live)
+
+    def _release(self, engine: Engine, live: _Live) -> None:
+        if self._by_slot.pop(live.slot, None) is not None:
+            engine.close(live.slot)
+            self._free.append(live.slot)
+
+    def _deliver(self, live: _Live) -> None:
+        count = min(live.credit, len(live.outbox))
+        if count:
+            pieces = tuple(live.outbox.popleft() for _ in range(count))
+            self._send(m.Pieces(sequence=live.sequence, first=live.index, pieces=pieces))
+            live.index += count
+            live.credit -= count
+        if live.finish is not None and not live.outbox:
+            usage = self._usage(live)
+            _describe_end(live.span, live.finish, usage)
+            del self._live[live.sequence]
+            self._send(m.Done(sequence=live.sequence, reason=live.finish, usage=usage))
+
+    def _usage(self, live: _Live) -> Usage:
+        """Counts are of the whole answer (delivered tokens of a resume included), times of this
+        attempt."""
+        first = live.first_token_at
+        until_first = (first if first is not None else self._seconds()) - live.opened_at
+        return Usage(
+            prompt_tokens=live.prompt_tokens,
+            completion_tokens=live.tokens,
+            cached_tokens=live.cached_tokens,
+            prefill_ms=1000 * until_first,
+            decode_ms=1000 * (live.last_token_at - first) if first is not None else 0.0,
+        )
+
+    def _open(self, engine: Engine, spec: ModelSpec, request: m.Open) -> None:
+        if request.sequence in self._live:
+            raise ProtocolError(f"sequence {request.sequence} is open already")
+        if not self._free:  # the agent counts slots too, so this is its defect
+            raise ProtocolError(f"sequence {request.sequence} was opened with no slot free")
+        delivered = request.delivered
+        text = "".join(piece.text for piece in delivered)
+        slot = self._free[-1]
+        live = _Live(
+            sequence=request.sequence,
+            slot=slot,
+            credit=request.credit,
+            index=len(delivered),
+            tokens=len(delivered),
+            max_tokens=request.sampling.max_tokens,
+            text=TextAssembler(request.sampling.stop, delivered=text),
+            span=_start_span(spec, request),
+            opened_at=self._seconds(),
+        )
+        try:
+            check_sampling(request.sampling)
+            ids = tuple(piece.id for piece in delivered) if request.by_ids else ()
+            if ids and isinstance(engine, SpellsTokens):
+                live.text = TextAssembler(
+                    request.sampling.stop, delivered=text, spelled=engine.spell(ids)
+                )
+            live.prompt_tokens = engine.open(
+                slot, request.messages, request.sampling, ids, "" if ids else text
+            )
+        except InvalidRequest as error:
+            live.span.set_status(Status(StatusCode.ERROR, error.message))
+            live.span.end()
+            self._send(m.Rejected(sequence=live.sequence, code=error.code, message=error.message))
+            return
+        self._free.pop()
+        self._live[live.sequence] = self._by_slot[slot] = live
+        self._send(m.Opened(sequence=live.sequence, prompt_tokens=live.prompt_tokens))
+        # A resume may be of an answer that lacked only its end.
+        if live.text.stopped:
+            self._finish(engine, live, FinishReason.STOP_STRING)
+            self._deliver(live)
+        elif live.tokens >= live.max_tokens:
+            self._finish(engine, live, FinishReason.LENGTH)
+            self._deliver(live)
+
+    def _credit(self, grant: m.Credit) -> None:
+        # A grant may cross the sequence's end on its way; then it means nothing any more.
+        if (live := self._live.get(grant.sequence)) is not None and grant.pieces > 0:
+            live.credit += grant.pieces
+            self._deliver(live)
+
+    def _cancel(self, engine: Engine, cancel: m.Cancel) -> None:
+        live = self._live.pop(cancel.sequence, None)
+        if live is None:
+            return  # it ended by itself, and Done is on its way
+        self._release(engine, live)
+        live.span.set_attribute("squadron.cancelled", True)
+        live.span.end()
+        self._send(m.Closed(sequence=live.sequence))
+
+    def _progress(self) -> Callable[[float], None]:
+        last = -1
+
+        def report(fraction: float) -> None:
+            nonlocal last
+            percent = max(0, min(100, int(100 * fraction)))
+            if percent != last:
+                last = percent
+                self._send(m.Loading(percent=percent))
+                self._flush()
+
+        return report
+
+    def _mail(self) -> Iterator[m.ToRunnerMessage]:
+        """All messages, waiting for each; never ends. Raises ``_AgentGone``, ``ProtocolError``."""
+        while True:
+            yield from self._unpacked()
+            self._read(0)
+
+    def _mail_now(self) -> Iterator[m.ToRunnerMessage]:
+        """The messages that are here already. Raises ``_AgentGone``, ``ProtocolError``."""
+        while True:
+            yield from self._unpacked()
+            try:
+                self._read(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+
+    def _read(self, flags: int) -> None:
+        try:
+            data = self._socket.recv(_READ_BYTES, flags)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise _AgentGone
+        try:
+            self._unpacker.feed(data)
+        except msgpack.BufferFull:
+            raise ProtocolError(f"a message of more than {m.MAX_MESSAGE_BYTES} bytes") from None
+
+    def _unpacked(self) -> Iterator[m.ToRunnerMessage]:
+        try:
+            for data in self._unpacker:
+                yield m.to_runner(data)
+        except (msgpack.UnpackException, ValueError) as error:
+            raise ProtocolError(f"bad bytes from the agent: {error}") from None
+
+    def _send(self, message: m.FromRunnerMessage) -> None:
+        self._outgoing.append(m.encode(message))
+
+    def _flush(self) -> None:
+        """Raises ``_AgentGone``."""
+        if not self._outgoing:
+            return
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        try:
+            self._socket.sendall(data)
+        except ConnectionError:
+            raise _AgentGone from None
+
+
+def _start_span(spec: ModelSpec, request: m.Open) -> Span:
+    """Named and described as OpenTelemetry's GenAI conventions have it."""
+    sampling = request.sampling
+    return spans.start(
+        f"chat {spec.id}",
+        traceparent=request.traceparent,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "squadron",
+            "gen_ai.request.model": spec.id,
+            "gen_ai.request.max_tokens": sampling.max_tokens,
+            "gen_ai.request.temperature": sampling.temperature,
+            "gen_ai.request.top_p": sampling.top_p,
+            "gen_ai.request.top_k": sampling.top_k,
+            "gen_ai.request.stop_sequences": sampling.stop,
+            "squadron.delivered_tokens": len(request.delivered),
+        },
+    )
+
+
+def _describe_end(span: Span, reason: FinishReason, usage: Usage) -> None:
+    span.set_attributes(
+        {
+            "gen_ai.response.finish_reasons": (reason.value,),
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": usage.completion_tokens,
+            "squadron.cached_tokens": usage.cached_tokens,
+            "squadron.prefill_ms": usage.prefill_ms,
+            "squadron.decode_ms": usage.decode_ms,
+        }
+    )
+    span.end()

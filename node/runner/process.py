@@ -1,0 +1,335 @@
+"""The agent's handle on one model's runner: starts it, talks to it, restarts it when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from collections.abc import Sequence as Series
+from pathlib import Path
+
+import msgpack
+
+from mesh.clock import Clock
+from mesh.errors import (
+    BY_CODE,
+    ConfigError,
+    EngineFailed,
+    InvalidRequest,
+    MeshError,
+    Overloaded,
+    ProtocolError,
+)
+from mesh.records import ModelState
+from mesh.types import Message, Piece, Sampling
+from node.engines.base import ModelFacts, ModelSpec
+from node.runner import messages as m
+from node.runner.launch import Launched, end, exit_reason, launch, shut_down
+from node.runner.sequence import Sequence
+
+log = logging.getLogger(__name__)
+
+HANG_S = 60.0  # silence while sequences could go on, before the engine counts as hung
+LOAD_SILENCE_S = 600.0  # the same while loading: a cold disk or a GPU's first start is slow
+CRASH_WINDOW_S = 300.0
+CRASH_LIMIT = 5
+LONGEST_DELAY_S = 30.0
+
+_READ_BYTES = 256 * 1024
+_EXIT_S = 2.0  # from the end of its socket to its exit
+_WATCHES = 10  # looks at the clock in one hang_s
+
+
+def restart_delay(crashes: Series[float], now: float) -> float | None:
+    """Seconds until the next start: 1, 2, 4 .. 30; None: not again, too many within the window.
+    ``crashes``: monotonic seconds of the crashes so far, the latest included."""
+    recent = sum(1 for at in crashes if now - at <= CRASH_WINDOW_S)
+    if recent >= CRASH_LIMIT:
+        return None
+    return min(LONGEST_DELAY_S, 2.0 ** max(0, recent - 1))
+
+
+class _Lost(Exception):
+    """This runner process is of no more use. ``for_good``: another would end the same way."""
+
+    def __init__(self, message: str, *, for_good: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.for_good = for_good
+
+
+class RunnerProcess:
+    """One model's runner. ``on_change`` is called when state, slots, error or progress change.
+
+    ``stderr``: file that the runner's standard error is appended to; None: the agent's own.
+    ``hang_s``, ``load_silence_s``: seconds of ``clock``.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        spec: ModelSpec,
+        *,
+        on_change: Callable[[], None],
+        clock: Clock,
+        otlp_endpoint: str | None = None,
+        instance: str = "",
+        stderr: Path | None = None,
+        hang_s: float = HANG_S,
+        load_silence_s: float = LOAD_SILENCE_S,
+    ) -> None:
+        self._engine = engine
+        self._spec = spec
+        self._on_change = on_change
+        self._clock = clock
+        self._otlp_endpoint = otlp_endpoint
+        self._instance = instance
+        self._stderr = stderr
+        self._hang_s = hang_s
+        self._load_silence_s = load_silence_s
+        self._state = ModelState.COLD
+        self._facts: ModelFacts | None = None
+        self._error: str | None = None
+        self._load_percent = 0
+        self._launched: Launched | None = None
+        self._sequences: dict[int, Sequence] = {}  # at most one a slot
+        self._last_number = 0
+        self._heard_at = 0.0
+
+    @property
+    def state(self) -> ModelState:
+        """LOADING also between a crash and the next start, with ``error`` set; FAILED is final."""
+        return self._state
+
+    @property
+    def facts(self) -> ModelFacts | None:
+        """What the engine knew when it was last loaded; None before it ever was."""
+        return self._facts
+
+    @property
+    def error(self) -> str | None:
+        """Why the model is not resident, in one line; None once it is."""
+        return self._error
+
+    @property
+    def slots(self) -> int:
+        return self._spec.slots
+
+    @property
+    def used_slots(self) -> int:
+        """Slots not confirmed free by the runner: a cancelled one counts until it is."""
+        return len(self._sequences)
+
+    @property
+    def pid(self) -> int | None:
+        """The runner's process id while there is one."""
+        return None if self._launched is None else self._launched.process.pid
+
+    @property
+    def load_percent(self) -> int:
+        return self._load_percent
+
+    async def run(self) -> None:
+        """Keeps the model resident until cancelled; returns only when it has failed for good (bad
+        file or settings, or ``CRASH_LIMIT`` crashes within ``CRASH_WINDOW_S``), state FAILED.
+        Either way no process is left."""
+        try:
+            await self._keep_alive()
+        except asyncio.CancelledError:
+            self._change(ModelState.COLD, None)
+            raise
+
+    async def _keep_alive(self) -> None:
+        crashes: list[float] = []
+        while True:
+            lost = await self._life()
+            now = self._clock.now()
+            crashes = [at for at in crashes if now - at <= CRASH_WINDOW_S]
+            crashes.append(now)
+            delay = None if lost.for_good else restart_delay(crashes, now)
+            if delay is None:
+                log.error("model %s has failed for good: %s", self._spec.id, lost.message)
+                self._change(ModelState.FAILED, lost.message)
+                return
+            log.warning("model %s: %s; next start in %g s", self._spec.id, lost.message, delay)
+            self._change(ModelState.LOADING, lost.message)
+            await self._clock.sleep(delay)
+
+    def open(
+        self,
+        *,
+        messages: tuple[Message, ...],
+        sampling: Sampling,
+        credit: int,
+        delivered: tuple[Piece, ...] = (),
+        by_ids: bool = True,
+        traceparent: str = "",
+    ) -> Sequence:
+        """Claims a slot and starts a sequence in it; see ``messages.Open`` for the arguments.
+
+        Raises ``EngineFailed`` when the model is not resident, ``Overloaded`` when no slot is free,
+        ``InvalidRequest`` when the request is too large or no text.
+        """
+        if self._state is not ModelState.RESIDENT or self._launched is None:
+            why = f": {self._error}" if self._error else ""
+            raise EngineFailed(f"model '{self._spec.id}' is {self._state}, not resident{why}")
+        if len(self._sequences) >= self._spec.slots:
+            raise Overloaded(f"model '{self._spec.id}' has all {self._spec.slots} slots in use")
+        number = self._last_number + 1
+        request = m.Open(
+            sequence=number,
+            messages=messages,
+            sampling=sampling,
+            credit=credit,
+            delivered=delivered,
+            by_ids=by_ids,
+            traceparent=traceparent,
+        )
+        try:
+            data = m.encode(request)
+        except UnicodeEncodeError:
+            raise InvalidRequest("a message is not valid Unicode text; send UTF-8") from None
+        if len(data) > m.MAX_MESSAGE_BYTES:
+            raise InvalidRequest(
+                f"the request is {len(data):,} bytes and a runner takes at most "
+                f"{m.MAX_MESSAGE_BYTES:,}; shorten it"
+            )
+        if not any(s.expects for s in self._sequences.values()):
+            self._heard_at = self._clock.now()
+        self._last_number = number
+        sequence = Sequence(number, credit=credit, first=len(delivered), send=self._send)
+        self._sequences[number] = sequence
+        self._launched.writer.write(data)
+        self._on_change()
+        return sequence
+
+    async def _life(self) -> _Lost:
+        """One process, from its start to why it ended."""
+        lost = _Lost("the runner was stopped")
+        self._load_percent = 0
+        self._heard_at = self._clock.now()
+        self._change(ModelState.LOADING, self._error)
+        try:
+            launched = await launch(
+                otlp_endpoint=self._otlp_endpoint, instance=self._instance, stderr=self._stderr
+            )
+        except OSError as error:
+            return _Lost(f"cannot start a runner: {error}")
+        self._launched = launched
+        try:
+            self._send(m.Load(engine=self._engine, spec=self._spec))
+            lost = await self._talk(launched)
+        except asyncio.CancelledError:
+            self._forget(lost.message)
+            await shut_down(launched)
+            raise
+        finally:
+            self._forget(lost.message)
+            await end(launched)
+        return lost
+
+    async def _talk(self, launched: Launched) -> _Lost:
+        lost = _Lost("the runner's connection ended")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pump(launched))
+                tasks.create_task(self._watch())
+        except* _Lost as group:
+            lost = next(e for e in group.exceptions if isinstance(e, _Lost))
+        return lost
+
+    async def _pump(self, launched: Launched) -> None:
+        """Reads what the runner says; raises ``_Lost`` at its end."""
+        unpacker = m.unpacker()
+        while True:
+            try:
+                data = await launched.reader.read(_READ_BYTES)
+            except ConnectionError:
+                data = b""
+            if not data:
+                # Sequences need not wait to hear how it died: each moment is a gap in an answer.
+                self._forget(f"the runner of model '{self._spec.id}' died")
+                raise _Lost(f"the runner died: {await exit_reason(launched, _EXIT_S)}")
+            self._heard_at = self._clock.now()
+            try:
+                unpacker.feed(data)
+                received = [m.from_runner(each) for each in unpacker]
+            except (msgpack.UnpackException, ValueError) as error:
+                raise _Lost(f"the runner sent what is no message: {error}") from None
+            except ProtocolError as error:
+                raise _Lost(error.message) from None
+            for message in received:
+                self._on_message(message)
+
+    def _on_message(self, message: m.FromRunnerMessage) -> None:
+        match message:
+            case m.Loading(percent=percent):
+                self._load_percent = percent
+                self._on_change()
+            case m.Loaded(facts=facts, seconds=seconds):
+                log.info("model %s loaded in %.1f s on %s", self._spec.id, seconds, facts.device)
+                self._facts = facts
+                self._load_percent = 100
+                self._change(ModelState.RESIDENT, None)
+            case m.LoadFailed(code=code, message=text):
+                raise _Lost(text, for_good=issubclass(BY_CODE.get(code, MeshError), ConfigError))
+            case m.Broken(message=text):
+                raise _Lost(text)
+            case m.Closed(sequence=number):
+                self._free(number)
+            case m.Done(sequence=number) | m.Rejected(sequence=number):
+                self._put(number, message)
+                self._free(number)
+            case m.Opened(sequence=number) | m.Prefill(sequence=number) | m.Pieces(sequence=number):
+                self._put(number, message)
+
+    def _put(
+        self, number: int, event: m.Opened | m.Rejected | m.Prefill | m.Pieces | m.Done
+    ) -> None:
+        sequence = self._sequences.get(number)
+        if sequence is None:
+            raise _Lost(f"the runner sent a message about sequence {number}, which is not open")
+        try:
+            sequence.put(event)
+        except ProtocolError as error:
+            raise _Lost(error.message) from None
+
+    def _free(self, number: int) -> None:
+        if self._sequences.pop(number, None) is not None:
+            self._on_change()
+
+    async def _watch(self) -> None:
+        """Raises ``_Lost`` when the runner owes a message for too long."""
+        while True:
+            await self._clock.sleep(self._hang_s / _WATCHES)
+            now = self._clock.now()
+            if self._state is ModelState.LOADING:
+                what, limit = "loading", self._load_silence_s
+            elif any(s.expects for s in self._sequences.values()):
+                what, limit = "a step", self._hang_s
+            else:
+                self._heard_at = now
+                continue
+            if now - self._heard_at > limit:
+                raise _Lost(f"the engine hangs: {what} took more than {limit:g} s; it was killed")
+
+    def _send(self, message: m.ToRunner) -> None:
+        """Queues it. What may wait here is bounded: an open and a cancel per slot, and grants that
+        each answer pieces which came."""
+        if self._launched is not None:
+            self._launched.writer.write(m.encode(message))
+
+    def _forget(self, reason: str) -> None:
+        """The process is lost: its sequences end, and nothing more is sent to it."""
+        self._launched = None
+        sequences = tuple(self._sequences.values())
+        self._sequences.clear()
+        for sequence in sequences:
+            sequence.fail(reason)
+        if self._state is ModelState.RESIDENT or sequences:
+            self._change(ModelState.LOADING, reason)
+
+    def _change(self, state: ModelState, error: str | None) -> None:
+        self._state = state
+        self._error = error
+        self._on_change()

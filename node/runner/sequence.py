@@ -1,0 +1,100 @@
+"""One sequence on a runner, as the agent sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from mesh.errors import EngineFailed, ProtocolError
+from node.runner.messages import Cancel, Credit, Done, Opened, Pieces, Prefill, Rejected, ToRunner
+
+Event = Opened | Rejected | Prefill | Pieces | Done
+
+
+class Sequence:
+    """Iterates over ``Opened`` or ``Rejected``, ``Prefill``s, ``Pieces``, and ``Done`` last; raises
+    ``EngineFailed`` when the runner is lost. For one reader.
+
+    What waits to be read is bounded by credit (pieces) and by keeping only the newest of
+    consecutive ``Prefill``s. A sequence has its slot until the runner has confirmed the end, so it
+    must be read to its end or ``cancel``led.
+    """
+
+    def __init__(
+        self, number: int, *, credit: int, first: int, send: Callable[[ToRunner], None]
+    ) -> None:
+        self.number = number
+        self._send = send
+        self._credit = credit
+        self._next = first
+        self._events: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._cancelled = False
+        self._failure: str | None = None
+
+    @property
+    def expects(self) -> bool:
+        """Whether the runner owes a message: it has credit, or a cancel to confirm."""
+        return self._cancelled or (not self._ended and self._credit > 0)
+
+    def grant(self, pieces: int) -> None:
+        """Allows that many more pieces."""
+        if pieces > 0 and not (self._ended or self._cancelled or self._failure):
+            self._credit += pieces
+            self._send(Credit(sequence=self.number, pieces=pieces))
+
+    def cancel(self) -> None:
+        """Ends it; idempotent, and nothing after its end. Nothing more is yielded."""
+        if self._cancelled:
+            return
+        self._cancelled = True
+        self._events.clear()
+        self._wake.set()
+        if not (self._ended or self._failure):
+            self._send(Cancel(sequence=self.number))
+
+    def put(self, event: Event) -> None:
+        """An event from the runner. Raises ``ProtocolError`` when it breaks credit or order."""
+        match event:
+            case Pieces(first=first, pieces=pieces):
+                if first != self._next or len(pieces) > self._credit:
+                    raise ProtocolError(
+                        f"the runner sent pieces {first}..{first + len(pieces) - 1} where "
+                        f"{self._next} was next and {self._credit} were allowed"
+                    )
+                self._next += len(pieces)
+                self._credit -= len(pieces)
+            case Done() | Rejected():
+                self._ended = True
+            case Prefill() if self._events and isinstance(self._events[-1], Prefill):
+                self._events.pop()
+        if not self._cancelled:
+            self._events.append(event)
+            self._wake.set()
+
+    def fail(self, message: str) -> None:
+        """The runner is lost; raised after the events that came before."""
+        self._failure = message
+        self._wake.set()
+
+    def __aiter__(self) -> Sequence:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self._cancelled or self._ended:
+                raise StopAsyncIteration
+            if self._failure is not None:
+                raise EngineFailed(self._failure)
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def __aenter__(self) -> Sequence:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.cancel()

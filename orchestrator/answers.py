@@ -1,0 +1,160 @@
+"""What every gateway serves: a decision and then an answer, a dry run, the fleet. No wire here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Protocol
+
+from opentelemetry.trace import SpanKind
+
+from mesh.clock import Clock
+from mesh.errors import MeshError
+from mesh.placement import place
+from mesh.records import FleetView
+from mesh.stream import Decided, Route, StreamEvent
+from mesh.telemetry import spans
+from mesh.types import Decision, ModelId, Request, Specialty
+from mesh.validation import check_messages, check_request
+from orchestrator.dispatch import Dispatch, work_of
+from orchestrator.fleet import Fleet
+from orchestrator.router.base import Features
+
+REQUESTED = "requested"
+
+
+class Cascade(Protocol):
+    """What is asked of ``orchestrator/router/cascade.py``."""
+
+    @property
+    def fallback(self) -> Specialty: ...
+
+    def decide(self, features: Features) -> Decision: ...
+
+
+class Cascades(Protocol):
+    """Where the cascade of this moment is: it changes when the rules do."""
+
+    @property
+    def current(self) -> Cascade: ...
+
+
+class Answers:
+    """``default_timeout_s``: budget of a request that names none. ``max_request_bytes``: of its
+    messages."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        dispatch: Dispatch,
+        cascades: Cascades,
+        clock: Clock,
+        *,
+        default_timeout_s: float,
+        max_request_bytes: int,
+    ) -> None:
+        self._fleet = fleet
+        self._dispatch = dispatch
+        self._cascades = cascades
+        self._clock = clock
+        self._default_timeout_s = default_timeout_s
+        self._max_request_bytes = max_request_bytes
+
+    @property
+    def view(self) -> FleetView:
+        return self._fleet.view
+
+    @property
+    def registry_connected(self) -> bool:
+        return self._fleet.registry_connected
+
+    def budget(self, request: Request, granted_s: float | None) -> Request:
+        """With the timeout that applies, in seconds: the request's own, the default, or what the
+        caller's transport allows (``granted_s``), whichever is least."""
+        timeout = request.timeout_s if request.timeout_s is not None else self._default_timeout_s
+        if granted_s is not None:
+            timeout = min(timeout, granted_s)
+        return replace(request, timeout_s=timeout)
+
+    async def generate(
+        self, request: Request, *, traceparent: str = ""
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """``Decided`` first, then what ``Dispatch.generate`` yields. Every error carries the
+        request's id. ``traceparent``: the caller's W3C trace context."""
+        arrived = self._clock.now()
+        with spans.detached(
+            "orchestrator.generate",
+            traceparent=traceparent,
+            kind=SpanKind.SERVER,
+            attributes={
+                "mesh.request.id": request.id,
+                "mesh.priority": request.priority,
+                "gen_ai.operation.name": "chat",
+                "gen_ai.request.max_tokens": request.sampling.max_tokens,
+                "gen_ai.request.temperature": request.sampling.temperature,
+            },
+        ) as span:
+            try:
+                check_request(
+                    request.messages,
+                    request.sampling,
+                    max_bytes=self._max_request_bytes,
+                    timeout_s=request.timeout_s,
+                )
+                with spans.detached("route", parent=span) as routing:
+                    decision = self.decide(request)
+                    routing.set_attribute("mesh.specialty", decision.specialty)
+                    routing.set_attribute("mesh.stage", decision.stage)
+                    routing.set_attribute("mesh.rule", decision.rule or "")
+                    routing.set_attribute("mesh.confidence", decision.confidence)
+                yield Decided(request_id=request.id, decision=decision)
+                events = self._dispatch.generate(
+                    request,
+                    decision,
+                    fallback=self._cascades.current.fallback,
+                    arrived=arrived,
+                    deadline=arrived + (request.timeout_s or self._default_timeout_s),
+                    span=span,
+                )
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+            except MeshError as error:
+                error.request_id = request.id
+                raise
+
+    def route(self, request: Request) -> Route:
+        """A dry run. Raises ``InvalidRequest``."""
+        check_messages(request.messages, max_bytes=self._max_request_bytes)
+        decision = self.decide(request)
+        work = work_of(request, decision, self._cascades.current.fallback, self._clock.now())
+        candidates = place(
+            self._fleet.view,
+            specialty=work.specialty,
+            fallback=work.fallback,
+            model=work.model,
+            prompt_bytes=work.prompt_bytes,
+            now=self._clock.now(),
+        )
+        return Route(decision=decision, candidates=candidates)
+
+    def decide(self, request: Request) -> Decision:
+        """What the client asked for by name, else what the cascade says."""
+        if request.specialty is not None:
+            return _requested(request.specialty)
+        if request.model is not None:
+            return _requested(self._specialty_of(request.model))
+        return self._cascades.current.decide(Features.of(request.messages))
+
+    def _specialty_of(self, model: ModelId) -> Specialty:
+        """A named model answers whatever is asked; its first specialty is what that is called."""
+        for node in self._fleet.view.nodes.values():
+            for record in node.record.models:
+                if record.id == model and record.specialties:
+                    return record.specialties[0]
+        return self._cascades.current.fallback
+
+
+def _requested(specialty: Specialty) -> Decision:
+    return Decision(specialty=specialty, stage=REQUESTED, rule=None, confidence=1.0)

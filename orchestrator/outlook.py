@@ -1,0 +1,140 @@
+"""When no node can take a request at this moment: will one, and if not, what does the client hear?
+
+Pure. Placement says which rows fit and why the others do not; this says what that means for a
+request that found nothing, and words the error so that its reader knows what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh.errors import ContextOverflow, MeshError, NoCandidate, UnknownModel, UnknownSpecialty
+from mesh.placement import known_models, known_specialties
+from mesh.records import FleetView, NodeState
+from mesh.types import Candidate, ModelId, NodeId, Priority, Specialty
+
+REASONS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one attempt needs of a node.
+
+    ``fallback`` None: the client named the specialty itself. ``exclude``: nodes that said they will
+    not take this request. ``larger_than``: tokens of context that proved too few (``overflow`` is
+    the refusal that said so). ``resuming``: tokens were delivered, so it goes before new work and
+    is never turned away for a full queue. ``patience_s``: how long to hope for a node to come when
+    none is in sight.
+    """
+
+    specialty: Specialty
+    fallback: Specialty | None
+    model: ModelId | None
+    prompt_bytes: int
+    priority: Priority = Priority.NORMAL
+    arrived: float = 0.0
+    exclude: frozenset[NodeId] = frozenset()
+    larger_than: int = 0
+    overflow: ContextOverflow | None = None
+    resuming: bool = False
+    patience_s: float = 0.0
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Equal kinds fit the same nodes, but for prompts within a factor of two of each other."""
+        size = self.prompt_bytes.bit_length()
+        return (self.specialty, self.fallback, self.model, size, self.exclude, self.larger_than)
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Some nodes take such work, and every one of them is full: a slot will come free."""
+
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No node takes such work now. ``may_come``: one might within seconds (it is starting, loading,
+    being dialled, or was set aside); ``error`` is what to raise if none does."""
+
+    error: MeshError
+    may_come: bool
+
+
+def absent(
+    view: FleetView, rows: Sequence[Candidate], work: Work, now: float, *, registry: str
+) -> Absent:
+    """``rows``: placement's explained rows, none of them fit. ``now``: monotonic seconds.
+    ``registry``: "" when it is connected, else the words that say what is wrong with it."""
+    if work.overflow is not None:
+        return Absent(work.overflow, may_come=False)
+    if not view.nodes:
+        return Absent(_nobody(registry), may_come=False)
+    if work.model is not None and work.model not in known_models(view):
+        return Absent(
+            UnknownModel(
+                f"no node has a model '{work.model}'; known models: {_listed(known_models(view))}"
+            ),
+            may_come=False,
+        )
+    specialties = known_specialties(view)
+    served = {work.specialty, work.fallback} & specialties
+    if work.model is None and not served:
+        return Absent(_unknown(work, specialties), may_come=False)
+    specialty = work.specialty if work.specialty in specialties else work.fallback
+    relevant = [row for row in rows if _concerned(view, row, specialty, work.model)]
+    what = f"model '{work.model}'" if work.model is not None else f"'{specialty}'"
+    reasons = [f"{row.node_name}: {row.reason}" for row in relevant]
+    if len(reasons) > REASONS_SHOWN:
+        reasons = [*reasons[:REASONS_SHOWN], f"and {len(reasons) - REASONS_SHOWN} more"]
+    error = NoCandidate(f"no node can take {what} now: {'; '.join(reasons) or 'none is up'}")
+    return Absent(error, may_come=any(_may_come(view, row, work, now) for row in relevant))
+
+
+def _nobody(registry: str) -> NoCandidate:
+    if registry:
+        return NoCandidate(f"no node is known yet; {registry}")
+    return NoCandidate("no node is known yet; start one with `mesh node` or `mesh up`")
+
+
+def _unknown(work: Work, specialties: frozenset[Specialty]) -> MeshError:
+    known = _listed(specialties)
+    if work.fallback is None:
+        return UnknownSpecialty(f"no node serves '{work.specialty}'; known specialties: {known}")
+    both = (
+        f"'{work.specialty}'"
+        if work.fallback == work.specialty
+        else f"'{work.specialty}' or the fallback '{work.fallback}'"
+    )
+    return NoCandidate(f"no node serves {both}; known specialties: {known}")
+
+
+def _concerned(
+    view: FleetView, row: Candidate, specialty: Specialty | None, model: ModelId | None
+) -> bool:
+    """Whether the row is about what was asked for; the others only say that they are not."""
+    if model is not None:
+        return row.model == model
+    record = view.nodes[row.node].record
+    return any(m.id == row.model and specialty in m.specialties for m in record.models)
+
+
+def _may_come(view: FleetView, row: Candidate, work: Work, now: float) -> bool:
+    if row.node in work.exclude:
+        return False
+    node = view.nodes[row.node]
+    state = (node.heartbeat or node.record).state
+    if state in (NodeState.DRAINING, NodeState.FAILED):
+        return False
+    # A prompt too large or a failed model stays so; everything else is a matter of seconds.
+    aside = node.set_aside_until is not None and node.set_aside_until > now
+    return state is NodeState.STARTING or aside or not node.link_up
+
+
+def _listed(names: frozenset[ModelId] | frozenset[Specialty]) -> str:
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:20])
+    more = f" and {len(ordered) - 20} more" if len(ordered) > 20 else ""
+    return (shown or "none") + more

@@ -1,0 +1,127 @@
+"""The cascade: ordered stages, the first that decides wins, and every stage's word is kept.
+
+Pure given its stages, except for the stopwatch that is passed in: what a decision says of time
+never changes what it decides.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from mesh.types import Alternative, Decision, Specialty, StageVerdict
+from orchestrator.router.base import Abstain, Features, Stage, Verdict
+
+_LOG = logging.getLogger(__name__)
+
+CONVERSATION = "conversation"
+FALLBACK = "fallback"
+
+
+class Cascade:
+    """Immutable, so that a reload swaps one for another between two requests.
+
+    ``stages``: asked in this order until one decides. ``fallback``: the specialty when none does;
+    such a decision has confidence 0 and stage ``fallback``, since silence says nothing about how
+    hard a prompt is. ``rules_version``: stamped on every decision. ``perf_counter``: seconds.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        fallback: Specialty,
+        rules_version: str = "",
+        *,
+        perf_counter: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.stages = tuple(stages)
+        self.fallback = fallback
+        self.rules_version = rules_version
+        self._perf_counter = perf_counter
+        self._reported: set[str] = set()  # at most one entry a stage
+
+    def decide(self, features: Features) -> Decision:
+        """The decision, with one verdict for each stage that was asked. Never raises for what a
+        stage does: a stage that fails counts as abstaining, with the error as its note."""
+        clock = self._perf_counter
+        begun = clock()
+        verdicts: list[StageVerdict] = []
+        leaning: tuple[Alternative, ...] = ()
+        for stage in self.stages:
+            started = clock()
+            said = self._ask(stage, features)
+            micros = (clock() - started) * 1e6
+            match said:
+                case Verdict():
+                    verdicts.append(
+                        StageVerdict(
+                            stage=stage.name,
+                            specialty=said.specialty,
+                            confidence=said.confidence,
+                            rule=said.rule,
+                            micros=micros,
+                            note=said.note,
+                        )
+                    )
+                    return Decision(
+                        specialty=said.specialty,
+                        stage=stage.name,
+                        rule=said.rule,
+                        confidence=said.confidence,
+                        alternatives=said.alternatives,
+                        verdicts=tuple(verdicts),
+                        rules_version=self.rules_version,
+                        micros=(clock() - begun) * 1e6,
+                    )
+                case Abstain():
+                    verdicts.append(_abstained(stage.name, micros, said.note))
+                    # Later stages know more of what earlier ones left open.
+                    leaning = said.alternatives or leaning
+        return self._undecided(features, verdicts, leaning, begun)
+
+    def _undecided(
+        self,
+        features: Features,
+        verdicts: list[StageVerdict],
+        leaning: tuple[Alternative, ...],
+        begun: float,
+    ) -> Decision:
+        """A follow-up ("and for 12?") stays with its conversation's specialty, else fallback."""
+        prior = features.prior
+        stage = CONVERSATION if prior is not None else FALLBACK
+        specialty = prior if prior is not None else self.fallback
+        note = "stays with the conversation" if prior is not None else "every stage abstained"
+        verdicts.append(
+            StageVerdict(
+                stage=stage, specialty=specialty, confidence=0.0, rule=None, micros=0.0, note=note
+            )
+        )
+        return Decision(
+            specialty=specialty,
+            stage=stage,
+            rule=None,
+            confidence=0.0,
+            alternatives=leaning,
+            verdicts=tuple(verdicts),
+            rules_version=self.rules_version,
+            micros=(self._perf_counter() - begun) * 1e6,
+        )
+
+    def _ask(self, stage: Stage, features: Features) -> Verdict | Abstain:
+        try:
+            return stage.decide(features)
+        except Exception as error:  # noqa: BLE001
+            # Stages may be somebody else's code, and whatever they raise costs only their opinion:
+            # the prompt can still be answered by the stages after them. Kept in the decision, so
+            # it is not swallowed, and logged once a stage, so that a hot path cannot flood the log.
+            if stage.name not in self._reported:
+                self._reported.add(stage.name)
+                _LOG.exception("stage '%s' failed and counts as abstaining from now on", stage.name)
+            return Abstain(f"failed: {type(error).__name__}: {error}")
+
+
+def _abstained(stage: str, micros: float, note: str) -> StageVerdict:
+    return StageVerdict(
+        stage=stage, specialty=None, confidence=0.0, rule=None, micros=micros, note=note
+    )

@@ -1,0 +1,186 @@
+"""One orchestrator, wired: registry and links make the fleet, the fleet feeds admission, dispatch
+makes answers, and the gateway serves them. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Awaitable
+from pathlib import Path
+
+from mesh import __version__
+from mesh.clock import Clock
+from mesh.config import OrchestratorSettings, state_dir
+from mesh.errors import MeshError
+from mesh.records import OrchestratorRecord, encode_record
+from mesh.registry.base import ORCHESTRATORS, Registry
+from mesh.transport.base import Dialer
+from mesh.types import Specialty
+from orchestrator.admission import Admission
+from orchestrator.answers import Answers
+from orchestrator.capacity import Capacity
+from orchestrator.dispatch import Dispatch
+from orchestrator.fleet import Fleet
+from orchestrator.gateway.grpc import GrpcGateway
+from orchestrator.identity import Identity, identify
+from orchestrator.router.reload import RulesReloader
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 8.0  # how long open streams may go on after the first signal
+
+
+class Orchestrator:
+    """Make it inside the event loop. Raises ``ConfigError`` for rules that are wrong."""
+
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        identity: Identity,
+        *,
+        registry: Registry,
+        dialer: Dialer,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._registry = registry
+        self._clock = clock
+        self._started_at = clock.wall()
+        self._endpoint = ""
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        fallback = Specialty(settings.fallback)
+        self._rules = RulesReloader(
+            fallback=fallback,
+            clock=clock,
+            file=Path(settings.rules).expanduser() if settings.rules else None,
+            registry=registry,
+            on_change=lambda _: self._announce(),
+        )
+        self.fleet = Fleet(registry, dialer, clock, rng)
+        capacity = Capacity(self.fleet, clock, registry=f"the registry at {settings.etcd}")
+        self.admission = Admission(self.fleet, capacity.take, clock, limit=settings.queue_limit)
+        dispatch = Dispatch(self.fleet, self.admission, clock, max_attempts=settings.max_attempts)
+        self.answers = Answers(
+            self.fleet,
+            dispatch,
+            self._rules,
+            clock,
+            default_timeout_s=settings.default_timeout_s,
+            max_request_bytes=settings.max_request_bytes,
+        )
+        self._gateway = GrpcGateway(
+            self.answers,
+            clock,
+            bind=settings.bind,
+            max_request_bytes=settings.max_request_bytes,
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` of the client plane, "" before ``run`` has bound it."""
+        return self._endpoint
+
+    def stop(self) -> None:
+        """Drains and ends ``run``; a second call does not wait for open streams."""
+        (self._hurry if self._stopping.is_set() else self._stopping).set()
+
+    async def run(self) -> None:
+        """Serves until ``stop``, or cancelled. Raises ``PortInUse``, ``ConfigError`` or
+        ``DuplicateNode``."""
+        self._endpoint = self._gateway.bind()
+        self._announce()
+        failure: MeshError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts: dict[str, Awaitable[None]] = {
+                    "registry": self._registry.run(),
+                    "fleet": self.fleet.run(),
+                    "admission": self.admission.run(),
+                    "rules": self._rules.run(),
+                    "gateway": self._gateway.run(),
+                }
+                tasks = [group.create_task(_run(part), name=name) for name, part in parts.items()]
+                log.info("ready: gRPC at %s, registry %s", self._endpoint, self._settings.etcd)
+                await self._stopping.wait()
+                self._registry.withdraw(self._key)
+                await self._drained()
+                for task in tasks:
+                    task.cancel()
+        except* MeshError as errors:
+            failure = _first(errors)
+        if failure is not None:
+            raise failure
+        log.info("stopped")
+
+    async def _drained(self) -> None:
+        log.info("stopping: open streams have %.0f s", DRAIN_S)
+        async with asyncio.TaskGroup() as group:
+            hurry = group.create_task(self._hurried(), name="hurry")
+            await self._gateway.stop(DRAIN_S)
+            hurry.cancel()
+
+    async def _hurried(self) -> None:
+        await self._hurry.wait()
+        await self._gateway.stop(None)
+
+    @property
+    def _key(self) -> str:
+        return f"{ORCHESTRATORS}{self._identity.id}"
+
+    def _announce(self) -> None:
+        if not self._endpoint:
+            return
+        settings = self._settings
+        host, _, port = self._endpoint.rpartition(":")
+        record = OrchestratorRecord(
+            id=self._identity.id,
+            instance=self._identity.instance,
+            name=settings.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            endpoint=f"{settings.advertise or host}:{port}",
+            version=__version__,
+            rules_version=self._rules.version,
+            fallback=self._rules.current.fallback,
+            started_at=self._started_at,
+            updated_at=self._clock.wall(),
+        )
+        self._registry.announce(self._key, encode_record(record), owner=self._identity.instance)
+
+
+def build(settings: OrchestratorSettings, identity: Identity, clock: Clock) -> Orchestrator:
+    """With the real registry and the real data plane."""
+    from mesh.registry.etcd import EtcdRegistry
+    from mesh.transport.zeromq import ZeroMQDialer
+
+    rng = random.Random()
+    registry = EtcdRegistry(
+        settings.etcd,
+        prefix=settings.prefix,
+        lease_ttl_s=settings.timing.lease_ttl_s,
+        clock=clock,
+        rng=rng,
+    )
+    dialer = ZeroMQDialer(settings.name, settings.timing, clock, rng)
+    return Orchestrator(settings, identity, registry=registry, dialer=dialer, clock=clock, rng=rng)
+
+
+def identity_of(settings: OrchestratorSettings) -> Identity:
+    """Raises ``ConfigError``."""
+    folder = Path(settings.state_dir).expanduser() if settings.state_dir else state_dir()
+    return identify(folder, settings.name)
+
+
+async def _run(part: Awaitable[None]) -> None:
+    await part
+
+
+def _first(errors: BaseExceptionGroup[MeshError]) -> MeshError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -1,0 +1,222 @@
+"""Rules that change, break and vanish under a running orchestrator."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mesh.clock import ManualClock
+from mesh.errors import ConfigError, RuleError
+from mesh.registry.base import RULES, Change, Delete, Put
+from mesh.types import Message, Role, Specialty
+from orchestrator.router.base import Features
+from orchestrator.router.cascade import Cascade
+from orchestrator.router.reload import POLL_S, RulesReloader
+
+CHAT = Specialty("chat")
+
+
+def _rules(specialty: str, pattern: str = "ping") -> bytes:
+    return f"[[rules]]\nname = 'r'\nspecialty = '{specialty}'\npattern = '{pattern}'\n".encode()
+
+
+BROKEN = _rules("math", "ping(?=pong)")
+
+
+class _Registry:
+    """Only what is watched; the test says what it yields."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.changes: asyncio.Queue[tuple[Change, ...]] = asyncio.Queue(16)
+
+    async def run(self) -> None:
+        return None
+
+    def announce(self, key: str, value: bytes, *, owner: str | None = None) -> None:
+        raise NotImplementedError
+
+    def withdraw(self, key: str) -> None:
+        raise NotImplementedError
+
+    async def watch(self, prefix: str) -> AsyncIterator[tuple[Change, ...]]:
+        assert prefix == RULES
+        while True:
+            yield await self.changes.get()
+
+    async def put(self, key: str, value: bytes) -> None:
+        await self.changes.put((Put(key, value),))
+
+
+def _answer(reloader: RulesReloader) -> str:
+    return reloader.current.decide(
+        Features.of((Message(role=Role.USER, content="ping"),))
+    ).specialty
+
+
+async def _until(clock: ManualClock, holds: Callable[[], bool]) -> None:
+    """Moves the clock a poll at a time; what runs in threads gets real time, up to a deadline."""
+    async with asyncio.timeout(20):
+        while not holds():
+            await clock.advance(POLL_S)
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def _running(reloader: RulesReloader) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(reloader.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.toml"
+    path.write_bytes(_rules("math"))
+    return path
+
+
+async def test_a_changed_file_takes_effect_and_is_announced(file: Path) -> None:
+    clock, seen = ManualClock(), list[Cascade]()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, on_change=seen.append)
+    before = reloader.version
+    assert _answer(reloader) == "math"
+    async with _running(reloader):
+        file.write_bytes(_rules("code") + b"# longer")
+        await _until(clock, lambda: _answer(reloader) == "code")
+    assert seen == [reloader.current]
+    assert reloader.version != before
+    assert reloader.last_error is None
+
+
+async def test_a_file_replaced_by_rename_takes_effect(file: Path, tmp_path: Path) -> None:
+    clock = ManualClock()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    async with _running(reloader):
+        new = tmp_path / "new"
+        new.write_bytes(_rules("code"))
+        new.replace(file)
+        await _until(clock, lambda: _answer(reloader) == "code")
+
+
+async def test_broken_rules_are_refused_by_name_and_the_old_ones_stay(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    version = reloader.version
+    with caplog.at_level(logging.ERROR):
+        async with _running(reloader):
+            file.write_bytes(BROKEN)
+            await _until(clock, lambda: reloader.last_error is not None)
+            assert reloader.last_error is not None
+            assert "rule 1 'r': look-ahead" in reloader.last_error
+            assert (_answer(reloader), reloader.version) == ("math", version)
+            for _ in range(5):
+                await clock.advance(POLL_S)
+            assert len(caplog.records) == 1  # told once, not at each look
+            file.write_bytes(_rules("code"))
+            await _until(clock, lambda: reloader.last_error is None)
+            assert _answer(reloader) == "code"
+
+
+async def test_mending_a_file_back_to_what_is_in_use_clears_the_error(file: Path) -> None:
+    clock = ManualClock()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    used = reloader.current
+    async with _running(reloader):
+        file.write_bytes(BROKEN)
+        await _until(clock, lambda: reloader.last_error is not None)
+        file.write_bytes(_rules("math"))
+        await _until(clock, lambda: reloader.last_error is None)
+    assert reloader.current is used
+
+
+async def test_a_file_that_vanishes_and_comes_back(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    async with _running(reloader):
+        file.unlink()
+        with caplog.at_level(logging.ERROR):
+            await _until(clock, lambda: reloader.last_error is not None)
+            for _ in range(5):
+                await clock.advance(POLL_S)
+        assert len(caplog.records) == 1
+        assert _answer(reloader) == "math"
+        file.write_bytes(_rules("code"))
+        await _until(clock, lambda: _answer(reloader) == "code")
+        assert reloader.last_error is None
+
+
+async def test_the_registry_key_wins_over_the_file_while_it_exists(file: Path) -> None:
+    clock, registry = ManualClock(), _Registry()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, registry=registry)
+    async with _running(reloader):
+        await registry.changes.put((Put(RULES, _rules("code")), Put(RULES + "-other", b"?")))
+        await _until(clock, lambda: _answer(reloader) == "code")
+        file.write_bytes(_rules("logic"))
+        for _ in range(5):
+            await clock.advance(POLL_S)
+            await asyncio.sleep(0.002)
+        assert _answer(reloader) == "code"
+        await registry.changes.put((Delete(RULES),))
+        await _until(clock, lambda: _answer(reloader) == "logic")
+
+
+async def test_a_broken_key_leaves_the_rules_in_use_until_it_is_mended_or_gone(file: Path) -> None:
+    clock, registry = ManualClock(), _Registry()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, registry=registry)
+    async with _running(reloader):
+        await registry.put(RULES, BROKEN)
+        await _until(clock, lambda: reloader.last_error is not None)
+        assert reloader.last_error is not None
+        assert "registry key config/rules: rule 1 'r'" in reloader.last_error
+        assert _answer(reloader) == "math"
+        await registry.changes.put((Delete(RULES),))
+        await _until(clock, lambda: reloader.last_error is None)
+        assert _answer(reloader) == "math"
+
+
+async def test_decisions_go_on_while_new_rules_compile(file: Path) -> None:
+    clock = ManualClock()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    many = b"".join(
+        f"[[rules]]\nname = 'r{n}'\nspecialty = 'code'\npattern = 'ping.{{0,20}}x{n}'\n".encode()
+        for n in range(60)
+    )
+    async with _running(reloader):
+        file.write_bytes(many + _rules("logic"))
+        answers: list[str] = []
+
+        def landed() -> bool:
+            answers.append(_answer(reloader))
+            return answers[-1] == "logic"
+
+        await _until(clock, landed)
+    assert set(answers) == {"math", "logic"}  # the one set or the other, never a mixture
+
+
+def test_an_orchestrator_does_not_start_on_rules_that_are_wrong(file: Path) -> None:
+    file.write_bytes(BROKEN)
+    with pytest.raises(RuleError, match="rule 1 'r': look-ahead"):
+        RulesReloader(fallback=CHAT, clock=ManualClock(), file=file)
+    with pytest.raises(ConfigError, match=r"cannot read the rules file .*No such file"):
+        RulesReloader(fallback=CHAT, clock=ManualClock(), file=file.with_name("none"))
+
+
+def test_the_files_own_fallback_counts_before_the_setting(file: Path) -> None:
+    file.write_bytes(b"fallback = 'logic'")
+    assert _answer(RulesReloader(fallback=CHAT, clock=ManualClock(), file=file)) == "logic"
+    file.write_bytes(b"")
+    assert _answer(RulesReloader(fallback=CHAT, clock=ManualClock(), file=file)) == "chat"

@@ -1,0 +1,176 @@
+"""`mesh up` and `mesh down`: real processes, from the first to the last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.etcd import EtcdServer
+from tests.local_mesh import Box, box, wait_for
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+SIMULATED = ("--engine", "simulated")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Box]:
+    with box(tmp_path / "state") as made:
+        yield made
+
+
+def up(home: Box, *more: str) -> str:
+    done = home.mesh("up", "--detach", *SIMULATED, *more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def none_left(home: Box) -> None:
+    wait_for(lambda: not home.processes(), f"all processes gone:\n{home.describe()}", 5)
+
+
+def test_a_detached_mesh_is_up_when_the_command_returns_and_gone_after_down(home: Box) -> None:
+    text = up(home)
+    for part in ("etcd", "orchestrator", "math", "code", "chat"):
+        assert any(line.startswith(part) and " up after " in line for line in text.splitlines())
+    assert home.endpoint in text
+    nodes = home.status()
+    assert {name: node["state"] for name, node in nodes.items()} == dict.fromkeys(
+        ("math", "code", "chat"), "ready"
+    )
+    done = home.mesh("down")
+    assert done.returncode == 0
+    assert home.endpoint in done.stdout
+    none_left(home)
+
+
+def test_down_without_a_mesh_says_so_and_is_no_error(home: Box) -> None:
+    done = home.mesh("down")
+    assert done.returncode == 0
+    assert "no mesh is running" in done.stdout
+
+
+def test_a_second_up_says_where_the_first_one_is(home: Box) -> None:
+    up(home, "--nodes", "1")
+    again = home.mesh("up", *SIMULATED)
+    assert again.returncode == 2
+    assert again.stdout == ""
+    assert len(again.stderr.splitlines()) == 1
+    assert f"already running at {home.endpoint} (pid {home.supervisor()})" in again.stderr
+    assert home.mesh("down").returncode == 0
+
+
+def test_a_supervisor_killed_with_sigkill_leaves_no_process_and_no_obstacle(home: Box) -> None:
+    up(home, "--nodes", "2")
+    os.kill(home.supervisor(), signal.SIGKILL)
+    none_left(home)
+    assert "no mesh is running" in home.mesh("down").stdout
+    up(home, "--nodes", "1")
+    assert home.mesh("down").returncode == 0
+    none_left(home)
+
+
+def test_a_node_that_is_killed_comes_back_under_its_name_and_id(home: Box) -> None:
+    up(home, "--nodes", "2")
+    before = home.status()["math"]
+    os.kill(before["pid"], signal.SIGKILL)
+
+    def back() -> bool:
+        now = home.status().get("math", before)
+        return bool(now["pid"] != before["pid"] and now["state"] == "ready" and now["link_up"])
+
+    wait_for(back, "math is back")
+    assert home.status()["math"]["id"] == before["id"]
+    log = (home.state_dir / "logs" / "mesh.log").read_text()
+    assert "math died (killed by SIGKILL); starting again in 1 s" in log
+    assert home.mesh("down").returncode == 0
+    none_left(home)
+
+
+def test_ctrl_c_stops_a_mesh_in_the_foreground_and_leaves_no_process(
+    home: Box, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    process = home.start("up", *SIMULATED, "--nodes", "2", output=output)
+    wait_for(lambda: "Ctrl-C stops it" in output.read_text(), "the mesh is up")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=16) == 0
+    assert output.read_text().splitlines()[-1] == "stopped"
+    none_left(home)
+
+
+def test_ctrl_c_before_a_detached_mesh_is_up_stops_it(home: Box, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    process = home.start("up", "--detach", *SIMULATED, output=output)
+    wait_for(lambda: "etcd" in output.read_text(), "it has begun")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=5) == 130
+    assert "Traceback" not in output.read_text()
+    wait_for(lambda: not home.processes(), "all processes gone", 16)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_streams(home: Box, tmp_path: Path) -> None:
+    output, answer = tmp_path / "output", tmp_path / "answer"
+    process = home.start("up", *SIMULATED, "--nodes", "1", output=output)
+    wait_for(lambda: "Ctrl-C stops it" in output.read_text(), "the mesh is up")
+    asking = home.start("ask", "--max-tokens", "1000000", "go on for ever", output=answer)
+    wait_for(lambda: answer.stat().st_size > 20, "tokens come")
+    os.killpg(process.pid, signal.SIGINT)
+    wait_for(lambda: "stopping" in output.read_text(), "it stops")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=5) == 0
+    assert asking.wait(timeout=10) not in (0, 130)
+    assert "Traceback" not in answer.read_text()
+    none_left(home)
+
+
+def test_down_stops_a_mesh_in_the_foreground_too(home: Box, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    process = home.start("up", *SIMULATED, "--nodes", "1", output=output)
+    wait_for(lambda: "Ctrl-C stops it" in output.read_text(), "the mesh is up")
+    assert home.mesh("down").returncode == 0
+    assert process.wait(timeout=16) == 0
+    none_left(home)
+
+
+def test_a_taken_port_is_one_line_that_names_it_and_nothing_is_started(home: Box) -> None:
+    host, port = home.endpoint.split(":")
+    with closing(socket.create_server((host, int(port)))):
+        done = home.mesh("up", "--detach", *SIMULATED)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"port {port} for the orchestrator is taken" in done.stderr
+    assert f"pid {os.getpid()}" in done.stderr
+    none_left(home)
+
+
+def test_a_node_that_cannot_start_ends_everything_with_its_reason(home: Box) -> None:
+    done = home.mesh("up", "--detach", "--engine", "nonsense", "--nodes", "math")
+    assert done.returncode not in (0, 130)
+    assert "nonsense" in done.stderr
+    assert "Traceback" not in done.stderr
+    none_left(home)
+    assert "no mesh is running" in home.mesh("down").stdout
+
+
+async def test_an_etcd_of_somebody_elses_is_used_and_left_alone(home: Box) -> None:
+    async with EtcdServer() as etcd:
+        text = up(home, "--nodes", "1", "--etcd", etcd.endpoint)
+        assert f"{etcd.endpoint} (not ours)" in text
+        assert set(home.status()) == {"math"}
+        assert not (home.state_dir / "etcd").exists()
+        assert home.mesh("down").returncode == 0
+        none_left(home)
+
+
+def test_a_count_repeats_the_specialists(home: Box) -> None:
+    up(home, "--nodes", "4")
+    assert sorted(home.status()) == ["chat", "code", "math", "math-2"]
+    assert home.mesh("down").returncode == 0
+    none_left(home)

@@ -1,0 +1,228 @@
+"""What `mesh up` and `mesh node` make of their flags: settings and command lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mesh.cli.main import cli
+from mesh.config import NodeSettings, OrchestratorSettings, load
+from mesh.errors import ConfigError
+from mesh.local.plan import Part, children, make_plan
+from mesh.local.specialists import choose, shipped
+
+THREE = ("math", "code", "chat")
+
+
+def plan_of(nodes: str | None = None, **changes: Any) -> Any:
+    options: dict[str, Any] = {
+        "state_dir": Path("/state"),
+        "endpoint": "127.0.0.1:7700",
+        "etcd": "127.0.0.1:7779",
+        "own_etcd": True,
+        "nodes": choose(nodes, THREE),
+        "sources": {name: f"/models/{name}.gguf" for name in THREE},
+        "cores": 8,
+    }
+    return make_plan(**(options | changes))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (None, ["math", "code", "chat"]),
+        ("3", ["math", "code", "chat"]),
+        ("1", ["math"]),
+        ("5", ["math", "code", "chat", "math-2", "code-2"]),
+        ("7", ["math", "code", "chat", "math-2", "code-2", "chat-2", "math-3"]),
+        ("code,math", ["code", "math"]),
+        ("chat, chat", ["chat", "chat-2"]),
+    ],
+)
+def test_nodes_are_named_after_their_specialists(wanted: str | None, names: list[str]) -> None:
+    assert [name for name, _ in choose(wanted, THREE)] == names
+
+
+@pytest.mark.parametrize("wrong", ["poetry", "math,,code", "-1", "math,poetry", "", "501", "²"])
+def test_a_wrong_nodes_option_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError):
+        choose(wrong, THREE)
+
+
+def test_missing_specialists_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="mesh node"):
+        choose(None, ())
+
+
+def test_the_shipped_specialists_are_named_after_their_files() -> None:
+    assert all(path.is_file() and path.stem == name for name, path in shipped().items())
+
+
+def test_a_repeated_specialist_hosts_the_same_model_under_another_name() -> None:
+    plan = plan_of("4")
+    first, last = plan.nodes[0], plan.nodes[3]
+    assert (first.name, last.name) == ("math", "math-2")
+    assert first.models == last.models
+    assert first.models[0].id == "math"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "fallback"), [(None, "chat"), ("math,code", "math"), ("code", "code")]
+)
+def test_chat_is_the_fallback_where_there_is_one(nodes: str | None, fallback: str) -> None:
+    assert plan_of(nodes).orchestrator.fallback == fallback
+
+
+def test_nodes_share_the_cores() -> None:
+    assert [node.models[0].threads for node in plan_of().nodes] == [2, 2, 2]
+    assert plan_of("20").nodes[0].models[0].threads == 1
+
+
+def test_children_start_registry_first_and_take_settings_that_load() -> None:
+    specs = children(plan_of(), ["etcd", "--flag"])
+    assert [spec.part for spec in specs] == [Part.ETCD, Part.ORCHESTRATOR, *[Part.NODE] * 3]
+    assert len({spec.name for spec in specs}) == len(specs)
+    assert specs[0].command == ("etcd", "--flag")
+    orchestrator = load(OrchestratorSettings, json.loads(specs[1].command[-1]))
+    assert orchestrator == plan_of().orchestrator
+    assert load(NodeSettings, json.loads(specs[2].command[-1])) == plan_of().nodes[0]
+    assert list(specs[2].command[-3:-1]) == ["-m", "node"]
+
+
+def test_a_foreign_etcd_is_not_started() -> None:
+    plan = plan_of(etcd="etcd.lan:2379", own_etcd=False)
+    assert all(spec.part is not Part.ETCD for spec in children(plan, None))
+    assert {node.etcd for node in plan.nodes} == {"etcd.lan:2379"}
+
+
+def test_listening_beyond_loopback_needs_insecure() -> None:
+    with pytest.raises(ConfigError, match="--insecure"):
+        plan_of(endpoint="0.0.0.0:7700")
+    assert plan_of(endpoint="0.0.0.0:7700", insecure=True).orchestrator.insecure
+
+
+@pytest.fixture
+def become(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `mesh node` and `mesh orchestrator` would turn into."""
+    seen: list[Any] = []
+    for module in ("mesh.cli.node", "mesh.cli.orchestrator"):
+        monkeypatch.setattr(
+            f"{module}.become", lambda name, settings: seen.append((name, settings))
+        )
+    return seen
+
+
+def mesh(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+def settings_of(become: list[Any], *arguments: str) -> Any:
+    result = mesh(*arguments)
+    assert (result.exit_code, result.output) == (0, "")
+    return become[-1][1]
+
+
+def test_node_takes_flags(become: list[Any]) -> None:
+    settings = settings_of(
+        become,
+        *("node", "--model", "a.gguf", "--specialty", "math, logic", "--name", "box-1"),
+        *("--etcd", "10.0.0.1:2379,10.0.0.2:2379", "--slots", "8", "--context", "2048"),
+        *("--engine", "simulated", "--threads", "3", "--gpu-layers", "0", "--preset", "lan"),
+        *("--bind", "0.0.0.0:5000", "--advertise", "box.lan", "--insecure"),
+        *("--otlp", "http://127.0.0.1:4317", "--state-dir", "/tmp/s"),
+    )
+    model = settings.models[0]
+    assert settings.name == "box-1"
+    assert settings.etcd == "10.0.0.1:2379,10.0.0.2:2379"
+    assert (settings.bind, settings.advertise) == ("tcp://0.0.0.0:5000", "box.lan")
+    assert (settings.insecure, settings.preset, settings.state_dir) == (True, "lan", "/tmp/s")
+    assert settings.otlp_endpoint == "http://127.0.0.1:4317"
+    assert (model.source, model.specialties) == ("a.gguf", ("math", "logic"))
+    assert (model.slots, model.context_length, model.engine) == (8, 2048, "simulated")
+    assert (model.threads, model.gpu_layers) == (3, 0)
+
+
+def test_one_specialty_serves_for_all_models(become: list[Any]) -> None:
+    settings = settings_of(
+        become, "node", "--model", "a", "--model", "hf:o/r/f.gguf", "--specialty", "code"
+    )
+    assert [(m.source, m.specialties) for m in settings.models] == [
+        ("a", ("code",)),
+        ("hf:o/r/f.gguf", ("code",)),
+    ]
+
+
+def test_specialties_pair_with_models_in_order(become: list[Any]) -> None:
+    flags = ("--model", "a", "--specialty", "math", "--model", "b", "--specialty", "code,chat")
+    settings = settings_of(become, "node", *flags)
+    assert [m.specialties for m in settings.models] == [("math",), ("code", "chat")]
+
+
+def test_flags_win_over_the_file(become: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        'name = "from-file"\npreset = "wan"\n[[models]]\nsource = "a"\nspecialties = ["math"]\n'
+    )
+    settings = settings_of(become, "node", "--config", str(file), "--name", "flag", "--slots", "2")
+    assert (settings.name, settings.preset) == ("flag", "wan")
+    assert settings.models[0].slots == 2
+
+
+def test_orchestrator_takes_flags(become: list[Any]) -> None:
+    settings = settings_of(
+        become,
+        *("orchestrator", "--bind", "127.0.0.1:7801", "--fallback", "code"),
+        *("--queue-limit", "9", "--timeout", "30", "--name", "o-1"),
+    )
+    assert (settings.bind, settings.fallback, settings.name) == ("127.0.0.1:7801", "code", "o-1")
+    assert (settings.queue_limit, settings.default_timeout_s) == (9, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "a.gguf"], "--specialty"),
+        (["--specialty", "math"], "--model"),
+        ([], "no model"),
+        (["--model", "a", "--specialty", "x", "--specialty", "y"], "2 times for 1 model"),
+        (["--model", "a", "--specialty", "Not A Name"], "not a name"),
+        (["--model", "a", "--specialty", "math", "--slots", "0"], "slots"),
+        (["--model", "a", "--specialty", "math", "--bind", "0.0.0.0:0"], "--insecure"),
+        (["--config", "/nowhere.toml"], "/nowhere.toml"),
+    ],
+)
+def test_wrong_node_flags_are_one_line_that_says_what(arguments: list[str], says: str) -> None:
+    result = mesh("node", *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_with_an_unknown_key_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('nmae = "x"\n[[models]]\nsource = "a"\nspecialties = ["math"]\n')
+    result = mesh("node", "--config", str(file))
+    assert result.exit_code == 2
+    assert "nmae" in result.stderr
+    assert str(file) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--nodes", "poetry"], "poetry"),
+        (["--endpoint", "a:1,b:2"], "one orchestrator"),
+        (["--etcd", "a:1", "--etcd-port", "5"], "--etcd-port"),
+        (["--endpoint", "0.0.0.0:7700"], "--insecure"),
+    ],
+)
+def test_wrong_up_flags_are_refused_before_anything_starts(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    result = mesh("up", "--engine", "simulated", "--state-dir", str(tmp_path), *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
