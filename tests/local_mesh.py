@@ -68,6 +68,19 @@ class Box:
                 start_new_session=True,
             )
 
+    def start_endless(self, output: Path) -> subprocess.Popen[bytes]:
+        """A node of its own, through `mesh node`, whose answers (specialty ``endless``) go on and
+        on at 100 tokens/s. Ends with the test's box at the latest."""
+        config = self.state_dir / "endless.toml"
+        config.write_text(
+            f'name = "endless"\netcd = "{self.run_file()["etcd"]}"\n[[models]]\n'
+            'source = "endless"\nspecialties = ["endless"]\nengine = "simulated"\n'
+            "context_length = 1000000\n[models.options]\nwords = 900000\nbase_ms = 10.0\n"
+        )
+        process = self.start("node", "--config", str(config), output=output)
+        wait_for(lambda: self.status().get("endless", {}).get("link_up"), "the endless node is up")
+        return process
+
     def status(self) -> dict[str, dict[str, Any]]:
         """The nodes by name."""
         done = self.mesh("status", "--json")
@@ -75,7 +88,12 @@ class Box:
         return {node["name"]: node for node in json.loads(done.stdout)["nodes"]}
 
     def supervisor(self) -> int:
-        return int(json.loads((self.state_dir / "mesh.json").read_text())["pid"])
+        return int(self.run_file()["pid"])
+
+    def run_file(self) -> dict[str, Any]:
+        """What `mesh up` wrote about itself."""
+        found: dict[str, Any] = json.loads((self.state_dir / "mesh.json").read_text())
+        return found
 
     def processes(self) -> list[psutil.Process]:
         """All that live and carry the mark, this test's own process aside."""

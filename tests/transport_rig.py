@@ -221,7 +221,7 @@ class RawPeer:
 
     def raw(self, frame: bytes) -> None:
         assert self.wire is not None
-        assert self.wire.send(frame)
+        assert self.wire.send([frame])
 
     async def hello(self, protocol: int = PROTOCOL_VERSION) -> None:
         self.say(FrameType.HELLO, 0, Hello(protocol=protocol, name="raw", heartbeat_s=0.05))
@@ -251,7 +251,7 @@ class RawNode:
     def raw(self, frame: bytes) -> None:
         """To the peer that was heard last."""
         try:
-            assert self.wire.send(self.got[-1][0], frame)
+            assert self.wire.send(self.got[-1][0], [frame])
         except MeshError as error:
             raise AssertionError(error.message) from error
 

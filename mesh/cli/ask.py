@@ -82,10 +82,12 @@ async def _ask(
 
     streaming = False
     try:
-        async with connect(endpoint.split(",")) as client:
-            async with contextlib.aclosing(client.events(messages, **options)) as events:
-                streaming = True
-                await (show_json(events) if as_json else show_text(events))
+        async with (
+            connect(endpoint.split(",")) as client,
+            contextlib.aclosing(client.events(messages, **options)) as events,
+        ):
+            streaming = True
+            await (show_json(events) if as_json else show_text(events))
     except MeshError as error:
         if as_json and not streaming:  # show_json has written its own
             import msgspec

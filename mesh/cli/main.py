@@ -109,6 +109,9 @@ def cli(endpoint: str | None, debug: bool) -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    # gRPC's C core writes notes on every connection that ends to standard error, where people look
+    # for our one line; it reads nothing but the environment, once, when it is first imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal that is not UTF-8 shows `?` for what it cannot; it does not end the answer.

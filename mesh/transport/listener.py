@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mesh.clock import Clock
 from mesh.config import Timing
@@ -170,8 +170,8 @@ class FramedListener:
 
     # Called by peers' sessions.
 
-    def transmit(self, peer: bytes, frame: bytes) -> bool:
-        return self._wire.send(peer, frame)
+    def transmit(self, peer: bytes, batch: Sequence[bytes]) -> bool:
+        return self._wire.send(peer, batch)
 
     def hold(self, session: PeerSession) -> bool:
         self._waiting[session.peer] = session
@@ -253,7 +253,7 @@ class FramedListener:
     def _answer(self, peer: bytes, kind: FrameType, body: frames.Body) -> None:
         """Best effort: a peer that is gone or does not read needs no reason."""
         try:
-            taken = self._wire.send(peer, frames.encode(kind, 0, body))
+            taken = self._wire.send(peer, (frames.encode(kind, 0, body),))
         except Unreachable:
             return
         if not taken:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mesh.clock import Clock, SystemClock
 from mesh.config import PRESETS, Timing
@@ -140,11 +140,11 @@ class Lane:
         self._full = False
         self._open = True
 
-    def push(self, frame: bytes) -> bool:
+    def push(self, frames: Sequence[bytes]) -> bool:
         if len(self._frames) >= MAX_FRAMES:
             self._full = True
             return False
-        self._frames.append(frame)
+        self._frames.extend(frames)
         self.resume()
         return True
 
@@ -188,8 +188,8 @@ class Connection:
         self.to_node = Lane(server.held, self._at_node, user.on_writable)
         self.to_dialer = Lane(server.held, self._at_dialer, server.nudge)
 
-    def send(self, frame: bytes) -> bool:
-        taken = self.to_node.push(frame)
+    def send(self, frames: Sequence[bytes]) -> bool:
+        taken = self.to_node.push(frames)
         if taken:
             self.nudge()
         return taken
@@ -294,11 +294,11 @@ class MemoryServer:
         if self._user is not None:
             self._user.on_disconnect()
 
-    def send(self, peer: bytes, frame: bytes) -> bool:
+    def send(self, peer: bytes, frames: Sequence[bytes]) -> bool:
         connection = self._connections.get(peer)
         if connection is None:
             raise Unreachable("the connection is gone")
-        taken = connection.to_dialer.push(frame)
+        taken = connection.to_dialer.push(frames)
         if taken:
             self.nudge()
         return taken

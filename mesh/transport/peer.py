@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from mesh.errors import Unreachable
@@ -12,6 +13,7 @@ from mesh.transport import frames
 from mesh.transport.base import Attempt, Failed, Refused
 from mesh.transport.frames import FrameType, Hello
 from mesh.transport.sink import AttemptSink
+from mesh.transport.wire import MAX_BATCH_BYTES, MAX_BATCH_FRAMES
 
 MAX_OPEN_STREAMS = 4_096  # per peer, cancelled ones count until their handler has ended
 MAX_OPEN_BYTES = 256 * 1024 * 1024  # of all attempts a peer has open, as they came off the wire
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 class PeerOwner(Protocol):
     """The listener, as its peers' sessions see it."""
 
-    def transmit(self, peer: bytes, frame: bytes) -> bool:
+    def transmit(self, peer: bytes, batch: Sequence[bytes]) -> bool:
         """As ``WireServer.send``."""
         ...
 
@@ -39,9 +41,9 @@ class PeerOwner(Protocol):
 
 
 class PeerSession:
-    """Sends a sink's frames at once while the wire is idle; else sinks stand in line, one turn of
-    frames each, and their tokens are put together meanwhile. Session frames go first; of pings,
-    pongs and heartbeats only the newest waits."""
+    """Sends a sink's frames at once while the wire is idle; else sinks stand in line, their tokens
+    are put together meanwhile, and all of the line leaves as one batch. Session frames go first;
+    of pings, pongs and heartbeats only the newest waits."""
 
     def __init__(self, owner: PeerOwner, peer: bytes, hello: Hello, now: float, silence_s: float):
         self.peer = peer
@@ -58,6 +60,7 @@ class PeerSession:
         self._line: deque[AttemptSink] = deque()
         self._newest: dict[FrameType, bytes] = {}
         self._refusals: deque[bytes] = deque()
+        self._unsent: list[bytes] = []  # the batch that a full wire did not take; it goes first
 
     # What the peer sent.
 
@@ -112,6 +115,9 @@ class PeerSession:
         for sink in sinks.values():
             self._drop(sink, reason)
         self._line.clear()
+        self._newest.clear()
+        self._refusals.clear()
+        self._unsent = []
 
     def _drop(self, sink: AttemptSink, reason: str) -> None:
         sink.lose(reason)
@@ -122,71 +128,73 @@ class PeerSession:
 
     def tell(self, kind: FrameType, frame: bytes) -> None:
         """A session frame. While the wire is full, a newer one replaces an older of its kind."""
-        if not self.alive:
-            return
-        if self.blocked or not self._put(frame):
+        if self.blocked:
             self._newest[kind] = frame
+        elif self.alive:
+            self._put([frame])
 
     def refuse(self, stream: int, code: str, message: str) -> None:
         frame = frames.encode_event(stream, Refused(code=code, message=message))
-        if self.blocked or not self._put(frame):
-            self._refusals.append(frame)
-            if len(self._refusals) > MAX_WAITING_REFUSALS:
-                self._owner.gone(self, "it opens attempts and does not read the answers")
+        if not self.blocked:
+            self._put([frame])
+            return
+        self._refusals.append(frame)
+        if len(self._refusals) > MAX_WAITING_REFUSALS:
+            self._owner.gone(self, "it opens attempts and does not read the answers")
 
     def ready(self, sink: AttemptSink, *, urgent: bool) -> None:
         if not self.alive or (sink.queued and not urgent):
             return
-        if (self._owner.hold(self) and not urgent) or self.blocked:
+        busy = self._owner.hold(self)
+        if self.blocked or (busy and not urgent):
             if not sink.queued:
                 sink.queued = True
                 self._line.append(sink)
-        elif not self._send_all(sink) and not sink.queued:
-            sink.queued = True
-            self._line.append(sink)
+        else:
+            self._put(self._take(sink))
 
     def flush(self) -> bool:
         """Sends what waits, as far as the wire takes it; whether anything was sent."""
-        self.blocked = False
         sent = False
-        while self.alive and not self.blocked:
-            if self._newest:
-                kind = next(iter(self._newest))
-                if self._put(self._newest[kind]):
-                    del self._newest[kind]
-                    sent = True
-            elif self._refusals:
-                if self._put(self._refusals[0]):
-                    self._refusals.popleft()
-                    sent = True
-            elif self._line:
-                sink = self._line[0]
-                sent = sent or not sink.empty
-                if self._send_all(sink) and self._line:
-                    self._line.popleft()
-                    sink.queued = False
-            else:
-                break
+        self.blocked = False
+        unsent, self._unsent = self._unsent, []
+        batch = unsent or self._gather()
+        while batch and self.alive and self._put(batch):
+            sent = True
+            batch = self._gather()
         return sent
 
-    def _send_all(self, sink: AttemptSink) -> bool:
-        """Whether all that the sink holds went out."""
-        while (frame := sink.head()) is not None:
-            if not self._put(frame):
-                return False
-            sink.sent()
+    def _gather(self) -> list[bytes]:
+        """The next frames to go together: the session's own first, then of sinks in their turn."""
+        batch = list(self._newest.values())
+        self._newest.clear()
+        while self._refusals and len(batch) < MAX_BATCH_FRAMES:
+            batch.append(self._refusals.popleft())
+        size = 0
+        while self._line and len(batch) < MAX_BATCH_FRAMES and size < MAX_BATCH_BYTES:
+            sink = self._line.popleft()
+            sink.queued = False
+            taken = self._take(sink)
+            batch += taken
+            size += sum(map(len, taken))
+        return batch
+
+    def _take(self, sink: AttemptSink) -> list[bytes]:
         if sink.ended:
             self._sinks.pop(sink.id, None)
-        sink.wake()
-        return True
+        return sink.take()
 
-    def _put(self, frame: bytes) -> bool:
+    def _put(self, batch: list[bytes]) -> bool:
+        """False: the wire is full and the batch waits, or the peer is gone."""
+        if not batch:
+            return True
         try:
-            taken = self._owner.transmit(self.peer, frame)
+            taken = self._owner.transmit(self.peer, batch)
         except Unreachable as error:
             self._owner.gone(self, error.message)
             return False
         if not taken:
             self.blocked = True
+            self._unsent = batch
             self._owner.hold(self)
         return taken

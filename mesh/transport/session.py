@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from itertools import islice
 
 from mesh.clock import Clock
 from mesh.config import Timing
@@ -24,7 +25,7 @@ from mesh.transport.base import (
 )
 from mesh.transport.frames import Bye, Credit, FrameType, Hello, Reject, Welcome
 from mesh.transport.stream import DialedStream
-from mesh.transport.wire import Wire
+from mesh.transport.wire import MAX_BATCH_FRAMES, Wire
 from mesh.types import NodeId
 
 MAX_OUTBOX_BYTES = 32 * 1024 * 1024  # behind a full wire; beyond it the node counts as lost
@@ -129,7 +130,7 @@ class DialSession:
         was_up, self.up = self.up, False
         if self._wire is not None:
             if bye:
-                self._wire.send(frames.encode(FrameType.BYE, 0, Bye(reason=reason[:200])))
+                self._wire.send((frames.encode(FrameType.BYE, 0, Bye(reason=reason[:200])),))
             self._wire.close()
         streams, self._streams = self._streams, {}
         for stream in streams.values():
@@ -162,14 +163,17 @@ class DialSession:
             self.end(f"protocol error: {error.message}", bye=True)
 
     def on_writable(self) -> None:
-        while self._outbox:
-            if self._wire is None or not self._wire.send(self._outbox[0]):
+        while self._wire is not None and not self.ended.done():
+            if not self._outbox:
+                self._write_grants()
+            if not self._outbox:
                 return
-            self._outbox_bytes -= len(self._outbox.popleft())
-        while self._credit_due and not self._outbox:
-            stream = self._credit_due.pop(next(iter(self._credit_due)))
-            while pieces := stream.take_grant():
-                self._send(frames.encode(FrameType.CREDIT, stream.id, Credit(pieces=pieces)))
+            batch = list(islice(self._outbox, MAX_BATCH_FRAMES))
+            if not self._wire.send(batch):
+                return
+            for frame in batch:
+                self._outbox.popleft()
+                self._outbox_bytes -= len(frame)
 
     def on_lost(self, reason: str) -> None:
         self.end(reason)
@@ -177,8 +181,17 @@ class DialSession:
     def _send(self, frame: bytes) -> None:
         if self._wire is None or self.ended.done():
             return
-        if not self._outbox and self._wire.send(frame):
+        if not self._outbox and self._wire.send((frame,)):
             return
+        self._keep(frame)
+
+    def _write_grants(self) -> None:
+        due, self._credit_due = self._credit_due, {}
+        for stream in due.values():
+            while pieces := stream.take_grant():
+                self._keep(frames.encode(FrameType.CREDIT, stream.id, Credit(pieces=pieces)))
+
+    def _keep(self, frame: bytes) -> None:
         self._outbox.append(frame)
         self._outbox_bytes += len(frame)
         if self._outbox_bytes > MAX_OUTBOX_BYTES:

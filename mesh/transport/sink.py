@@ -15,6 +15,7 @@ MAX_WAITING_FRAMES = 64  # of one stream behind a busy wire; then `send` waits
 MAX_WAITING_PIECES = 1_024
 MAX_WAITING_TEXT_BYTES = 128 * 1024
 MAX_PIECE_BYTES = 64 * 1024
+MAX_ID = 2**32 - 1
 
 
 class SinkOwner(Protocol):
@@ -42,7 +43,8 @@ class AttemptSink:
         "_started",
         "_text_bytes",
         "_texts",
-        "_waiting",
+        "_want_credit",
+        "_want_room",
         "ended",
         "frame_bytes",
         "id",
@@ -67,7 +69,9 @@ class AttemptSink:
         self._ids: list[int] = []
         self._texts: list[str] = []
         self._text_bytes = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        # Senders that wait, each for the one thing that will help it.
+        self._want_credit: list[asyncio.Future[None]] = []
+        self._want_room: list[asyncio.Future[None]] = []
 
     # The handler's side.
 
@@ -76,12 +80,13 @@ class AttemptSink:
         follow on, ``ProtocolError`` for a piece that no frame can carry, ``Cancelled`` when the
         peer has cancelled or is gone."""
         if isinstance(event, Tokens):
-            await self._send_tokens(event)
+            if not self._offer(event):
+                await self._send_parts(event)
             return
         frame = frames.encode_event(self.id, event)
         while len(self._frames) >= MAX_WAITING_FRAMES:
             self._check()
-            await self._room()
+            await _wait_in(self._want_room)
         self._check()
         self._queue(frame, terminal=isinstance(event, Finished | Refused | Failed))
 
@@ -90,7 +95,27 @@ class AttemptSink:
         if not self.ended and self._lost is None:
             self._queue(frames.encode_event(self.id, event), terminal=True)
 
-    async def _send_tokens(self, event: Tokens) -> None:
+    def _offer(self, event: Tokens) -> bool:
+        """The common case, once a token and so kept short: all of it fits now."""
+        count = len(event.pieces)
+        if (
+            not 0 < count <= self._credit
+            or event.first != self._next
+            or len(self._ids) + count > MAX_WAITING_PIECES
+            or self._text_bytes > MAX_WAITING_TEXT_BYTES
+            or self.ended
+            or self._lost is not None
+        ):
+            return False
+        ids = [piece.id for piece in event.pieces]
+        texts = [piece.text for piece in event.pieces]
+        size = _weigh(ids, texts)
+        if size > MAX_PIECE_BYTES:
+            return False
+        self._add(ids, texts, size)
+        return True
+
+    async def _send_parts(self, event: Tokens) -> None:
         self._check()
         if not event.pieces:
             return
@@ -103,24 +128,31 @@ class AttemptSink:
             if len(ids) == 1:
                 raise ProtocolError(f"a token's text has {size} bytes, over {MAX_PIECE_BYTES}")
             for index, piece in enumerate(event.pieces):  # rare: mind the sizes one by one
-                await self._send_tokens(Tokens(first=event.first + index, pieces=(piece,)))
+                await self.send(Tokens(first=event.first + index, pieces=(piece,)))
             return
-        start, end = 0, len(ids)
-        while start < end:
-            room = min(self._credit, MAX_WAITING_PIECES - len(self._ids), end - start)
+        start = 0
+        while start < len(ids):
+            room = min(self._credit, MAX_WAITING_PIECES - len(self._ids))
             if room <= 0 or self._text_bytes > MAX_WAITING_TEXT_BYTES:
-                await self._room()
+                await _wait_in(self._want_room if self._credit else self._want_credit)
                 self._check()
+                if self._next != event.first + start:
+                    raise InternalError("two tasks sent tokens of one stream at the same time")
                 continue
-            if not self._ids:
-                self._first = event.first + start
-            self._ids += ids[start : start + room]
-            self._texts += texts[start : start + room]
-            self._text_bytes += size  # of the whole event: an upper bound does
-            self._credit -= room
+            # The size is the whole event's: an upper bound does.
+            self._add(ids[start : start + room], texts[start : start + room], size)
             start += room
-            self._next = event.first + start
-            urgent, self._started = not self._started, True
+
+    def _add(self, ids: list[int], texts: list[str], size: int) -> None:
+        if not self._ids:
+            self._first = self._next
+        self._ids += ids
+        self._texts += texts
+        self._text_bytes += size
+        self._credit -= len(ids)
+        self._next += len(ids)
+        urgent, self._started = not self._started, True
+        if urgent or not self.queued:
             self._owner.ready(self, urgent=urgent)
 
     def _queue(self, frame: bytes, *, terminal: bool) -> None:
@@ -135,38 +167,27 @@ class AttemptSink:
         if self.ended:
             raise InternalError("an event was sent after the stream's end")
 
-    async def _room(self) -> None:
-        """Waits until credit, room on the wire, or the stream's end may have come."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        await waiter
-
     # The session's side.
-
-    @property
-    def empty(self) -> bool:
-        return not self._frames and not self._ids
 
     def add_credit(self, pieces: int) -> None:
         self._credit += pieces
-        self.wake()
+        _wake(self._want_credit)
 
     def lose(self, reason: str) -> None:
         """Cancelled by the peer, or the peer is gone: nothing more is sent, senders wake up."""
         self._lost = reason
         self._frames.clear()
         self._ids, self._texts = [], []
-        self.wake()
+        _wake(self._want_credit)
+        _wake(self._want_room)
 
-    def head(self) -> bytes | None:
-        """The frame to send next, None when all is sent."""
-        if not self._frames:
-            self.close_batch()
-        return self._frames[0] if self._frames else None
-
-    def sent(self) -> None:
-        """The wire took ``head``."""
-        self._frames.popleft()
+    def take(self) -> list[bytes]:
+        """All that waits, in order; from now on it is the session's."""
+        self.close_batch()
+        taken = list(self._frames)
+        self._frames.clear()
+        _wake(self._want_room)
+        return taken
 
     def close_batch(self) -> None:
         """Puts the open batch into a frame, so that what follows comes after it."""
@@ -174,20 +195,30 @@ class AttemptSink:
             self._frames.append(frames.encode_tokens(self.id, self._first, self._ids, self._texts))
             self._ids, self._texts, self._text_bytes = [], [], 0
 
-    def wake(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
+
+async def _wait_in(waiting: list[asyncio.Future[None]]) -> None:
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting.append(waiter)
+    await waiter
+
+
+def _wake(waiting: list[asyncio.Future[None]]) -> None:
+    for waiter in waiting:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiting.clear()
 
 
 def _weigh(ids: Sequence[int], texts: Sequence[str]) -> int:
     """Bytes of the texts. Raises ``ProtocolError`` for what no TOKENS frame can carry, so that it
     fails in its sender and not later, in a frame that it shares."""
-    if min(ids) < 0 or max(ids) >= 2**32:
-        raise ProtocolError("a token id is not within 0 and 2**32 - 1")
+    least, most = (ids[0], ids[0]) if len(ids) == 1 else (min(ids), max(ids))
+    if least < 0 or most > MAX_ID:
+        raise ProtocolError(f"a token id is not within 0 and {MAX_ID}")
+    joined = "".join(texts)
+    if joined.isascii():
+        return len(joined)
     try:
-        return len("".join(texts).encode())
+        return len(joined.encode())
     except UnicodeEncodeError:
         raise ProtocolError("a token's text is not valid Unicode") from None

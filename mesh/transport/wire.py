@@ -10,9 +10,11 @@ to the wire; frames that arrived before a loss are handed over before the loss i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+MAX_BATCH_FRAMES = 64  # handed to a wire at once
+MAX_BATCH_BYTES = 256 * 1024  # a batch that has reached it takes no further frame
 CLOSE_GRACE_S = 0.1  # how long an orderly close may go on handing over its last frames
 
 
@@ -33,8 +35,9 @@ class WireUser(Protocol):
 class Wire(Protocol):
     """The dialing end of one connection."""
 
-    def send(self, frame: bytes) -> bool:
-        """Takes the frame, or returns False when its buffer is full and nothing was taken."""
+    def send(self, frames: Sequence[bytes]) -> bool:
+        """Takes all of the frames, or returns False when its buffer is full and none was taken.
+        Frames that go together cost little more than one: the carrier is woken up once."""
         ...
 
     def nudge(self) -> None:
@@ -77,7 +80,7 @@ class WireServer(Protocol):
 
     def start(self, user: WireServerUser) -> None: ...
 
-    def send(self, peer: bytes, frame: bytes) -> bool:
+    def send(self, peer: bytes, frames: Sequence[bytes]) -> bool:
         """As ``Wire.send``. Raises ``Unreachable`` when that connection is gone."""
         ...
 

@@ -2,7 +2,8 @@
 
 A DEALER's routing id is random and lives as long as one session; the ROUTER does not hand an id
 over to a newcomer, so nobody can take a session. With mandatory routing a full or vanished peer is
-an error to the sender instead of a silent loss.
+an error to the sender instead of a silent loss. Frames that leave together are the parts of one
+message: it is taken or refused as a whole, and wakes ZeroMQ's I/O thread once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import re
 import secrets
 import socket as net
+from collections.abc import Sequence
 
 import zmq
 
@@ -116,9 +118,11 @@ class DealerWire:
             raise Unreachable(f"{address} cannot be dialed: {error.strerror}") from None
         self._pump = SocketPump(socket, self._read, user.on_writable)
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, frames: Sequence[bytes]) -> bool:
         try:
-            self._socket.send(frame, _NOBLOCK)
+            for frame in frames[:-1]:
+                self._socket.send(frame, _NOBLOCK_MORE)
+            self._socket.send(frames[-1], _NOBLOCK)
         except zmq.Again:
             return False
         self._pump.nudge()
@@ -135,7 +139,6 @@ class DealerWire:
             self._socket.close(linger=int(CLOSE_GRACE_S * 1000))
 
     def _read(self) -> None:
-        # Parts of a multi-part message are read as frames of their own: a node sends none.
         self._user.on_frame(self._socket.recv(_NOBLOCK))
 
     def _on_lost(self, reason: str) -> None:
@@ -191,12 +194,14 @@ class RouterWire:
         self._monitor = DisconnectMonitor(self._socket, lambda _reason: user.on_disconnect())
         self._pump = SocketPump(self._socket, self._read, user.on_writable)
 
-    def send(self, peer: bytes, frame: bytes) -> bool:
+    def send(self, peer: bytes, frames: Sequence[bytes]) -> bool:
         if self._socket is None or self._pump is None:
             raise Unreachable("the listener does not run")
         try:
             self._socket.send(peer, _NOBLOCK_MORE)
-            self._socket.send(frame, _NOBLOCK)
+            for frame in frames[:-1]:
+                self._socket.send(frame, _NOBLOCK_MORE)
+            self._socket.send(frames[-1], _NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -221,7 +226,7 @@ class RouterWire:
         if self._socket is None or self._user is None:
             raise zmq.Again
         peer, *parts = self._socket.recv_multipart(_NOBLOCK)
-        for frame in parts or (b"",):  # a session sends one part; anything else ends it soon
+        for frame in parts or (b"",):  # no part at all is no frame, and ends the session
             self._user.on_peer_frame(peer, frame)
 
 

@@ -93,8 +93,15 @@ class RulesStage:
             for part in Part
         }
         self._parts = tuple(part for part in Part if self._by_part[part])
+        self._markers = frozenset(n for n, r in enumerate(rules.rules) if r.specialty is None)
         self._database = _compile(rules, where) if rules.rules else None
         self._threads = threading.local()
+
+    @property
+    def database(self) -> hyperscan.Database | None:
+        """The compiled rules, for benchmarks and tools; None for an empty set. Its own scratch is
+        for one thread at a time; this stage never uses it."""
+        return self._database
 
     def decide(self, features: Features) -> Verdict | Abstain:
         """The verdict by the formula in this module's docstring. Never raises for any text."""
@@ -126,14 +133,14 @@ class RulesStage:
         doubt: dict[Specialty, float] = {}
         strongest: dict[Specialty, Rule] = {}
         vetoes: dict[Specialty, str] = {}
-        for number in sorted(fired):  # file order, so that ties go to the rule that stands first
+        for number in sorted(
+            fired - self._markers
+        ):  # file order, so that ties go to the rule that stands first
             compiled = self._compiled[number]
             rule = compiled.rule
             specialty = rule.specialty
-            if (
-                specialty is None
-                or not compiled.requires <= fired
-                or not compiled.excludes.isdisjoint(fired)
+            if specialty is None or not (
+                compiled.requires <= fired and compiled.excludes.isdisjoint(fired)
             ):
                 continue
             if rule.veto:

@@ -78,6 +78,18 @@ async def _running(reloader: RulesReloader) -> AsyncIterator[None]:
             task.cancel()
 
 
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _replace(path: Path, new: Path) -> None:
+    new.replace(path)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "rules.toml"
@@ -91,7 +103,7 @@ async def test_a_changed_file_takes_effect_and_is_announced(file: Path) -> None:
     before = reloader.version
     assert _answer(reloader) == "math"
     async with _running(reloader):
-        file.write_bytes(_rules("code") + b"# longer")
+        _write(file, _rules("code") + b"# longer")
         await _until(clock, lambda: _answer(reloader) == "code")
     assert seen == [reloader.current]
     assert reloader.version != before
@@ -103,8 +115,8 @@ async def test_a_file_replaced_by_rename_takes_effect(file: Path, tmp_path: Path
     reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
     async with _running(reloader):
         new = tmp_path / "new"
-        new.write_bytes(_rules("code"))
-        new.replace(file)
+        _write(new, _rules("code"))
+        _replace(file, new)
         await _until(clock, lambda: _answer(reloader) == "code")
 
 
@@ -116,7 +128,7 @@ async def test_broken_rules_are_refused_by_name_and_the_old_ones_stay(
     version = reloader.version
     with caplog.at_level(logging.ERROR):
         async with _running(reloader):
-            file.write_bytes(BROKEN)
+            _write(file, BROKEN)
             await _until(clock, lambda: reloader.last_error is not None)
             assert reloader.last_error is not None
             assert "rule 1 'r': look-ahead" in reloader.last_error
@@ -124,7 +136,7 @@ async def test_broken_rules_are_refused_by_name_and_the_old_ones_stay(
             for _ in range(5):
                 await clock.advance(POLL_S)
             assert len(caplog.records) == 1  # told once, not at each look
-            file.write_bytes(_rules("code"))
+            _write(file, _rules("code"))
             await _until(clock, lambda: reloader.last_error is None)
             assert _answer(reloader) == "code"
 
@@ -134,9 +146,9 @@ async def test_mending_a_file_back_to_what_is_in_use_clears_the_error(file: Path
     reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
     used = reloader.current
     async with _running(reloader):
-        file.write_bytes(BROKEN)
+        _write(file, BROKEN)
         await _until(clock, lambda: reloader.last_error is not None)
-        file.write_bytes(_rules("math"))
+        _write(file, _rules("math"))
         await _until(clock, lambda: reloader.last_error is None)
     assert reloader.current is used
 
@@ -147,14 +159,14 @@ async def test_a_file_that_vanishes_and_comes_back(
     clock = ManualClock()
     reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
     async with _running(reloader):
-        file.unlink()
+        _remove(file)
         with caplog.at_level(logging.ERROR):
             await _until(clock, lambda: reloader.last_error is not None)
             for _ in range(5):
                 await clock.advance(POLL_S)
         assert len(caplog.records) == 1
         assert _answer(reloader) == "math"
-        file.write_bytes(_rules("code"))
+        _write(file, _rules("code"))
         await _until(clock, lambda: _answer(reloader) == "code")
         assert reloader.last_error is None
 
@@ -165,7 +177,7 @@ async def test_the_registry_key_wins_over_the_file_while_it_exists(file: Path) -
     async with _running(reloader):
         await registry.changes.put((Put(RULES, _rules("code")), Put(RULES + "-other", b"?")))
         await _until(clock, lambda: _answer(reloader) == "code")
-        file.write_bytes(_rules("logic"))
+        _write(file, _rules("logic"))
         for _ in range(5):
             await clock.advance(POLL_S)
             await asyncio.sleep(0.002)
@@ -196,7 +208,7 @@ async def test_decisions_go_on_while_new_rules_compile(file: Path) -> None:
         for n in range(60)
     )
     async with _running(reloader):
-        file.write_bytes(many + _rules("logic"))
+        _write(file, many + _rules("logic"))
         answers: list[str] = []
 
         def landed() -> bool:

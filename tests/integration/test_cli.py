@@ -27,7 +27,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     with box(tmp_path_factory.mktemp("cli") / "state") as made:
         done = made.mesh("up", "--detach", "--engine", "simulated")
         assert done.returncode == 0, done.stdout + done.stderr
+        node = made.start_endless(made.state_dir / "endless.log")
         yield made
+        node.terminate()
+        assert node.wait(timeout=15) == 0
         assert made.mesh("down").returncode == 0
         wait_for(lambda: not made.processes(), f"nothing left:\n{made.describe()}", 5)
 
@@ -130,7 +133,9 @@ def test_an_argument_that_is_no_utf8_is_refused(home: Box) -> None:
 
 def test_ctrl_c_ends_an_answer_quietly_with_130(home: Box, tmp_path: Path) -> None:
     output = tmp_path / "output"
-    process = home.start("ask", "--max-tokens", "100000", "go on for ever", output=output)
+    process = home.start(
+        "ask", "--specialty", "endless", "--max-tokens", "90000", "go on for ever", output=output
+    )
     wait_for(lambda: output.stat().st_size > 20, "tokens come")
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=10) == 130
@@ -145,7 +150,7 @@ def test_status_watch_shows_it_anew_until_ctrl_c(home: Box, tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=10) == 130
     for line in output.read_text().splitlines()[:2]:
-        assert len(json.loads(line)["nodes"]) == 3
+        assert len(json.loads(line)["nodes"]) == 4
 
 
 def test_a_mesh_of_another_state_folder_on_the_port_is_named_as_such(
@@ -159,7 +164,17 @@ def test_a_mesh_of_another_state_folder_on_the_port_is_named_as_such(
 
 def test_a_reader_that_has_enough_is_no_error(home: Box) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "mesh.cli", "ask", "--max-tokens", "100000", "go on"],
+        [
+            sys.executable,
+            "-m",
+            "mesh.cli",
+            "ask",
+            "--specialty",
+            "endless",
+            "--max-tokens",
+            "90000",
+            "go on",
+        ],
         env=home.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -401,7 +401,7 @@ async def orchestrator(mesh: Mesh, **changes: Any) -> AsyncIterator[Orchestrator
     registry = mesh.session()
     whole = Orchestrator(
         settings,
-        Identity(id=OrchestratorId("orch-0123456789abcdef"), instance="test"),
+        Identity(id=OrchestratorId(f"orch-{settings.name}"), instance="test"),
         registry=registry,
         dialer=mesh.network.dialer("orchestrator"),
         clock=mesh.clock,

@@ -1,0 +1,159 @@
+"""The runner's loop, driven over its socket in this process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from mesh.errors import ProtocolError
+from mesh.types import Message, Role, Sampling
+from node.engines.base import ModelSpec
+from node.runner import messages as m
+from node.runner.child import EXIT_BROKEN, EXIT_LOAD_FAILED, EXIT_OK, Child
+
+DEADLINE_S = 20.0
+SPEC = ModelSpec(id="model", source="x", slots=1, context_length=64, threads=1)
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Agent:
+    """The other end of a child's socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._unpacker = m.unpacker()
+
+    def send(self, *messages: m.ToRunner) -> None:
+        self.connection.sendall(b"".join(map(m.encode, messages)))
+
+    def receive(self, kind: type[Any]) -> Any:
+        """The next message of that kind; others are dropped."""
+        while True:
+            for data in self._unpacker:
+                message = m.from_runner(data)
+                if isinstance(message, kind):
+                    return message
+            data = self.connection.recv(65536)
+            if not data:
+                raise EOFError(f"the child ended before {kind.__name__}")
+            self._unpacker.feed(data)
+
+
+@contextmanager
+def child() -> Iterator[tuple[Agent, Future[int]]]:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(DEADLINE_S)
+    with theirs, ThreadPoolExecutor(1) as pool:
+        code = pool.submit(Child(theirs).run)
+        with ours:
+            yield Agent(ours), code
+        code.exception(DEADLINE_S)
+
+
+def request(sequence: int, **changes: Any) -> m.Open:
+    values: dict[str, Any] = {
+        "messages": (Message(role=Role.USER, content="hello"),),
+        "sampling": Sampling(max_tokens=5),
+        "credit": 64,
+    }
+    return m.Open(sequence=sequence, **(values | changes))
+
+
+def load(**options: Any) -> m.Load:
+    spec = ModelSpec(id="model", source="x", slots=1, context_length=64, threads=1, options=options)
+    return m.Load(engine="simulated", spec=spec)
+
+
+def test_it_ends_well_when_told_and_when_the_agent_is_gone() -> None:
+    with child() as (agent, code):
+        agent.send(load())
+        agent.receive(m.Loaded)
+        agent.send(m.Shutdown())
+        assert code.result(DEADLINE_S) == EXIT_OK
+    with child() as (agent, code):
+        agent.send(load(), request(1, credit=1))
+        agent.receive(m.Pieces)
+    assert code.result(DEADLINE_S) == EXIT_OK
+
+
+def test_loading_is_reported_and_a_failure_has_its_code() -> None:
+    with child() as (agent, code):
+        agent.send(load())
+        assert agent.receive(m.Loading).percent == 0
+        assert agent.receive(m.Loading).percent > 0
+    with child() as (agent, code):
+        agent.send(load(nonsense=1))
+        assert agent.receive(m.LoadFailed).code == "bad_config"
+        assert code.result(DEADLINE_S) == EXIT_LOAD_FAILED
+
+
+def test_a_broken_engine_is_reported_before_the_end() -> None:
+    with child() as (agent, code):
+        agent.send(load(fail_at=2), request(1))
+        assert "token 2" in agent.receive(m.Broken).message
+        assert code.result(DEADLINE_S) == EXIT_BROKEN
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xc1",
+        m.encode(m.Shutdown())[:-1] + b"\xff\xff",
+        m.encode(m.Cancel(sequence=1)),
+        m.encode(load()) + m.encode(load()),
+        m.encode(load()) + b"\x93\x01\x02\x03",
+        m.encode(load()) + m.encode(request(1, credit=0)) + m.encode(request(2)),
+    ],
+)
+def test_what_an_agent_may_not_say_ends_the_child(data: bytes) -> None:
+    with child() as (agent, code):
+        agent.connection.sendall(data)
+        with pytest.raises(ProtocolError):
+            code.result(DEADLINE_S)
+
+
+def test_a_cancel_and_a_grant_that_come_after_the_end_mean_nothing() -> None:
+    with child() as (agent, _):
+        agent.send(load(), request(1))
+        agent.receive(m.Done)
+        agent.send(m.Cancel(sequence=1), m.Credit(sequence=1, pieces=5), request(2))
+        assert agent.receive(m.Opened).sequence == 2
+        assert agent.receive(m.Done).sequence == 2
+
+
+def test_a_cancel_is_confirmed_and_its_slot_taken_again() -> None:
+    with child() as (agent, _):
+        agent.send(load(), request(1, credit=1))
+        agent.receive(m.Pieces)
+        agent.send(m.Cancel(sequence=1), request(2))
+        assert agent.receive(m.Closed).sequence == 1
+        assert agent.receive(m.Done).sequence == 2
+
+
+def test_a_sequence_is_a_span_under_its_traceparent(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    with child() as (agent, _):
+        agent.send(load(), request(1, traceparent=f"00-{TRACE}-{PARENT}-01"))
+        agent.receive(m.Done)
+    (span,) = exporter.get_finished_spans()
+    assert span.context is not None
+    assert span.parent is not None
+    assert format(span.context.trace_id, "032x") == TRACE
+    assert format(span.parent.span_id, "016x") == PARENT
+    assert span.attributes is not None
+    assert span.attributes["gen_ai.operation.name"] == "chat"
+    assert span.attributes["gen_ai.request.model"] == "model"
+    assert span.attributes["gen_ai.usage.output_tokens"] == 5
+    assert span.attributes["gen_ai.response.finish_reasons"] == ("length",)
