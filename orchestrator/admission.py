@@ -12,7 +12,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, Overloaded
@@ -33,12 +33,14 @@ _RANK = {Priority.INTERACTIVE: 0, Priority.NORMAL: 1, Priority.BATCH: 2}
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One request in the queue. ``lonely_since``: when no node at all was left for it."""
+    """One request in the queue. ``absent``: why no node at all is left for it, since
+    ``lonely_since``; None while some node only needs to have a slot come free."""
 
     work: Work
     granted: asyncio.Future[Reservation]
     number: int = 0
     lonely_since: float | None = None
+    absent: Absent | None = None
 
     @property
     def order(self) -> tuple[float, int]:
@@ -107,6 +109,8 @@ class Place:
             async with asyncio.timeout(max(0.0, deadline - begun)):
                 granted = await self._waiting.granted
         except TimeoutError:
+            if self._waiting.absent is not None:
+                raise copy(self._waiting.absent.error) from None
             waited = self._clock.now() - begun
             raise DeadlineExceeded(
                 f"no slot came free for '{self._waiting.work.specialty}' in {waited:.1f} s; "
@@ -199,27 +203,32 @@ class Admission:
             if waiting.granted.done():
                 continue
             found = barred.get(kind) or self._take(waiting.work)
-            match found:
-                case Reservation() as reservation:
-                    self._grants.append(now)
-                    self._queue.remove(waiting)
-                    waiting.granted.set_result(reservation)
-                case Busy():
-                    waiting.lonely_since = None
-                    barred[kind] = found
-                case Absent() as absent:
-                    barred[kind] = found
-                    self._lonely(waiting, absent, now)
+            if not isinstance(found, Reservation):
+                barred[kind] = found
+            self._settle(waiting, found, now)
 
-    def _lonely(self, waiting: Waiting, absent: Absent, now: float) -> None:
-        if waiting.lonely_since is None:
-            waiting.lonely_since = now
-        until = waiting.lonely_since + _patience(waiting.work, absent)
-        if until > now:
-            self._fleet.alarm(until)
-            return
-        self._queue.remove(waiting)
-        waiting.granted.set_exception(copy(absent.error))  # others may get it as well
+    def _settle(self, waiting: Waiting, found: Reservation | Busy | Absent, now: float) -> None:
+        match found:
+            case Reservation() as reservation:
+                self._grants.append(now)
+                self._queue.remove(waiting)
+                waiting.granted.set_result(reservation)
+            case Busy():
+                waiting.lonely_since = waiting.absent = None
+            case Absent() as absent:
+                waiting.absent = absent
+                if waiting.lonely_since is None:
+                    waiting.lonely_since = now
+                until = waiting.lonely_since + _patience(waiting.work, absent)
+                if until > now:
+                    self._fleet.alarm(until)
+                elif not waiting.work.settled:
+                    waiting.work = replace(waiting.work, settled=True)
+                    self._settle(waiting, self._take(waiting.work), now)
+                else:
+                    self._queue.remove(waiting)
+                    # A copy: others who wait for the like may get it as well.
+                    waiting.granted.set_exception(copy(absent.error))
 
     def _retry_after_s(self) -> float:
         """About when the queue will have moved through: its length times the mean gap of the last

@@ -19,6 +19,7 @@ from mesh.types import Decision, ModelId, Request, Specialty
 from mesh.validation import check_messages, check_request
 from orchestrator.dispatch import Dispatch, work_of
 from orchestrator.fleet import Fleet
+from orchestrator.outlook import substitutes
 from orchestrator.router.base import Features
 
 REQUESTED = "requested"
@@ -88,8 +89,8 @@ class Answers:
             traceparent=traceparent,
             kind=SpanKind.SERVER,
             attributes={
-                "mesh.request.id": request.id,
-                "mesh.priority": request.priority,
+                "squadron.request.id": request.id,
+                "squadron.priority": request.priority,
                 "gen_ai.operation.name": "chat",
                 "gen_ai.request.max_tokens": request.sampling.max_tokens,
                 "gen_ai.request.temperature": request.sampling.temperature,
@@ -104,10 +105,10 @@ class Answers:
                 )
                 with spans.detached("route", parent=span) as routing:
                     decision = self.decide(request)
-                    routing.set_attribute("mesh.specialty", decision.specialty)
-                    routing.set_attribute("mesh.stage", decision.stage)
-                    routing.set_attribute("mesh.rule", decision.rule or "")
-                    routing.set_attribute("mesh.confidence", decision.confidence)
+                    routing.set_attribute("squadron.specialty", decision.specialty)
+                    routing.set_attribute("squadron.stage", decision.stage)
+                    routing.set_attribute("squadron.rule", decision.rule or "")
+                    routing.set_attribute("squadron.confidence", decision.confidence)
                 yield Decided(request_id=request.id, decision=decision)
                 events = self._dispatch.generate(
                     request,
@@ -129,14 +130,17 @@ class Answers:
         check_messages(request.messages, max_bytes=self._max_request_bytes)
         decision = self.decide(request)
         work = work_of(request, decision, self._cascades.current.fallback, self._clock.now())
+        now = self._clock.now()
         candidates = place(
             self._fleet.view,
             specialty=work.specialty,
             fallback=work.fallback,
             model=work.model,
             prompt_bytes=work.prompt_bytes,
-            now=self._clock.now(),
+            now=now,
         )
+        if not any(row.eligible for row in candidates):
+            candidates = (*substitutes(self._fleet.view, work, now), *candidates)
         return Route(decision=decision, candidates=candidates)
 
     def decide(self, request: Request) -> Decision:

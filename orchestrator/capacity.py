@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from mesh.placement import place
 from mesh.records import ModelRecord
 from mesh.types import Candidate, ModelId, NodeId
 from orchestrator.fleet import Fleet
-from orchestrator.outlook import Absent, Busy, Work, absent
+from orchestrator.outlook import Absent, Busy, Work, absent, substitutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,9 +43,22 @@ class Capacity:
 
     def take(self, work: Work) -> Reservation | Busy | Absent:
         """The best candidate with a free slot, held; else why there is none. Never waits."""
-        fleet, now = self._fleet, self._clock.now()
+        now = self._clock.now()
+        found = self._among(self._rows(work, now, explain=False), work)
+        if found is not None:
+            return found
+        rows = self._rows(work, now, explain=True)
+        away = "" if self._fleet.registry_connected else f"{self._registry} is unreachable"
+        outlook = absent(self._fleet.view, rows, work, now, registry=away)
+        if outlook.may_come and not work.settled:
+            return outlook
+        return self._among(substitutes(self._fleet.view, work, now), work) or outlook
+
+    def _among(self, rows: Sequence[Candidate], work: Work) -> Reservation | Busy | None:
+        """None: none of the rows, all of them eligible, fits the work."""
+        fleet = self._fleet
         busy = 0
-        for row in self._rows(work, now, explain=False):
+        for row in rows:
             model = self._fits(row, work)
             if model is None:
                 continue
@@ -53,11 +67,7 @@ class Capacity:
                 held.enter_context(fleet.hold(row.node, row.model))
                 return Reservation(candidate=row, model=model, _held=held)
             busy += 1
-        if busy:
-            return Busy(busy)
-        rows = self._rows(work, now, explain=True)
-        away = "" if fleet.registry_connected else f"{self._registry} is unreachable"
-        return absent(fleet.view, rows, work, now, registry=away)
+        return Busy(busy) if busy else None
 
     def _rows(self, work: Work, now: float, *, explain: bool) -> tuple[Candidate, ...]:
         return place(

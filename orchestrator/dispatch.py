@@ -145,11 +145,11 @@ class Dispatch:
             parent=run.span,
             kind=SpanKind.CLIENT,
             attributes={
-                "mesh.attempt": number,
-                "mesh.node.id": row.node,
-                "mesh.node.name": row.node_name,
-                "mesh.placement.reason": row.reason,
-                "mesh.delivered_tokens": len(delivered),
+                "squadron.attempt": number,
+                "squadron.node.id": row.node,
+                "squadron.node.name": row.node_name,
+                "squadron.placement.reason": row.reason,
+                "squadron.delivered_tokens": len(delivered),
                 "gen_ai.request.model": row.model,
             },
         ) as span:
@@ -188,7 +188,7 @@ class Dispatch:
                     run.attempts = number
                     spans.failed(span, error)
                 case Refused(code=code):
-                    span.set_attribute("mesh.refused", code)
+                    span.set_attribute("squadron.refused", code)
                 case Finished(reason=reason, usage=usage):
                     span.set_attribute("gen_ai.response.finish_reasons", [reason])
                     span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)

@@ -128,7 +128,11 @@ class Fleet:
     def failed(self, node: NodeId, reason: str) -> None:
         """Sets the node aside at once, for a decorrelated back-off: each pause is drawn between the
         base and three times the last one (Brooker, "Exponential Backoff And Jitter", AWS 2015).
-        The first request after the pause is the probe."""
+        The first request after the pause is the probe. Failures during a pause are of the same
+        cause, several streams on one node that died for example, and do not lengthen it."""
+        seen = self._view.nodes.get(node)
+        if seen and seen.set_aside_until and seen.set_aside_until > self._clock.now():
+            return
         last = self._last_pause.get(node, SET_ASIDE_BASE_S)
         pause = min(SET_ASIDE_CAP_S, self._rng.uniform(SET_ASIDE_BASE_S, 3 * last))
         self._last_pause[node] = pause

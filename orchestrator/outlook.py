@@ -7,10 +7,10 @@ request that found nothing, and words the error so that its reader knows what to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mesh.errors import ContextOverflow, MeshError, NoCandidate, UnknownModel, UnknownSpecialty
-from mesh.placement import known_models, known_specialties
+from mesh.placement import known_models, known_specialties, place
 from mesh.records import FleetView, NodeState
 from mesh.types import Candidate, ModelId, NodeId, Priority, Specialty
 
@@ -25,7 +25,7 @@ class Work:
     not take this request. ``larger_than``: tokens of context that proved too few (``overflow`` is
     the refusal that said so). ``resuming``: tokens were delivered, so it goes before new work and
     is never turned away for a full queue. ``patience_s``: how long to hope for a node to come when
-    none is in sight.
+    none is in sight. ``settled``: that hope is over, and the fallback may answer.
     """
 
     specialty: Specialty
@@ -39,12 +39,21 @@ class Work:
     overflow: ContextOverflow | None = None
     resuming: bool = False
     patience_s: float = 0.0
+    settled: bool = False
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Equal kinds fit the same nodes, but for prompts within a factor of two of each other."""
         size = self.prompt_bytes.bit_length()
-        return (self.specialty, self.fallback, self.model, size, self.exclude, self.larger_than)
+        return (
+            self.specialty,
+            self.fallback,
+            self.model,
+            size,
+            self.exclude,
+            self.larger_than,
+            self.settled,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,25 @@ def absent(
         reasons = [*reasons[:REASONS_SHOWN], f"and {len(reasons) - REASONS_SHOWN} more"]
     error = NoCandidate(f"no node can take {what} now: {'; '.join(reasons) or 'none is up'}")
     return Absent(error, may_come=any(_may_come(view, row, work, now) for row in relevant))
+
+
+def substitutes(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
+    """Eligible rows of the fallback, for when specialists exist and none of them can work.
+    (When none exists, placement itself turns to the fallback.)"""
+    if work.model is not None or work.fallback in (None, work.specialty):
+        return ()
+    rows = place(
+        view,
+        specialty=work.fallback or work.specialty,
+        fallback=None,
+        model=None,
+        prompt_bytes=work.prompt_bytes,
+        now=now,
+        exclude=work.exclude,
+        explain=False,
+    )
+    why = f"no node can take '{work.specialty}' now; "
+    return tuple(replace(row, reason=why + row.reason) for row in rows)
 
 
 def _nobody(registry: str) -> NoCandidate:

@@ -26,6 +26,7 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.fleet import Fleet
 from orchestrator.gateway.grpc import GrpcGateway
 from orchestrator.identity import Identity, identify
+from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.reload import RulesReloader
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Orchestrator:
         dialer: Dialer,
         clock: Clock,
         rng: random.Random,
+        cache: CompiledRules | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -61,6 +63,7 @@ class Orchestrator:
             file=Path(settings.rules).expanduser() if settings.rules else None,
             registry=registry,
             on_change=lambda _: self._announce(),
+            cache=cache,
         )
         self.fleet = Fleet(registry, dialer, clock, rng)
         capacity = Capacity(self.fleet, clock, registry=f"the registry at {settings.etcd}")
@@ -168,13 +171,24 @@ def build(settings: OrchestratorSettings, identity: Identity, clock: Clock) -> O
         rng=rng,
     )
     dialer = ZeroMQDialer(settings.name, settings.timing, clock, rng)
-    return Orchestrator(settings, identity, registry=registry, dialer=dialer, clock=clock, rng=rng)
+    return Orchestrator(
+        settings,
+        identity,
+        registry=registry,
+        dialer=dialer,
+        clock=clock,
+        rng=rng,
+        cache=CompiledRules(_state_folder(settings) / "cache" / "rules"),
+    )
 
 
 def identity_of(settings: OrchestratorSettings) -> Identity:
     """Raises ``ConfigError``."""
-    folder = Path(settings.state_dir).expanduser() if settings.state_dir else state_dir()
-    return identify(folder, settings.name)
+    return identify(_state_folder(settings), settings.name)
+
+
+def _state_folder(settings: OrchestratorSettings) -> Path:
+    return Path(settings.state_dir).expanduser() if settings.state_dir else state_dir()
 
 
 async def _run(part: Awaitable[None]) -> None:

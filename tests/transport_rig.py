@@ -42,6 +42,8 @@ from mesh.types import (
 )
 
 TIMING = Timing(lease_ttl_s=1, heartbeat_s=0.05, peer_timeout_s=0.4, connect_timeout_s=0.5)
+# What is seen within a part of its peer timeout was not seen by waiting for silence.
+PATIENT = Timing(lease_ttl_s=9, heartbeat_s=0.5, peer_timeout_s=6, connect_timeout_s=5)
 NODE = NodeId("node-1")
 DEADLINE_S = 10.0
 

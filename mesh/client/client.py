@@ -113,7 +113,7 @@ class Client:
     ) -> Route:
         """A dry run: what would be decided, and which nodes would be asked, best first."""
         messages = messages_of(prompt)
-        check_messages(messages)
+        check_messages(messages, max_bytes=wire.MAX_MESSAGE_BYTES)
         if specialty is not None:
             check_specialty(specialty)
         message = protobuf.route_request_to_wire(messages, specialty, model)

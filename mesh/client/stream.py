@@ -92,7 +92,7 @@ class Events(AsyncIterator[StreamEvent]):
         self._span = spans.start(
             "client.generate",
             kind=SpanKind.CLIENT,
-            attributes={"gen_ai.operation.name": "chat", "mesh.request.id": self.request.id},
+            attributes={"gen_ai.operation.name": "chat", "squadron.request.id": self.request.id},
         )
         metadata = ((protobuf.TRACEPARENT, spans.traceparent_of(self._span) or _fresh_trace()),)
         timeout_s = self.request.timeout_s

@@ -165,7 +165,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--rate", type=float, default=Plan.peak_rate, help="peak learning rate")
     parser.add_argument("--resume", action="store_true", help="go on from the files in --out")
-    parser.add_argument("--threads", type=int, default=0, help="0: as torch thinks best")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="0: all cores; 1 where others share them"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     if arguments.threads:

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from mesh import protobuf, protobuf_fleet
 from mesh.clock import Clock
+from mesh.config import DEFAULT_ENDPOINT
 from mesh.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -64,6 +65,7 @@ class GrpcGateway:
     def bind(self) -> str:
         """Claims the address and returns it as ``host:port``; call it inside the loop. Raises
         ``PortInUse`` or ``ConfigError`` naming it."""
+        _check_free(self._bind)
         server = grpc.aio.server(options=_options(self._limit), maximum_concurrent_rpcs=MAX_STREAMS)
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, self._handlers()),)
@@ -75,9 +77,7 @@ class GrpcGateway:
         try:
             port = server.add_insecure_port(self._bind)
         except RuntimeError:
-            port = 0
-        if not port:
-            raise _bind_error(self._bind)
+            raise _in_use(self._bind) from None
         self._server = server
         return f"{self._bind.rpartition(':')[0]}:{port}"
 
@@ -227,22 +227,25 @@ def _options(limit: int) -> list[tuple[str, int]]:
     ]
 
 
-def _bind_error(address: str) -> ConfigError:
-    """gRPC does not say why it could not bind; the system does."""
+def _check_free(address: str) -> None:
+    """Raises ``ConfigError`` or ``PortInUse``. gRPC would take a missing port for one of its own
+    choice; and when it cannot bind, it does not say why, but writes lines of its own to stderr."""
     host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ConfigError(f"bind '{address}' is not HOST:PORT, for example {DEFAULT_ENDPOINT}")
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
-            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
+            # As gRPC does: a port in TIME_WAIT is free, one with a listener is not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
-    except ValueError:
-        return ConfigError(f"bind '{address}' is not HOST:PORT, for example 127.0.0.1:7700")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return PortInUse(
-                f"{address} is in use by another process; stop it, or choose another --bind"
-            )
-        return ConfigError(f"cannot listen on {address}: {error.strerror or error}")
-    return PortInUse(f"{address} was in use a moment ago; try again, or choose another --bind")
+            raise _in_use(address) from None
+        raise ConfigError(f"cannot listen on {address}: {error.strerror or error}") from None
+
+
+def _in_use(address: str) -> PortInUse:
+    return PortInUse(f"{address} is in use by another process; stop it, or choose another --bind")

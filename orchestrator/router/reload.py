@@ -22,6 +22,7 @@ from mesh.errors import ConfigError, RuleError
 from mesh.registry.base import RULES, Delete, Put, Registry
 from mesh.types import Specialty
 from orchestrator.router.cascade import Cascade
+from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.rule_file import MAX_FILE_BYTES, parse, version_of
 from orchestrator.router.rules import RulesStage
 
@@ -42,11 +43,13 @@ def starter_rules() -> Path:
     return Path(configs.__file__).with_name("rules.toml")
 
 
-def build(content: bytes, where: str, fallback: Specialty) -> Cascade:
+def build(
+    content: bytes, where: str, fallback: Specialty, cache: CompiledRules | None = None
+) -> Cascade:
     """The cascade of one rules file: stage ``rules``, then the file's own fallback if it names one,
     else ``fallback``. Blocks while it compiles. Raises ``RuleError``."""
     rules = parse(content, where=where)
-    stages = [RulesStage(rules, where=where)]
+    stages = [RulesStage(rules, where=where, cache=cache)]
     return Cascade(stages, rules.fallback or fallback, rules.version)
 
 
@@ -55,6 +58,7 @@ class RulesReloader:
 
     ``file`` None: the starter rules. ``registry`` None: only the file. ``clock`` paces the polling.
     ``on_change`` is called on the event loop after each swap (to announce the new version).
+    ``cache``: where compiled rules are kept, None: nowhere.
 
     Making one reads and compiles the file, blocking, and raises ``RuleError`` or ``ConfigError``:
     an orchestrator does not start on rules that are wrong, though it goes on when they become so.
@@ -68,7 +72,9 @@ class RulesReloader:
         file: Path | None = None,
         registry: Registry | None = None,
         on_change: Callable[[Cascade], None] | None = None,
+        cache: CompiledRules | None = None,
     ) -> None:
+        self._cache = cache
         self._fallback = fallback
         self._clock = clock
         self._path = file if file is not None else starter_rules()
@@ -79,7 +85,7 @@ class RulesReloader:
         self._signature: _Signature | None = None
         self._from_file = self._first_reading()
         self._settled = self._from_file
-        self._current = build(self._from_file.content, self._from_file.where, fallback)
+        self._current = build(self._from_file.content, self._from_file.where, fallback, cache)
         self._last_error: str | None = None
 
     @property
@@ -151,7 +157,7 @@ class RulesReloader:
                 return
             try:
                 cascade = await asyncio.to_thread(
-                    build, source.content, source.where, self._fallback
+                    build, source.content, source.where, self._fallback, self._cache
                 )
             except RuleError as error:
                 self._refuse(f"new rules refused: {error.message}")

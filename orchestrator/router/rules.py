@@ -32,6 +32,7 @@ import hyperscan
 from mesh.errors import RuleError
 from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
+from orchestrator.router.compiled import CompiledRules, Entry
 from orchestrator.router.rule_file import REPORTED_PROBLEMS, Part, Rule, RuleSet, raise_for
 
 EDGE_BYTES = 16 * 1024
@@ -71,13 +72,16 @@ class _Compiled:
 class RulesStage:
     """A compiled ``RuleSet``. Immutable, and safe to use from several threads at once.
 
-    Making one takes about a millisecond a rule, most of it without the GIL: outside of start-up, do
-    it in a thread. Raises ``RuleError`` naming each rule that the engine refuses (up to five).
+    Making one takes from 0.1 ms a plain pattern to 100 ms a pattern with counted gaps, without the
+    GIL: outside of start-up, do it in a thread. Raises ``RuleError`` naming each rule that the
+    engine refuses (up to five). With a ``cache``, rules compiled before load in a millisecond.
     """
 
     name = "rules"
 
-    def __init__(self, rules: RuleSet, *, where: str = "rules") -> None:
+    def __init__(
+        self, rules: RuleSet, *, where: str = "rules", cache: CompiledRules | None = None
+    ) -> None:
         self.rules = rules
         index = {rule.name: number for number, rule in enumerate(rules.rules)}
         self._compiled = tuple(
@@ -94,7 +98,7 @@ class RulesStage:
         }
         self._parts = tuple(part for part in Part if self._by_part[part])
         self._markers = frozenset(n for n, r in enumerate(rules.rules) if r.specialty is None)
-        self._database = _compile(rules, where) if rules.rules else None
+        self._database = _database(rules, where, cache) if rules.rules else None
         self._threads = threading.local()
 
     @property
@@ -263,17 +267,27 @@ def _flags(rule: Rule) -> int:
     return int(flags)
 
 
-def _compile(rules: RuleSet, where: str) -> hyperscan.Database:
+def _database(rules: RuleSet, where: str, cache: CompiledRules | None) -> hyperscan.Database:
     entries = [
-        (number, pattern.encode("utf-8"), _flags(rule))
+        (number, pattern.encode("utf-8"), _flags(rule))  # a rule's patterns share its number
         for number, rule in enumerate(rules.rules)
         for pattern in rule.patterns
     ]
+    # Only what passed every check is ever kept, so what is found needs none.
+    database = cache.load(entries) if cache else None
+    if database is None:
+        database = _compile(rules, entries, where)
+        if cache:
+            cache.keep(entries, database)
+    return database
+
+
+def _compile(rules: RuleSet, entries: list[Entry], where: str) -> hyperscan.Database:
     database = hyperscan.Database()
     try:
         database.compile(
             expressions=[pattern for _, pattern, _ in entries],
-            ids=[number for number, _, _ in entries],  # a rule's patterns share its number
+            ids=[number for number, _, _ in entries],
             flags=[flags for _, _, flags in entries],
         )
     except hyperscan.error as error:

@@ -27,8 +27,8 @@ from tests.transport_rig import (
     DEADLINE_S,
     END,
     NODE,
+    PATIENT,
     TIMING,
-    Answer,
     Rig,
     attempt,
     counting,
@@ -326,10 +326,8 @@ async def test_leaving_the_context_cancels_what_is_open(kind: str) -> None:
 
     async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
         link = await rig.pair(handle)
-        with pytest.raises(KeyError):
-            async with link.open(attempt()) as stream:
-                await anext(stream)
-                raise KeyError
+        async with link.open(attempt()) as stream:
+            await anext(stream)
         await cancelled.wait()
         assert [e async for e in stream] == []
         async with link.open(attempt()) as stream:  # a cancel right behind its open
@@ -362,13 +360,13 @@ async def test_a_link_that_is_closed_cancels_its_handlers(kind: str) -> None:
         finally:
             running -= 1
 
-    async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
+    async with Rig(kind, PATIENT) as rig, asyncio.timeout(DEADLINE_S):
         listener, _ = rig.listen(handle)
         dialed = await rig.dialed(listener.endpoint)
         stream = dialed.link.open(attempt())
         await until(lambda: running == 1)
         dialed.task.cancel()
-        await until(lambda: running == 0, within_s=TIMING.peer_timeout_s)
+        await until(lambda: running == 0, within_s=PATIENT.peer_timeout_s / 3)
         with pytest.raises(NodeLost):
             await anext(stream)
         assert dialed.ups == [True, False]
@@ -430,14 +428,14 @@ async def test_a_node_that_stops_loses_its_streams_at_once_and_comes_back(kind: 
         await sink.send(tokens(0))
         await asyncio.Event().wait()
 
-    async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
+    async with Rig(kind, PATIENT) as rig, asyncio.timeout(DEADLINE_S):
         listener, serving = rig.listen(handle)
         dialed = await rig.dialed(listener.endpoint)
         stream = dialed.link.open(attempt())
         assert await anext(stream) == tokens(0)
         serving.cancel()
         with pytest.raises(NodeLost) as lost:
-            await asyncio.wait_for(anext(stream), TIMING.peer_timeout_s)
+            await asyncio.wait_for(anext(stream), PATIENT.peer_timeout_s / 3)
         assert lost.value.node_id == NODE
         assert lost.value.request_id == "0" * 32
         assert not dialed.link.up
@@ -462,7 +460,7 @@ async def test_a_silent_node_is_lost_within_the_peer_timeout(kind: str) -> None:
         began = rig.clock.now()
         with pytest.raises(NodeLost, match="nothing heard"):
             await anext(stream)
-        assert TIMING.peer_timeout_s / 2 < rig.clock.now() - began < TIMING.peer_timeout_s + 0.2
+        assert TIMING.peer_timeout_s / 2 < rig.clock.now() - began < TIMING.peer_timeout_s + 1
         assert not dialed.link.up
 
 
@@ -480,7 +478,7 @@ async def test_a_silent_peer_has_its_handlers_cancelled(kind: str) -> None:
         raw = await rig.raw_peer(listener.endpoint)
         await raw.hello()
         raw.say(FrameType.OPEN, 1, attempt())
-        await asyncio.wait_for(cancelled.wait(), TIMING.peer_timeout_s + 0.2)
+        await asyncio.wait_for(cancelled.wait(), TIMING.peer_timeout_s + 1)
         assert "nothing heard" in (await raw.heard(FrameType.BYE)).body.reason  # type: ignore[union-attr]
 
 
@@ -494,7 +492,7 @@ async def test_an_idle_link_stays_up(kind: str) -> None:
 
 
 async def test_a_bye_from_a_node_that_restarted_loses_the_streams_at_once(kind: str) -> None:
-    async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
+    async with Rig(kind, PATIENT) as rig, asyncio.timeout(DEADLINE_S):
         node = rig.raw_node()
         dialed = rig.dial(node.wire.endpoint)
         await node.welcome()
@@ -503,7 +501,7 @@ async def test_a_bye_from_a_node_that_restarted_loses_the_streams_at_once(kind: 
         await node.heard(FrameType.OPEN)
         node.say(FrameType.BYE, 0, Bye(reason="no session"))
         with pytest.raises(NodeLost, match="no session"):
-            await asyncio.wait_for(anext(stream), 0.2)
+            await asyncio.wait_for(anext(stream), PATIENT.peer_timeout_s / 3)
 
 
 # Handshake.
@@ -696,12 +694,9 @@ async def test_a_node_that_breaks_the_protocol_loses_the_link(kind: str, wrong: 
             case _:
                 other = Heartbeat(node=NodeId("other"), state=NodeState.READY)
                 node.say(FrameType.HEARTBEAT, 0, other)
-        answer = Answer()
+        assert await anext(stream) == tokens(0, 2)  # what was right is still delivered
         with pytest.raises(NodeLost, match="protocol error"):
-            async for event in stream:
-                assert isinstance(event, Tokens)
-                answer.pieces += event.pieces
-        assert tuple(answer.pieces) == tokens(0, 2).pieces  # what was right is still delivered
+            await anext(stream)
         await until(lambda: dialed.ups == [True, False])
         await node.heard(FrameType.BYE)
         assert dialed.heartbeats == []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN
@@ -62,6 +64,14 @@ TIMING = Timing(lease_ttl_s=2.0, heartbeat_s=0.1, peer_timeout_s=0.6, connect_ti
 MATH = Specialty("math")
 CHAT = Specialty("chat")
 TOY = ModelId("toy")
+# One rule: the starter rules take seconds to compile.
+RULES = """
+[[rules]]
+name = "sum"
+specialty = "math"
+pattern = "[0-9] ?[+] ?[0-9]"
+weight = 0.9
+"""
 WAIT_S = 10.0  # deadline of every condition that a test waits for
 
 Script = Callable[["ScriptedNode", Attempt, Sink], Awaitable[None]]
@@ -395,8 +405,12 @@ def text_of(events: Sequence[Any]) -> str:
 @asynccontextmanager
 async def orchestrator(mesh: Mesh, **changes: Any) -> AsyncIterator[Orchestrator]:
     """A whole orchestrator with its gRPC gateway, on the mesh's twins, serving."""
+    folder, rules = _rules()
     settings = replace(
-        OrchestratorSettings(name="test", bind="127.0.0.1:0", default_timeout_s=WAIT_S), **changes
+        OrchestratorSettings(
+            name="test", bind="127.0.0.1:0", default_timeout_s=WAIT_S, rules=str(rules)
+        ),
+        **changes,
     )
     registry = mesh.session()
     whole = Orchestrator(
@@ -407,26 +421,27 @@ async def orchestrator(mesh: Mesh, **changes: Any) -> AsyncIterator[Orchestrator
         clock=mesh.clock,
         rng=random.Random(3),
     )
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(whole.run())
-        await until(lambda: bool(whole.endpoint) or task.done(), "the gateway is bound")
-        wanted = {node.id for node in mesh.nodes.values()}
-        await until(
-            lambda: (
-                task.done()
-                or all(
-                    (seen := whole.fleet.view.nodes.get(node)) is not None
-                    and seen.heartbeat is not None
-                    for node in wanted
-                )
-            ),
-            "the orchestrator sees the nodes",
-        )
-        try:
-            yield whole
-        finally:
-            whole.stop()
-            whole.stop()
+    with folder:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(whole.run())
+            await until(lambda: bool(whole.endpoint) or task.done(), "the gateway is bound")
+            wanted = {node.id for node in mesh.nodes.values()}
+            await until(
+                lambda: (
+                    task.done()
+                    or all(
+                        (seen := whole.fleet.view.nodes.get(node)) is not None
+                        and seen.heartbeat is not None
+                        for node in wanted
+                    )
+                ),
+                "the orchestrator sees the nodes",
+            )
+            try:
+                yield whole
+            finally:
+                whole.stop()
+                whole.stop()
 
 
 @asynccontextmanager
@@ -440,3 +455,10 @@ async def _cancelled_group(
         finally:
             for task in tasks.values():
                 task.cancel()
+
+
+def _rules() -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    folder = tempfile.TemporaryDirectory(prefix="squadron-rules-")
+    rules = Path(folder.name, "rules.toml")
+    rules.write_text(RULES)
+    return folder, rules

@@ -19,7 +19,7 @@ from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from orchestrator.gateway.grpc import SERVICE, GrpcGateway
 from orchestrator.gateway.status import MAX_DETAIL_CHARS, details_of, status_of, trailers_of
-from tests.mesh.fakes import Mesh, fail, hang, orchestrator, until, words
+from tests.mesh.fakes import Mesh, fail, hang, hold, orchestrator, until, words
 
 MATH = "what is 1 + 1?"
 
@@ -205,23 +205,23 @@ async def test_health_and_reflection_are_standard() -> None:
 
 
 async def test_stopping_lets_open_streams_finish_and_takes_no_new_ones() -> None:
-    from tests.mesh.fakes import hold
-
     gate = asyncio.Event()
     async with Mesh() as mesh:
         node = await mesh.node("a")
         node.scripts = [hold(gate)]
-        async with orchestrator(mesh) as whole:
-            async with grpc.aio.insecure_channel(whole.endpoint) as channel:
-                call = stub_of(channel).Generate(ask())
-                await until(lambda: node.used == 1)
-                whole.stop()
-                await until(lambda: not mesh.store.snapshot("orchestrators/"), "the record is gone")
-                async with grpc.aio.insecure_channel(whole.endpoint) as late:
-                    error = await refused(stub_of(late).Generate(ask()))
-                    assert error.code() is grpc.StatusCode.UNAVAILABLE
-                gate.set()
-                events = [event async for event in call]
+        async with (
+            orchestrator(mesh) as whole,
+            grpc.aio.insecure_channel(whole.endpoint) as channel,
+        ):
+            call = stub_of(channel).Generate(ask())
+            await until(lambda: node.used == 1)
+            whole.stop()
+            await until(lambda: not mesh.store.snapshot("orchestrators/"), "the record is gone")
+            async with grpc.aio.insecure_channel(whole.endpoint) as late:
+                error = await refused(stub_of(late).Generate(ask()))
+                assert error.code() is grpc.StatusCode.UNAVAILABLE
+            gate.set()
+            events = [event async for event in call]
         assert events[-1].WhichOneof("event") == "done"
 
 
@@ -230,14 +230,16 @@ async def test_a_second_stop_does_not_wait_for_open_streams() -> None:
         node = await mesh.node("a")
         freed = asyncio.Event()
         node.scripts = [hang(1, freed)]
-        async with orchestrator(mesh) as whole:
-            async with grpc.aio.insecure_channel(whole.endpoint) as channel:
-                call = stub_of(channel).Generate(ask())
-                await until(lambda: node.used == 1)
-                whole.stop()
-                whole.stop()
-                await refused(call)
-                await until(freed.is_set)
+        async with (
+            orchestrator(mesh) as whole,
+            grpc.aio.insecure_channel(whole.endpoint) as channel,
+        ):
+            call = stub_of(channel).Generate(ask())
+            await until(lambda: node.used == 1)
+            whole.stop()
+            whole.stop()
+            await refused(call)
+            await until(freed.is_set)
 
 
 async def test_a_taken_port_is_named() -> None:

@@ -185,16 +185,18 @@ async def test_the_next_orchestrator_is_asked_when_one_is_unreachable() -> None:
         async with orchestrator(mesh, name="second") as second:
             async with squadron.connect([nobody(), second.endpoint]) as client:
                 assert client.endpoint == second.endpoint
-            async with orchestrator(mesh, name="first") as first:
-                async with squadron.connect([first.endpoint, second.endpoint]) as client:
-                    assert await client.generate(MATH).text() == words(10)
-                    assert client.endpoint == first.endpoint
-                    first.stop()
-                    first.stop()
-                    await until(lambda: "first" not in _names(mesh), "the first one is gone")
-                    assert await client.generate(MATH).text() == words(10)
-                    assert client.endpoint == second.endpoint
-                    assert len(await client.nodes()) == 1
+            async with (
+                orchestrator(mesh, name="first") as first,
+                squadron.connect([first.endpoint, second.endpoint]) as client,
+            ):
+                assert await client.generate(MATH).text() == words(10)
+                assert client.endpoint == first.endpoint
+                first.stop()
+                first.stop()
+                await until(lambda: "first" not in _names(mesh), "the first one is gone")
+                assert await client.generate(MATH).text() == words(10)
+                assert client.endpoint == second.endpoint
+                assert len(await client.nodes()) == 1
 
 
 async def test_an_orchestrator_lost_in_mid_answer_is_a_clear_error() -> None:

@@ -92,6 +92,7 @@ def test_a_token_costs_few_bytes_on_the_wire() -> None:
     assert size <= HEADER_BYTES + 8 + 64 * (3 + 6)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**40),
     st.lists(st.tuples(st.integers(0, 2**32 - 1), st.text(max_size=20)), min_size=1, max_size=50),
@@ -101,21 +102,29 @@ def test_any_tokens_survive(first: int, drawn: list[tuple[int, str]]) -> None:
     assert frames.decode(frames.encode(FrameType.TOKENS, 1, body)).body == body
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(st.binary(max_size=200))
 def test_only_protocol_error_escapes_from_any_bytes(data: bytes) -> None:
     _decode_or_refuse(data)
 
 
+PLAIN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+)
+KEYS = st.text(max_size=8) | st.sampled_from(["protocol", "pieces", "node", "messages", "models"])
 MSGPACK = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
-    | st.binary(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=10,
-)  # fmt: skip
+)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(st.sampled_from(FrameType), st.integers(0, 2**64 - 1), MSGPACK)
 def test_only_protocol_error_escapes_from_any_msgpack(
     kind: FrameType, stream: int, body: Any
@@ -123,7 +132,7 @@ def test_only_protocol_error_escapes_from_any_msgpack(
     _decode_or_refuse(bytes([kind]) + stream.to_bytes(8, "big") + msgspec.msgpack.encode(body))
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 @given(st.data())
 def test_only_protocol_error_escapes_from_mutated_frames(data: st.DataObject) -> None:
     kind, body = data.draw(st.sampled_from(EXAMPLES))
@@ -136,10 +145,9 @@ def test_only_protocol_error_escapes_from_mutated_frames(data: st.DataObject) ->
 def _decode_or_refuse(data: bytes) -> None:
     try:
         frame = frames.decode(data)
-    except ProtocolError as error:
-        assert error.message
-    else:
-        assert isinstance(frame, Frame)
+    except ProtocolError:
+        return
+    assert isinstance(frame, Frame)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ def test_a_long_error_text_is_cut_off_instead_of_refused() -> None:
     ):
         body = frames.decode(frames.encode_event(1, event)).body
         assert type(body) is type(event)
-        assert len(body.message) == MAX_ERROR_TEXT  # type: ignore[union-attr]
+        assert len(body.message) == MAX_ERROR_TEXT
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The load-test harness behind `mesh bench`: what it sends, measures, checks and reports."""

@@ -1,0 +1,75 @@
+"""What a run is to do: frozen and checked before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from mesh.bench.arrivals import Load
+from mesh.bench.durations import written
+from mesh.bench.faults import FaultEvent, check_within
+from mesh.bench.objective import Objective
+from mesh.errors import ConfigError
+from mesh.sdk import Options
+from mesh.types import Sampling
+from mesh.validation import check_sampling
+
+LONGEST_RUN_S = 24 * 3600.0  # a row a second: 86,400 of them are what a report can hold
+MAX_REQUESTS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What every request says beside its prompt; ``timeout_s``: its whole budget in seconds."""
+
+    specialty: str | None = None
+    model: str | None = None
+    max_tokens: int = 64
+    temperature: float = 0.0
+    timeout_s: float = 60.0
+
+    def options(self) -> Options:
+        return Options(
+            specialty=self.specialty,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            timeout_s=self.timeout_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Exactly one of ``duration_s`` and ``requests`` is set. ``warmup``: requests before the
+    measured run. ``seed``: of arrivals, prompts and random faults. Raises ``ConfigError``, and
+    ``InvalidRequest`` for what no orchestrator would take."""
+
+    load: Load
+    duration_s: float | None = None
+    requests: int | None = None
+    warmup: int = 0
+    seed: int = 1
+    objective: Objective = field(default_factory=Objective)
+    faults: tuple[FaultEvent, ...] = ()
+    ask: Ask = field(default_factory=Ask)
+
+    def __post_init__(self) -> None:
+        if (self.duration_s is None) == (self.requests is None):
+            raise ConfigError("say either --duration or --requests")
+        if self.duration_s is not None:
+            if not 0 < self.duration_s <= LONGEST_RUN_S:
+                raise ConfigError(
+                    f"--duration must be above 0 and at most {written(LONGEST_RUN_S)}, not "
+                    f"{self.duration_s:g}"
+                )
+            check_within(self.faults, self.duration_s)
+        if self.requests is not None and not 1 <= self.requests <= MAX_REQUESTS:
+            raise ConfigError(f"--requests must be 1 to {MAX_REQUESTS}, not {self.requests}")
+        if not (math.isfinite(self.ask.timeout_s) and self.ask.timeout_s > 0):
+            raise ConfigError(f"--timeout must be above 0 seconds, not {self.ask.timeout_s:g}")
+        check_sampling(Sampling(max_tokens=self.ask.max_tokens, temperature=self.ask.temperature))
+
+    @property
+    def until_s(self) -> float:
+        """Seconds into the run after which no request is due."""
+        return self.duration_s if self.duration_s is not None else LONGEST_RUN_S

@@ -1,0 +1,70 @@
+"""Compiled rules kept on disk: compiling takes seconds, loading takes a millisecond.
+
+A file is named by what it was compiled from and with; its first 32 bytes are the SHA-256 of the
+rest. What cannot be read, was cut short, or belongs to another processor is compiled anew: a cache
+is never the reason why something fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import hyperscan
+
+KEPT = 8  # files; older ones are removed, so that editing rules all day does not fill the disk
+Entry = tuple[int, bytes, int]  # id, expression, flags
+
+_LOG = logging.getLogger(__name__)
+
+
+class CompiledRules:
+    """The cache in ``folder`` (made when something is first kept)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, entries: Sequence[Entry]) -> hyperscan.Database | None:
+        """The database compiled from these entries earlier, None when there is none."""
+        path = self._path(entries)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            _LOG.warning("compiled rules in %s are damaged: compiling them anew", path)
+            return None
+        try:
+            database = hyperscan.loadb(data[32:], hyperscan.HS_MODE_BLOCK)
+            database.scratch = hyperscan.Scratch(database)
+        except hyperscan.error as error:  # another library or processor wrote it
+            _LOG.info("compiled rules in %s do not fit this machine (%s)", path, error)
+            return None
+        return database
+
+    def keep(self, entries: Sequence[Entry], database: hyperscan.Database) -> None:
+        """Writes it atomically. A disk that refuses is logged and costs only the next start."""
+        data = hyperscan.dumpb(database)
+        path = self._path(entries)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            Path(name).replace(path)
+            kept = sorted(self._folder.glob("*.hsdb"), key=lambda p: p.stat().st_mtime)
+            for old in kept[:-KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            _LOG.warning("cannot keep compiled rules in %s: %s", self._folder, error.strerror)
+
+    def _path(self, entries: Sequence[Entry]) -> Path:
+        digest = hashlib.sha256(f"1 {version('hyperscan')}".encode())
+        for number, expression, flags in entries:
+            digest.update(b"%d %d %d " % (number, flags, len(expression)) + expression)
+        return self._folder / f"{digest.hexdigest()[:32]}.hsdb"
