@@ -6,7 +6,6 @@ input from a wire is checked before use wherever it comes in.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ MAX_STOPS = 16
 MAX_STOP_BYTES = 256
 MAX_TEMPERATURE = 5.0
 MAX_MODEL_ID_BYTES = 512
+MAX_TIMEOUT_S = 7 * 24 * 3600  # timers of event loops overflow far beyond it
 _SEED_LIMIT = 2**32
 _TOP_K_LIMIT = 2**31
 _REQUEST_ID = re.compile(r"[0-9a-f]{32}")
@@ -39,8 +39,10 @@ def check_request(
     """
     check_messages(messages, max_bytes=max_bytes)
     check_sampling(sampling)
-    if timeout_s is not None and not (math.isfinite(timeout_s) and timeout_s > 0):
-        raise InvalidRequest(f"timeout_s must be more than 0 seconds, not {timeout_s}")
+    if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidRequest(
+            f"timeout_s must be more than 0 and at most {MAX_TIMEOUT_S:,} seconds, not {timeout_s}"
+        )
 
 
 def check_messages(messages: Sequence[Message], *, max_bytes: int = MAX_REQUEST_BYTES) -> None:

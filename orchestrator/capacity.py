@@ -50,7 +50,9 @@ class Capacity:
         rows = self._rows(work, now, explain=True)
         away = "" if self._fleet.registry_connected else f"{self._registry} is unreachable"
         outlook = absent(self._fleet.view, rows, work, now, registry=away)
-        if outlook.may_come and not work.settled:
+        # A specialist that will be there in a moment is worth waiting for, and one that began the
+        # answer is worth more.
+        if (outlook.may_come or work.patience_s) and not work.settled:
             return outlook
         return self._among(substitutes(self._fleet.view, work, now), work) or outlook
 

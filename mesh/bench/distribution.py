@@ -32,7 +32,8 @@ class Distribution:
 
     def __init__(self, digits: int = 3) -> None:
         self._histogram = HdrHistogram(1, int(LONGEST_S * _MICROS), digits)
-        self._clear()
+        self._count, self._sum = 0, 0.0
+        self._min, self._max = LONGEST_S, 0.0
 
     @property
     def count(self) -> int:
@@ -74,10 +75,5 @@ class Distribution:
 
     def reset(self) -> None:
         self._histogram.reset()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._count = 0
-        self._sum = 0.0
-        self._min = LONGEST_S
-        self._max = 0.0
+        self._count, self._sum = 0, 0.0
+        self._min, self._max = LONGEST_S, 0.0

@@ -65,6 +65,8 @@ class Plan:
             check_within(self.faults, self.duration_s)
         if self.requests is not None and not 1 <= self.requests <= MAX_REQUESTS:
             raise ConfigError(f"--requests must be 1 to {MAX_REQUESTS}, not {self.requests}")
+        if not 0 <= self.warmup <= MAX_REQUESTS:
+            raise ConfigError(f"--warmup must be 0 to {MAX_REQUESTS}, not {self.warmup}")
         if not (math.isfinite(self.ask.timeout_s) and self.ask.timeout_s > 0):
             raise ConfigError(f"--timeout must be above 0 seconds, not {self.ask.timeout_s:g}")
         check_sampling(Sampling(max_tokens=self.ask.max_tokens, temperature=self.ask.temperature))

@@ -1,4 +1,4 @@
-"""One stream as its reader sees it: times, resumes and checks, told to the recorder as they come."""
+"""One stream as its reader sees it: times, resumes and checks, told to the recorder."""
 
 from __future__ import annotations
 

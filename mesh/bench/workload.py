@@ -56,7 +56,7 @@ def generated(words: int, seed: int, *, count: int = 999) -> Workload:
 
 
 def from_file(path: Path) -> Workload:
-    """One prompt a line, or JSON Lines with ``"prompt"``. Raises ``ConfigError`` naming the line."""
+    """One prompt a line, or JSON Lines with ``"prompt"``. Raises ``ConfigError`` with the line."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path} is over {MAX_FILE_BYTES // 2**20} MiB; split it")

@@ -220,8 +220,9 @@ _EVENT_TYPES: dict[type, FrameType] = {
 
 
 def encode(kind: FrameType, stream: int, body: Body = None) -> bytes:
-    """The frame's bytes. Raises ``ProtocolError`` when the body is over its type's cap or holds
-    what no wire can carry (a lone surrogate, an integer beyond 64 bits)."""
+    """The frame's bytes. Raises ``ProtocolError`` when the body is over its type's cap, or holds
+    what no wire can carry (a lone surrogate) or what ``decode`` would refuse: a slip of this
+    process fails here, in its own stream, and not as a broken protocol at the other end."""
     match body:
         case Tokens():
             return encode_tokens(
@@ -230,7 +231,9 @@ def encode(kind: FrameType, stream: int, body: Body = None) -> bytes:
         case None:
             return _HEADER.pack(kind, stream)
         case _:
-            return _encode(kind, stream, body)
+            data = _encode(kind, stream, body)
+            decode(data)
+            return data
 
 
 def encode_event(stream: int, event: AttemptEvent) -> bytes:
@@ -250,7 +253,8 @@ def encode_event(stream: int, event: AttemptEvent) -> bytes:
 
 
 def encode_tokens(stream: int, first: int, ids: Sequence[int], texts: Sequence[str]) -> bytes:
-    """A TOKENS frame from columns. Raises ``ProtocolError`` as ``encode`` does."""
+    """A TOKENS frame from columns, not read back: this runs for every token. Raises
+    ``ProtocolError`` when it is over the cap or no wire can carry it."""
     return _encode(FrameType.TOKENS, stream, (first, ids, texts))
 
 

@@ -75,8 +75,7 @@ class FramedLink:
         return self._session is not None and self._session.heard
 
     def open(self, attempt: Attempt) -> DialedStream:
-        """Raises ``NodeLost`` when the link is not up, ``InvalidRequest`` when the attempt is
-        larger than a frame may be."""
+        """Raises ``NodeLost`` when the link is not up; see also ``DialSession.open``."""
         if self._session is None:
             raise NodeLost(
                 f"no link to node {self._node} right now",

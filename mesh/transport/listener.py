@@ -84,7 +84,7 @@ class FramedListener:
             self._wire.close()
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Raises ``ProtocolError`` when it is too large to send."""
+        """Raises ``ProtocolError`` when it is too large or no peer would accept its values."""
         self._beat = frames.encode(FrameType.HEARTBEAT, 0, heartbeat)
         self._beat_kind = FrameType.HEARTBEAT
         for session in list(self._sessions.values()):

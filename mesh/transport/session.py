@@ -9,7 +9,7 @@ from itertools import islice
 
 from mesh.clock import Clock
 from mesh.config import Timing
-from mesh.errors import InvalidRequest, NodeLost, ProtocolError
+from mesh.errors import DeadlineExceeded, InvalidRequest, NodeLost, ProtocolError
 from mesh.records import PROTOCOL_VERSION, Heartbeat
 from mesh.transport import frames
 from mesh.transport.base import (
@@ -102,8 +102,13 @@ class DialSession:
                 self._last_heard = self._clock.now()
 
     def open(self, attempt: Attempt) -> DialedStream:
-        """Raises ``NodeLost`` when the session is not up, ``InvalidRequest`` when the attempt is
-        too large to send."""
+        """Raises ``NodeLost`` when the session is not up, ``DeadlineExceeded`` when no time is
+        left, ``InvalidRequest`` when the attempt is too large or no node would accept its values.
+        """
+        if attempt.timeout_s <= 0:
+            raise DeadlineExceeded(
+                "no time is left to try another node", request_id=attempt.request_id
+            )
         if not self.heard:
             raise NodeLost(
                 f"no link to node {self._node} right now",

@@ -212,9 +212,12 @@ def _wake(waiting: list[asyncio.Future[None]]) -> None:
 def _weigh(ids: Sequence[int], texts: Sequence[str]) -> int:
     """Bytes of the texts. Raises ``ProtocolError`` for what no TOKENS frame can carry, so that it
     fails in its sender and not later, in a frame that it shares."""
-    least, most = (ids[0], ids[0]) if len(ids) == 1 else (min(ids), max(ids))
-    if least < 0 or most > MAX_ID:
-        raise ProtocolError(f"a token id is not within 0 and {MAX_ID}")
+    if len(ids) == 1:
+        sound = type(ids[0]) is int and 0 <= ids[0] <= MAX_ID
+    else:
+        sound = set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) <= MAX_ID
+    if not sound:
+        raise ProtocolError(f"a token id is not an int within 0 and {MAX_ID}")
     joined = "".join(texts)
     if joined.isascii():
         return len(joined)

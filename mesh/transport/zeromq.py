@@ -109,6 +109,7 @@ class DealerWire:
         socket.set(zmq.CONNECT_TIMEOUT, int(timeout_s * 1000))
         socket.set(zmq.HANDSHAKE_IVL, int(timeout_s * 1000))
         self._open = True
+        self._lost = False
         self._monitor = DisconnectMonitor(socket, self._on_lost)
         try:
             socket.connect(address)
@@ -136,13 +137,14 @@ class DealerWire:
             self._open = False
             self._pump.close()
             self._monitor.close()
-            self._socket.close(linger=int(CLOSE_GRACE_S * 1000))
+            self._socket.close(linger=0 if self._lost else int(CLOSE_GRACE_S * 1000))
 
     def _read(self) -> None:
         self._user.on_frame(self._socket.recv(_NOBLOCK))
 
     def _on_lost(self, reason: str) -> None:
         self._pump.drain()  # what arrived before the loss comes before it
+        self._lost = True
         if self._open:
             self._user.on_lost(reason)
 

@@ -96,7 +96,7 @@ class LlamaCppEngine:
                 bos=vocabulary.special_text("bos"),
                 eos=vocabulary.special_text("eos"),
             )
-            context = loading.open_context(spec, model)
+            context = loading.open_context(spec, model, facts.file_bytes)
         except BaseException:
             llama.llama_model_free(model)
             raise

@@ -16,6 +16,8 @@ from node.catalogue import GgufFacts, inspect
 from node.engines.base import ModelSpec
 
 DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
+# Below this, a second thread costs more in waiting for the first than it brings.
+ONE_THREAD_BYTES = 32 * 1024 * 1024
 _OPTIONS = ("batch", "device")
 _LEVEL_ERROR = 4  # ggml.h, enum ggml_log_level; 5 continues the line before
 
@@ -94,12 +96,12 @@ def open_model(spec: ModelSpec, on_progress: Callable[[float], None]) -> Any:
     return model
 
 
-def open_context(spec: ModelSpec, model: Any) -> Any:
+def open_context(spec: ModelSpec, model: Any, file_bytes: int) -> Any:
     """A live ``llama_context`` with one sequence a slot. Raises ``ModelFileError``.
 
     The KV cache is split, not unified: each slot owns ``context_length`` cells. No slot can take
     another's room, and attention of one looks at its own cells only; over a unified cache every
-    slot would pay for the length of all others.
+    slot pays for the length of all others (8 slots of 2,000 tokens: 1.7 times the CPU a token).
     """
     _errors.clear()
     batch = max(batch_size(spec), spec.slots)
@@ -110,7 +112,8 @@ def open_context(spec: ModelSpec, model: Any) -> Any:
     parameters.n_batch = batch
     parameters.n_ubatch = min(batch, DEFAULT_BATCH)
     parameters.n_outputs_max = spec.slots
-    parameters.n_threads = parameters.n_threads_batch = max(1, spec.threads)
+    threads = 1 if file_bytes < ONE_THREAD_BYTES else max(1, spec.threads)
+    parameters.n_threads = parameters.n_threads_batch = threads
     # A window-sized cache forgets what a reused prefix would need.
     parameters.swa_full = True
     context = llama.llama_init_from_model(model, parameters)

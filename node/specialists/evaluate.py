@@ -100,7 +100,7 @@ def main() -> None:
         if arguments.specialty not in (specialist.name, "all"):
             continue
         path = str(arguments.folder / specialist.file)
-        model = Llama(path, n_ctx=specialist.context_length, n_threads=2, verbose=False)
+        model = Llama(path, n_ctx=specialist.context_length, n_threads=1, verbose=False)
         right, show = 0, arguments.wrong
         for sample in held_out(specialist.name, arguments.samples):
             reply = ask(model, sample)

@@ -7,13 +7,14 @@ import logging
 
 import pytest
 
-from mesh.errors import EngineFailed, InvalidRequest, NodeLost, PortInUse
+from mesh.errors import DeadlineExceeded, EngineFailed, InvalidRequest, NodeLost, PortInUse
 from mesh.records import Heartbeat, NodeState
 from mesh.transport import frames
 from mesh.transport import peer as peer_module
 from mesh.transport.base import (
     Accepted,
     Attempt,
+    AttemptEvent,
     Failed,
     Finished,
     Progress,
@@ -265,10 +266,24 @@ async def test_a_handler_that_breaks_fails_its_stream_and_no_other(
         assert "ZeroDivisionError" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["\ud800", "x" * 70_000])
-async def test_a_piece_that_no_frame_can_carry_fails_its_stream_only(kind: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        Tokens(first=0, pieces=(Piece(id=1, text="\ud800"),)),
+        Tokens(first=0, pieces=(Piece(id=1, text="x" * 70_000),)),
+        Tokens(first=0, pieces=(Piece(id=-1, text="x"),)),
+        Tokens(first=0, pieces=(Piece(id=1, text="x"), Piece(id=2.5, text="y"))),  # type: ignore[arg-type]
+        Progress(phase="loading", done=33.3),  # type: ignore[arg-type]
+        Refused(code="overloaded", message="full", retry_after_s=float("inf")),
+        Failed(code="x", message="\ud800"),
+    ],
+    ids=["surrogate", "too long", "negative id", "no id", "no int", "infinity", "bad message"],
+)
+async def test_an_event_that_no_frame_can_carry_fails_its_stream_only(
+    kind: str, event: AttemptEvent
+) -> None:
     async def handle(asked: Attempt, sink: Sink) -> None:
-        await sink.send(Tokens(first=0, pieces=(Piece(id=1, text=text),)))
+        await sink.send(event)
 
     async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
         link = await rig.pair(handle)
@@ -396,12 +411,16 @@ async def test_more_streams_than_the_limit_are_refused_as_overload(
         assert (await read(link.open(attempt()))).last == END
 
 
-async def test_an_attempt_over_the_size_cap_is_refused_where_it_is_made(kind: str) -> None:
+async def test_an_attempt_that_no_node_would_accept_is_refused_where_it_is_made(kind: str) -> None:
     async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
         link = await rig.pair(counting(3))
         large = Message(role=Role.USER, content="x" * (MAX_OPEN_BYTES + 1))
         with pytest.raises(InvalidRequest, match="limit"):
             link.open(attempt(messages=(large,)))
+        with pytest.raises(InvalidRequest, match="credit"):
+            link.open(attempt(credit=-1))
+        with pytest.raises(DeadlineExceeded):
+            link.open(attempt(timeout_s=-0.1))
         fits = Message(role=Role.USER, content="x" * (MAX_OPEN_BYTES - 10_000))
         assert (await read(link.open(attempt(messages=(fits,))))).last == END
 

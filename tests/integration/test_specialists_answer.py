@@ -21,7 +21,7 @@ CONTEXT = {specialist.name: specialist.context_length for specialist in CATALOGU
 def model(name: str) -> Any:
     """One loaded model for each specialist, kept for the whole run; they are tiny."""
     path = str(shipped(verify=True)[name])
-    return llama_cpp.Llama(path, n_ctx=CONTEXT[name], n_threads=2, verbose=False)
+    return llama_cpp.Llama(path, n_ctx=CONTEXT[name], n_threads=1, verbose=False)
 
 
 def ask(name: str, *turns: str, limit: int = 200) -> tuple[str, str]:

@@ -92,8 +92,8 @@ async def process(*command: str, log: Path) -> AsyncIterator[asyncio.subprocess.
             await child.wait()
 
 
-async def ready(endpoint: str, log: Path) -> None:
-    """Returns once the orchestrator's one node can take work."""
+async def ready(endpoint: str, log: Path, nodes: int = 1) -> None:
+    """Returns once so many of the orchestrator's nodes can take work."""
     last = "nothing was tried"
     try:
         async with asyncio.timeout(START_S):
@@ -101,7 +101,8 @@ async def ready(endpoint: str, log: Path) -> None:
                 try:
                     async with mesh.connect(endpoint) as client:
                         candidates = (await client.route("1 + 1")).candidates
-                        if any(row.eligible and "resident" in row.reason for row in candidates):
+                        able = [c for c in candidates if c.eligible and "resident" in c.reason]
+                        if len(able) >= nodes:
                             return
                         last = f"candidates: {candidates}"
                 except MeshError as error:

@@ -1,55 +1,33 @@
-"""A whole mesh in one process: scripted nodes on the twins, and a real orchestrator's core."""
+"""A whole mesh in one process: scripted nodes on the twins, and a real orchestrator."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN
 
-from mesh.clock import Clock, SystemClock
+from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.config import OrchestratorSettings, Timing
-from mesh.records import (
-    Heartbeat,
-    ModelLoad,
-    ModelRecord,
-    ModelState,
-    NodeRecord,
-    NodeState,
-    encode_record,
-)
-from mesh.registry.base import NODES
+from mesh.errors import MeshError
 from mesh.registry.memory import MemoryRegistry, MemoryStore
-from mesh.stream import StreamEvent, Tokens
-from mesh.transport.base import (
-    Accepted,
-    Attempt,
-    Failed,
-    Finished,
-    Refused,
-    Sink,
-)
+from mesh.stream import Done, StreamEvent, Tokens
 from mesh.transport.memory import MemoryNetwork
 from mesh.types import (
     Decision,
-    FinishReason,
     Message,
-    ModelId,
-    NodeId,
     OrchestratorId,
-    Piece,
     Request,
     RequestId,
     Role,
     Sampling,
     Specialty,
-    Usage,
 )
 from orchestrator.admission import Admission
 from orchestrator.answers import Answers
@@ -59,11 +37,9 @@ from orchestrator.fleet import Fleet
 from orchestrator.identity import Identity
 from orchestrator.router.base import Features
 from orchestrator.service import Orchestrator
+from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 
 TIMING = Timing(lease_ttl_s=2.0, heartbeat_s=0.1, peer_timeout_s=0.6, connect_timeout_s=0.5)
-MATH = Specialty("math")
-CHAT = Specialty("chat")
-TOY = ModelId("toy")
 # One rule: the starter rules take seconds to compile.
 RULES = """
 [[rules]]
@@ -74,17 +50,6 @@ weight = 0.9
 """
 WAIT_S = 10.0  # deadline of every condition that a test waits for
 
-Script = Callable[["ScriptedNode", Attempt, Sink], Awaitable[None]]
-
-
-def word(index: int) -> Piece:
-    """Piece ``index`` of the one answer that every scripted node gives."""
-    return Piece(id=1000 + index, text=f"w{index} ")
-
-
-def words(count: int) -> str:
-    return "".join(word(index).text for index in range(count))
-
 
 async def until(condition: Callable[[], bool], what: str = "the condition") -> None:
     """Returns once ``condition`` holds; fails the test when it does not within ``WAIT_S``."""
@@ -94,182 +59,6 @@ async def until(condition: Callable[[], bool], what: str = "the condition") -> N
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"{what} did not come true within {WAIT_S} s") from None
-
-
-@dataclass(slots=True)
-class ScriptedNode:
-    """A node on the twins. ``scripts``: what to do with the first attempts, in order; ``answer``
-    afterwards. ``sent``: pieces that credit let through, per attempt."""
-
-    name: str
-    network: MemoryNetwork
-    registry: MemoryRegistry
-    slots: int = 2
-    specialties: tuple[Specialty, ...] = (MATH,)
-    model: ModelId = TOY
-    context_length: int = 4096
-    tokenizer_hash: str = "tok"
-    scripts: list[Script] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-    sent: list[int] = field(default_factory=list)
-    used: int = 0
-    state: NodeState = NodeState.READY
-    instance: str = "first"
-    listener: Any = None
-
-    @property
-    def id(self) -> NodeId:
-        return NodeId(f"node-{self.name}")
-
-    @property
-    def key(self) -> str:
-        return f"{NODES}{self.id}"
-
-    def record(self) -> NodeRecord:
-        model = ModelRecord(
-            id=self.model,
-            engine="scripted",
-            specialties=self.specialties,
-            state=ModelState.RESIDENT,
-            slots=self.slots,
-            used_slots=0,
-            context_length=self.context_length,
-            device="cpu",
-            tokenizer_hash=self.tokenizer_hash,
-        )
-        return NodeRecord(
-            id=self.id,
-            instance=self.instance,
-            name=self.name,
-            host="test",
-            pid=1,
-            state=self.state,
-            reason="",
-            endpoint=self.listener.endpoint,
-            specialties=self.specialties,
-            models=(model,),
-        )
-
-    def beat(self, used: int | None = None) -> None:
-        load = ModelLoad(
-            model=self.model,
-            state=ModelState.RESIDENT,
-            slots=self.slots,
-            used_slots=self.used if used is None else used,
-        )
-        self.listener.heartbeat(Heartbeat(node=self.id, state=self.state, models=(load,)))
-
-    async def run(self) -> None:
-        self.listener = self.network.listener(self.id, self.instance)
-        self.listener.bind()
-        self.beat()
-        self.registry.announce(self.key, encode_record(self.record()))
-        try:
-            await self.listener.run(self.handle)
-        finally:
-            self.registry.withdraw(self.key)
-
-    async def handle(self, attempt: Attempt, sink: Sink) -> None:
-        self.attempts.append(attempt)
-        self.sent.append(0)
-        script = self.scripts.pop(0) if self.scripts else answer()
-        self.used += 1
-        self.beat()
-        try:
-            await script(self, attempt, sink)
-        finally:
-            self.used -= 1
-            self.beat()
-
-    async def send(self, attempt: Attempt, sink: Sink, first: int, count: int = 1) -> None:
-        index = self.attempts.index(attempt)
-        await sink.send(Tokens(first=first, pieces=tuple(word(first + i) for i in range(count))))
-        self.sent[index] += count
-
-    async def accept(self, attempt: Attempt, sink: Sink) -> None:
-        await sink.send(Accepted(node=self.id, model=attempt.model))
-
-    async def finish(self, sink: Sink, total: int) -> None:
-        usage = Usage(prompt_tokens=7, completion_tokens=total)
-        await sink.send(Finished(reason=FinishReason.STOP, usage=usage))
-
-
-def answer(total: int = 10) -> Script:
-    """The whole answer, from where the delivered pieces end."""
-
-    async def script(node: ScriptedNode, attempt: Attempt, sink: Sink) -> None:
-        await node.accept(attempt, sink)
-        for index in range(len(attempt.delivered), total):
-            await node.send(attempt, sink, index)
-        await node.finish(sink, total)
-
-    return script
-
-
-def refuse(code: str, message: str = "no", retry_after_s: float | None = None) -> Script:
-    async def script(node: ScriptedNode, attempt: Attempt, sink: Sink) -> None:
-        await sink.send(Refused(code=code, message=message, retry_after_s=retry_after_s))
-
-    return script
-
-
-def fail(after: int, code: str = "engine_failed", message: str = "the engine broke") -> Script:
-    """``after`` tokens of this attempt, then a failure."""
-
-    async def script(node: ScriptedNode, attempt: Attempt, sink: Sink) -> None:
-        await node.accept(attempt, sink)
-        begin = len(attempt.delivered)
-        for index in range(begin, begin + after):
-            await node.send(attempt, sink, index)
-        await sink.send(Failed(code=code, message=message))
-
-    return script
-
-
-def die(after: int) -> Script:
-    """``after`` tokens, then the node's connections break, as when its process is killed."""
-
-    async def script(node: ScriptedNode, attempt: Attempt, sink: Sink) -> None:
-        await node.accept(attempt, sink)
-        begin = len(attempt.delivered)
-        for index in range(begin, begin + after):
-            await node.send(attempt, sink, index)
-        # What was sent is on its way first: the twin loses what is under way.
-        for _ in range(20):
-            await asyncio.sleep(0)
-        node.network.reset(node.id)
-        await asyncio.Event().wait()
-
-    return script
-
-
-def hang(after: int = 0, freed: asyncio.Event | None = None) -> Script:
-    """``after`` tokens, then nothing until it is cancelled; ``freed`` is set when it was."""
-
-    async def script(node: ScriptedNode, attempt: Attempt, sink: Sink) -> None:
-        try:
-            await node.accept(attempt, sink)
-            for index in range(after):
-                await node.send(attempt, sink, index)
-            await asyncio.Event().wait()
-        finally:
-            if freed is not None:
-                freed.set()
-
-    return script
-
-
-def hold(gate: asyncio.Event, total: int = 3) -> Script:
-    """Keeps its slot until ``gate`` opens, then answers."""
-
-    async def script(node: ScriptedNode, attempt: Attempt, sink: Sink) -> None:
-        await node.accept(attempt, sink)
-        await gate.wait()
-        for index in range(len(attempt.delivered), total):
-            await node.send(attempt, sink, index)
-        await node.finish(sink, total)
-
-    return script
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,3 +251,25 @@ def _rules() -> tuple[tempfile.TemporaryDirectory[str], Path]:
     rules = Path(folder.name, "rules.toml")
     rules.write_text(RULES)
     return folder, rules
+
+
+def done_of(events: list[Any]) -> Done:
+    assert isinstance(events[-1], Done), f"the stream ended with {events[-1]!r}"
+    return events[-1]
+
+
+async def manual_node(
+    mesh: Mesh, clock: ManualClock, name: str = "a", **given: Any
+) -> ScriptedNode:
+    task = asyncio.ensure_future(mesh.node(name, **given))
+    while not task.done():
+        await clock.advance(0.05)
+    return task.result()
+
+
+async def caught(work: Any) -> Exception | None:
+    try:
+        await work
+    except MeshError as error:
+        return error
+    return None

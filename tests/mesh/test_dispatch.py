@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -11,40 +10,15 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import (
     ContextOverflow,
-    DeadlineExceeded,
     EngineFailed,
     InvalidRequest,
-    NoCandidate,
     NodeLost,
-    Overloaded,
-    UnknownModel,
-    UnknownSpecialty,
 )
-from mesh.records import NodeState, encode_record
-from mesh.stream import Assigned, Done, Progress, Tokens
-from mesh.transport.base import DEFAULT_CREDIT, Attempt, Sink
-from mesh.types import ModelId, Priority, Specialty
-from tests.mesh.fakes import (
-    CHAT,
-    Mesh,
-    ScriptedNode,
-    answer,
-    die,
-    fail,
-    hang,
-    hold,
-    refuse,
-    request,
-    text_of,
-    until,
-    word,
-    words,
-)
-
-
-def done_of(events: list[Any]) -> Done:
-    assert isinstance(events[-1], Done), f"the stream ended with {events[-1]!r}"
-    return events[-1]
+from mesh.records import encode_record
+from mesh.stream import Assigned, Tokens
+from mesh.transport.base import Attempt, Sink
+from tests.mesh.fakes import Mesh, caught, done_of, manual_node, request, text_of, until
+from tests.mesh.scripted import ScriptedNode, answer, die, fail, hang, hold, refuse, word, words
 
 
 async def test_a_request_is_answered_by_a_node_that_serves_its_specialty() -> None:
@@ -131,7 +105,7 @@ async def test_a_node_that_comes_back_resumes_its_own_answer() -> None:
 async def test_when_nobody_can_go_on_the_error_says_how_much_was_delivered() -> None:
     clock = ManualClock()
     async with Mesh(clock=clock) as mesh:
-        only = await _manual_node(mesh, clock)
+        only = await manual_node(mesh, clock)
         only.scripts = [hang(3)]
         events: list[Any] = []
 
@@ -140,7 +114,7 @@ async def test_when_nobody_can_go_on_the_error_says_how_much_was_delivered() -> 
                 events.append(event)
 
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(_caught(read()))
+            task = group.create_task(caught(read()))
             while sum(isinstance(e, Tokens) for e in events) == 0 or "w2 " not in text_of(events):
                 await clock.settle(1)
             await mesh.stop("a")
@@ -190,168 +164,6 @@ async def test_a_gap_on_the_wire_is_healed_by_another_node() -> None:
         first.scripts = [skip]
         events = await mesh.collect(request())
     assert text_of(events) == words(10)
-
-
-async def test_requests_wait_here_until_a_slot_comes_free() -> None:
-    gate = asyncio.Event()
-    async with Mesh() as mesh:
-        node = await mesh.node("a", slots=1)
-        node.scripts = [hold(gate)]
-        async with asyncio.TaskGroup() as group:
-            held = group.create_task(mesh.collect(request(number=1)))
-            await until(lambda: len(node.attempts) == 1)
-            waiting = group.create_task(mesh.collect(request(number=2)))
-            await until(lambda: mesh.admission.depth[Priority.NORMAL] == 1)
-            assert len(node.attempts) == 1, "the second request does not pile up behind the node"
-            gate.set()
-    assert text_of(held.result()) == words(3)
-    assert text_of(waiting.result()) == words(10)
-    assert waiting.result()[0] == Progress(phase="queued")
-    assert done_of(waiting.result()).queue_ms > 0
-    assert mesh.admission.depth[Priority.NORMAL] == 0
-
-
-async def test_a_slot_goes_to_the_interactive_request_first() -> None:
-    gate = asyncio.Event()
-    async with Mesh() as mesh:
-        node = await mesh.node("a", slots=1)
-        node.scripts = [hold(gate)]
-        async with asyncio.TaskGroup() as group:
-            group.create_task(mesh.collect(request(number=1)))
-            await until(lambda: len(node.attempts) == 1)
-            group.create_task(mesh.collect(request(number=2, priority=Priority.BATCH)))
-            await until(lambda: mesh.admission.depth[Priority.BATCH] == 1)
-            group.create_task(mesh.collect(request(number=3, priority=Priority.INTERACTIVE)))
-            await until(lambda: mesh.admission.depth[Priority.INTERACTIVE] == 1)
-            gate.set()
-    assert [int(attempt.request_id, 16) for attempt in node.attempts] == [1, 3, 2]
-
-
-async def test_a_full_queue_refuses_at_once_with_a_hint() -> None:
-    async with Mesh(queue_limit=1) as mesh:
-        node = await mesh.node("a", slots=1)
-        node.scripts = [hang()]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_caught(mesh.collect(request(number=1))))]
-            await until(lambda: len(node.attempts) == 1)
-            tasks.append(group.create_task(_caught(mesh.collect(request(number=2)))))
-            await until(lambda: mesh.admission.depth[Priority.NORMAL] == 1)
-            with pytest.raises(Overloaded) as refusal:
-                await mesh.collect(request(number=3))
-            for task in tasks:
-                task.cancel()
-    assert refusal.value.retry_after_s is not None
-    assert refusal.value.retry_after_s > 0
-    assert mesh.admission.depth[Priority.NORMAL] == 0
-
-
-async def test_the_deadline_holds_while_waiting_and_while_generating() -> None:
-    async with Mesh() as mesh:
-        node = await mesh.node("a", slots=1)
-        freed = asyncio.Event()
-        node.scripts = [hang(2, freed)]
-        with pytest.raises(DeadlineExceeded, match="2 tokens were delivered"):
-            await mesh.collect(request(), timeout_s=0.2)
-        await until(freed.is_set, "the node's slot is free")
-        node.scripts = [hang()]
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(_caught(mesh.collect(request(number=2))))
-            await until(lambda: node.used == 1)
-            with pytest.raises(DeadlineExceeded, match="no slot came free"):
-                await mesh.collect(request(number=3), timeout_s=0.1)
-            task.cancel()
-
-
-async def test_closing_the_stream_frees_the_nodes_slot() -> None:
-    async with Mesh() as mesh:
-        node = await mesh.node("a", slots=1)
-        freed = asyncio.Event()
-        node.scripts = [hang(2, freed)]
-        async with aclosing(mesh.generate(request())) as events:
-            async for event in events:
-                if isinstance(event, Tokens):
-                    break
-        await until(freed.is_set, "the attempt is cancelled on the node")
-        await until(lambda: mesh.fleet.free_slots(node.id, node.model) == 1)
-        assert mesh.fleet.view.nodes[node.id].in_flight == 0
-
-
-async def test_cancelling_a_waiting_request_takes_it_out_of_the_queue() -> None:
-    async with Mesh() as mesh:
-        node = await mesh.node("a", slots=1)
-        node.scripts = [hang()]
-        async with asyncio.TaskGroup() as group:
-            busy = group.create_task(_caught(mesh.collect(request(number=1))))
-            await until(lambda: node.used == 1)
-            waiting = group.create_task(_caught(mesh.collect(request(number=2))))
-            await until(lambda: mesh.admission.depth[Priority.NORMAL] == 1)
-            waiting.cancel()
-            await until(lambda: mesh.admission.depth[Priority.NORMAL] == 0)
-            busy.cancel()
-
-
-async def test_a_client_that_does_not_read_bounds_what_its_node_sends() -> None:
-    total = 40 * DEFAULT_CREDIT
-    async with Mesh() as mesh:
-        node = await mesh.node("a")
-        node.scripts = [answer(total)]
-        events: list[Any] = []
-        async with aclosing(mesh.generate(request())) as stream:
-            async for event in stream:
-                events.append(event)
-                if isinstance(event, Tokens):
-                    break
-            # Nothing is read now; the node comes to a stand on its credit.
-            before = -1
-            while before != node.sent[0]:
-                before = node.sent[0]
-                await asyncio.sleep(0.05)
-            read = sum(len(e.pieces) for e in events if isinstance(e, Tokens))
-            assert node.sent[0] <= read + DEFAULT_CREDIT
-            other = await mesh.collect(request(number=2))  # another stream on the same link flows
-            assert text_of(other) == words(10)
-            async for event in stream:
-                events.append(event)
-    assert text_of(events) == words(total)
-
-
-async def test_what_nobody_serves_is_named_with_what_is_served() -> None:
-    async with Mesh() as mesh:
-        with pytest.raises(NoCandidate, match="no node is known yet"):
-            await mesh.collect(request())
-        await mesh.node("a")
-        with pytest.raises(UnknownSpecialty, match=r"'poetry'.*known specialties: math"):
-            await mesh.collect(request(specialty=Specialty("poetry")))
-        with pytest.raises(UnknownModel, match=r"'gpt'.*known models: toy"):
-            await mesh.collect(request(model=ModelId("gpt")))
-
-
-async def test_an_unreachable_registry_is_named_when_no_node_is_known() -> None:
-    async with Mesh() as mesh:
-        mesh.store.partition(mesh.registry, True)
-        with pytest.raises(NoCandidate, match="the registry at test is unreachable"):
-            await mesh.collect(request())
-
-
-async def test_the_fallback_answers_what_nobody_serves_unless_it_was_asked_for_by_name() -> None:
-    async with Mesh() as mesh:
-        chat = await mesh.node("a", specialties=(CHAT,))
-        events = await mesh.collect(request(), fallback=CHAT)
-        assert done_of(events).node == chat.id
-        with pytest.raises(UnknownSpecialty):
-            await mesh.collect(request(specialty=Specialty("math")), fallback=CHAT)
-
-
-async def test_a_draining_fleet_says_why_at_once() -> None:
-    async with Mesh() as mesh:
-        node = await mesh.node("a")
-        node.state = NodeState.DRAINING
-        node.beat()
-        await until(
-            lambda: mesh.fleet.view.nodes[node.id].heartbeat.state is NodeState.DRAINING  # type: ignore[union-attr]
-        )
-        with pytest.raises(NoCandidate, match=r"no node can take 'math' now: a: draining"):
-            await mesh.collect(request())
 
 
 async def test_a_context_that_is_too_small_is_tried_on_a_larger_one() -> None:
@@ -424,20 +236,3 @@ def _moved(record: Any, endpoint: str, instance: int = 1) -> Any:
     from dataclasses import replace
 
     return replace(record, endpoint=endpoint, instance=f"moved-{instance}")
-
-
-async def _manual_node(mesh: Mesh, clock: ManualClock) -> ScriptedNode:
-    task = asyncio.ensure_future(mesh.node("a"))
-    while not task.done():
-        await clock.advance(0.05)
-    return task.result()
-
-
-async def _caught(work: Any) -> Exception | None:
-    from mesh.errors import MeshError
-
-    try:
-        await work
-    except MeshError as error:
-        return error
-    return None

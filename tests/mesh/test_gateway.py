@@ -19,7 +19,8 @@ from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from orchestrator.gateway.grpc import SERVICE, GrpcGateway
 from orchestrator.gateway.status import MAX_DETAIL_CHARS, details_of, status_of, trailers_of
-from tests.mesh.fakes import Mesh, fail, hang, hold, orchestrator, until, words
+from tests.mesh.fakes import Mesh, orchestrator, until
+from tests.mesh.scripted import endless, fail, hang, hold, words
 
 MATH = "what is 1 + 1?"
 
@@ -130,7 +131,25 @@ async def test_a_client_that_goes_away_frees_its_slot() -> None:
         await until(lambda: whole.fleet.free_slots(node.id, node.model) == 2)
 
 
-async def test_a_client_that_does_not_read_is_cut_off_at_its_deadline() -> None:
+async def test_a_client_that_does_not_read_stops_its_node_and_nobody_else() -> None:
+    async with served() as (mesh, _, channel):
+        node = mesh.nodes["a"]
+        freed = asyncio.Event()
+        node.scripts = [endless(freed)]
+        call = stub_of(channel).Generate(ask(timeout_s=1.0))
+        await call.read()
+        await until(lambda: bool(node.sent))
+        before = -1
+        while before != node.sent[0]:
+            before = node.sent[0]
+            await asyncio.sleep(0.1)
+        events = [event async for event in stub_of(channel).Generate(ask())]
+        assert events[-1].WhichOneof("event") == "done"
+        assert not freed.is_set()
+        await until(freed.is_set, "the deadline frees the slot although nobody reads")
+
+
+async def test_an_answer_that_does_not_come_is_cut_off_at_its_deadline() -> None:
     async with served() as (mesh, whole, channel):
         freed = asyncio.Event()
         mesh.nodes["a"].scripts = [hang(0, freed)]

@@ -22,7 +22,8 @@ from mesh.errors import (
     Unreachable,
 )
 from mesh.sdk import Assigned, Decided, Done, Message, Role, Tokens
-from tests.mesh.fakes import Mesh, answer, fail, hang, orchestrator, text_of, until, words
+from tests.mesh.fakes import Mesh, orchestrator, text_of, until
+from tests.mesh.scripted import answer, fail, hang, words
 
 MATH = "What is 17 + 25?"
 

@@ -240,7 +240,9 @@ def test_a_wrong_body_is_refused_with_a_reason(frame: bytes) -> None:
 )
 def test_an_attempt_with_values_out_of_range_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError, match="bad OPEN"):
-        frames.decode(frames.encode(FrameType.OPEN, 1, attempt(**changes)))
+        frames.encode(FrameType.OPEN, 1, attempt(**changes))
+    with pytest.raises(ProtocolError, match="bad OPEN"):
+        frames.decode(bytes_of(FrameType.OPEN, attempt(**changes)))
 
 
 def test_newer_fields_are_ignored_and_an_older_or_newer_hello_still_decodes() -> None:

@@ -101,7 +101,7 @@ def test_bad_sampling_is_refused_by_name(given: dict[str, Any], names: str) -> N
         check_request([USER], Sampling(**given))
 
 
-@pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan, math.inf, 1e300])
 def test_a_timeout_is_a_positive_number_of_seconds(timeout_s: float) -> None:
     with pytest.raises(InvalidRequest, match="timeout_s"):
         check_request([USER], Sampling(), timeout_s=timeout_s)

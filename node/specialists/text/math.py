@@ -54,8 +54,6 @@ def operands(rng: Random, sign: str) -> tuple[int, int]:
     """Two numbers of at most three digits whose result has at most four and is whole."""
     digits = rng.choice((1, 2, 2, 2, 3))
     top = 10**digits - 1
-    if sign in "+-" and rng.random() < 0.15:
-        return _carrying(rng, sign)
     if sign == "+":
         return rng.randint(1, top), rng.randint(1, 10 ** rng.choice((1, 2, digits)) - 1)
     if sign == "-":
@@ -68,17 +66,6 @@ def operands(rng: Random, sign: str) -> tuple[int, int]:
     quotient = rng.randint(1, rng.choice((12, 20, 50, 111)))
     small = min(small, 9)
     return quotient * small, small
-
-
-def _carrying(rng: Random, sign: str) -> tuple[int, int]:
-    """Two numbers whose sum or difference crosses a ten or a hundred, which is rare by chance."""
-    border = rng.randint(1, 99) * rng.choice((10, 10, 100))
-    if border > 999:
-        border //= 10
-    below, above = rng.randint(1, min(9, border - 1)), rng.randint(0, 9)
-    if sign == "+":
-        return border - below, below + above
-    return border + above, min(above + below, border + above)
 
 
 def _ask(rng: Random, expression: str) -> str:

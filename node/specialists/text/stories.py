@@ -123,9 +123,6 @@ FRAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "There are {b} {shelves} with {a} {things} each. {c} {things} are taken. How many remain?",
     )),
     ("a * b -from c", (
-        "{N} has {c} {money}. {He} buys {b} {things} for {a} {money} each. How much is left?",
-        "{N} pays for {b} {things} at {a} {money} each with {c} {money}. What does {he} get back?",
-        "There are {c} {things}. {N} packs {a} of them into each of {b} {boxes}. How many remain?",
         "{N} has {c} {money} and buys {b} {things} at {a} {money} each. How much is left?",
         "{N} has {c} {things} and fills {b} {boxes} with {a} each. How many {things} are left?",
     )),
@@ -160,13 +157,9 @@ FRAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
-# Longer plans are harder to learn, so a plan with few wordings still comes up often enough.
-_WEIGHTS = [len(wordings) + plan.count(" ") for plan, wordings in FRAMES]
-
-
 def story(rng: Random) -> tuple[str, int, Steps]:
     """A question, the number its plan starts from, and the steps of the plan."""
-    plan, wordings = rng.choices(FRAMES, weights=_WEIGHTS)[0]
+    plan, wordings = rng.choices(FRAMES, weights=[2 + len(wordings) for _, wordings in FRAMES])[0]
     words = plan.split()
     signs, letters = words[1::2], words[0::2]
     while True:
