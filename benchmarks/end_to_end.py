@@ -129,9 +129,9 @@ def _engine(at_once: int) -> None:
 def up(state: Path, port: int, etcd_port: int) -> float:
     """Starts the mesh and returns the seconds it took to be ready."""
     start = time.perf_counter()
+    places = ("--etcd-port", str(etcd_port), "--endpoint", f"127.0.0.1:{port}")
     done = subprocess.run(
-        [*MESH, "up", "--detach", "--state-dir", str(state), "--etcd-port", str(etcd_port)]
-        + ["--endpoint", f"127.0.0.1:{port}"],  # noqa: RUF005
+        [*MESH, "up", "--detach", "--state-dir", str(state), *places],
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,4 +1,4 @@
-"""Generates ``mesh/v1`` from ``proto/mesh/v1``; ``--check`` fails when what is committed differs."""
+"""Generates ``mesh/v1`` from ``proto/mesh/v1``; ``--check`` fails where the committed differs."""
 
 from __future__ import annotations
 
