@@ -167,6 +167,7 @@ def _belongs(process: psutil.Process, state: Path) -> bool:
 def _title(words: Sequence[str]) -> str:
     line = " ".join(words)
     for mark, title in (
+        ("mesh.cli up", "mesh up (supervisor)"),
         ("node.runner", "runner (engine and model)"),
         ("-m orchestrator", "orchestrator"),
         ("-m node", "node agent"),
@@ -174,7 +175,7 @@ def _title(words: Sequence[str]) -> str:
     ):
         if mark in line:
             return title
-    return "mesh up (supervisor)"
+    return words[0] if words else "?"
 
 
 def measure() -> tuple[list[Row], list[str]]:
