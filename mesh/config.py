@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mesh.errors import ConfigError
+from mesh.records import TRANSPORTS
 from mesh.types import SPECIALTY_PATTERN
 
 DEFAULT_ENDPOINT = "127.0.0.1:7700"  # orchestrator's gRPC
@@ -69,15 +70,20 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """``bind``: data-plane address ``tcp://host:port`` (port 0: a free one). ``advertise``: host
-    name or address that peers shall dial, None for the bind host."""
+    """``transport``: the data plane's, ``zeromq`` or ``grpc``. ``bind``: its address,
+    ``tcp://host:port`` (port 0: a free one). ``advertise``: host
+    name or address that peers shall dial, None for the bind host. ``direct_bind``: ``host:port`` of
+    gRPC for clients with a ticket, "" for the host of ``bind`` and a free port, ``off`` for
+    none."""
 
     name: str
     models: tuple[ModelSettings, ...] = ()
     state_dir: str = ""
     etcd: str = DEFAULT_ETCD
     prefix: str = "/mesh/v1"
+    transport: str = "zeromq"
     bind: str = "tcp://127.0.0.1:0"
+    direct_bind: str = ""
     advertise: str | None = None
     insecure: bool = False
     preset: str = "local"
@@ -92,7 +98,12 @@ class NodeSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorSettings:
     """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
-    priority. ``default_timeout_s``: budget of a request that names none."""
+    priority. ``default_timeout_s``: budget of a request that names none. ``hedge_after_ms``: a
+    second attempt on another node when the first token is not there after so long; 0: the 95th
+    percentile of the model's own times; None: never. ``hedge_share``: such extra attempts per
+    request, at most. ``ticket_lifetime_s``,
+    ``ticket_streams``: how long a ticket to stream straight from a node holds, in seconds, and how
+    many streams at once it allows; ``ticket_max_tokens``: per answer."""
 
     name: str
     state_dir: str = ""
@@ -107,6 +118,11 @@ class OrchestratorSettings:
     max_request_bytes: int = 4 * 1024 * 1024
     default_timeout_s: float = 120.0
     max_attempts: int = 3
+    hedge_after_ms: float | None = None
+    hedge_share: float = 0.05
+    ticket_lifetime_s: float = 60.0
+    ticket_streams: int = 4
+    ticket_max_tokens: int = 32_768
     preset: str = "local"
     otlp_endpoint: str | None = None
     log_level: str = "info"
@@ -151,17 +167,56 @@ def check(settings: NodeSettings | OrchestratorSettings, where: str = "settings"
         raise ConfigError(
             f"{where}: preset '{settings.preset}' is unknown; one of {', '.join(PRESETS)}"
         )
-    host = settings.bind.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    host = settings.bind.rpartition("://")[2].rpartition(":")[0].strip("[]")
     if not settings.insecure and not is_loopback(host):
         raise ConfigError(
             f"{where}: bind '{settings.bind}' is reachable from other machines and this version "
             "has no authentication yet; bind to 127.0.0.1, or say --insecure on a network you trust"
         )
     if isinstance(settings, NodeSettings):
+        _check_direct(settings, where)
+        if settings.transport not in TRANSPORTS:
+            raise ConfigError(
+                f"{where}: transport '{settings.transport}' is unknown; one of "
+                f"{', '.join(TRANSPORTS)}"
+            )
         for model in settings.models:
             _check_model(model, where)
-    elif not SPECIALTY_PATTERN.fullmatch(settings.fallback):
+        return
+    if not SPECIALTY_PATTERN.fullmatch(settings.fallback):
         raise ConfigError(f"{where}: fallback '{settings.fallback}' is not a specialty name")
+    if settings.hedge_after_ms is not None and not 0.0 <= settings.hedge_after_ms <= 600_000.0:
+        raise ConfigError(
+            f"{where}: hedge_after_ms must be 0 (the 95th percentile) to 600000 milliseconds, "
+            f"not {settings.hedge_after_ms}"
+        )
+    if not 0.0 <= settings.hedge_share <= 1.0:
+        raise ConfigError(f"{where}: hedge_share must be 0 to 1, not {settings.hedge_share}")
+    if not 1.0 <= settings.ticket_lifetime_s <= 600.0:
+        raise ConfigError(
+            f"{where}: ticket_lifetime_s must be 1 to 600 seconds, not {settings.ticket_lifetime_s}"
+        )
+    if not 1 <= settings.ticket_streams <= 64:
+        raise ConfigError(f"{where}: ticket_streams must be 1 to 64, not {settings.ticket_streams}")
+    if settings.ticket_max_tokens < 1:
+        raise ConfigError(f"{where}: ticket_max_tokens must be at least 1")
+
+
+def _check_direct(settings: NodeSettings, where: str) -> None:
+    """A ticket proves who may ask; it does not encrypt what is said, so the rule is the same."""
+    if settings.direct_bind in ("", "off"):
+        return
+    host, _, port = settings.direct_bind.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ConfigError(
+            f"{where}: direct_bind '{settings.direct_bind}' is not HOST:PORT, for example "
+            "127.0.0.1:0, and not 'off'"
+        )
+    if not settings.insecure and not is_loopback(host.strip("[]")):
+        raise ConfigError(
+            f"{where}: direct_bind '{settings.direct_bind}' is reachable from other machines and "
+            "is not encrypted; bind to 127.0.0.1, or say --insecure on a network you trust"
+        )
 
 
 def _check_model(model: ModelSettings, where: str) -> None:

@@ -12,10 +12,12 @@
     │   └── RegistryUnavailable   registry_unavailable
     ├── DeadlineExceeded          deadline_exceeded
     ├── Cancelled                 cancelled
+    ├── BadTicket                 bad_ticket          no permission to stream from this node
     ├── AttemptFailed             attempt_failed      one try on one node ended badly
     │   ├── NodeLost              node_lost           died, stalled or was cut off
     │   ├── EngineFailed          engine_failed       the runner or its engine broke
-    │   └── Draining              draining            the node finishes and takes nothing new
+    │   ├── Draining              draining            the node finishes and takes nothing new
+    │   └── NotResumable          not_resumable       broke after its first token; may not resume
     ├── ProtocolError             protocol_error      a peer sent what it may not
     ├── ConfigError               bad_config          settings, flags, files: names key and remedy
     │   ├── RuleError             bad_rule
@@ -103,6 +105,10 @@ class Cancelled(MeshError):
     code = "cancelled"
 
 
+class BadTicket(MeshError):
+    code = "bad_ticket"
+
+
 class AttemptFailed(MeshError):
     code = "attempt_failed"
 
@@ -117,6 +123,10 @@ class EngineFailed(AttemptFailed):
 
 class Draining(AttemptFailed):
     code = "draining"
+
+
+class NotResumable(AttemptFailed):
+    code = "not_resumable"
 
 
 class ProtocolError(MeshError):

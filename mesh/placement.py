@@ -8,10 +8,21 @@ tell, and because ties are broken by a hash and not by the order of names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from math import inf
 from zlib import crc32
 
-from mesh.records import FleetView, ModelLoad, ModelRecord, ModelState, NodeState, NodeView
+from mesh.records import (
+    TRANSPORTS,
+    FleetView,
+    ModelLoad,
+    ModelRecord,
+    ModelState,
+    NodeState,
+    NodeView,
+)
 from mesh.types import Candidate, ModelId, NodeId, Specialty
 
 # No tokenizer in use makes fewer tokens than one per 64 bytes of prose; what passes this bound may
@@ -33,8 +44,8 @@ class _Row:
     wait_s: float
     free_vram_bytes: int
 
-    def key(self) -> tuple[float, ...]:
-        """Ascending: the best row first."""
+    def key(self) -> tuple[float | str, ...]:
+        """Ascending: the best row first. No two rows of a fleet are equal."""
         node, model = self.view.record.id, self.model.id
         return (
             -_WARMTH[self.state],
@@ -43,7 +54,70 @@ class _Row:
             -self.free_vram_bytes,
             self.view.in_flight,
             crc32(f"{node}/{model}".encode()),
+            node,
+            model,
         )
+
+
+# A row that could be eligible, as ranked: its key, then what a request must meet.
+_Ranked = tuple[tuple[float | str, ...], ModelId, tuple[Specialty, ...], int, _Row]
+
+
+@dataclass(slots=True)
+class Standings:
+    """Rows of nodes that did not change since they were last looked at: a caller that places often
+    in a large fleet keeps one. It changes no result, only how long it takes: what ranks a node is
+    worked out once per ``NodeView``, not once per request."""
+
+    _known: dict[NodeId, tuple[NodeView, float, tuple[_Ranked, ...]]] = field(default_factory=dict)
+
+    def rows(self, view: FleetView, now: float, exclude: frozenset[NodeId]) -> Iterator[_Ranked]:
+        """Of all nodes that take work now."""
+        known = self._known
+        if len(known) > 2 * len(view.nodes) + 16:  # nodes that have left the mesh
+            known.clear()
+        for node_id, node in view.nodes.items():
+            found = known.get(node_id)
+            if found is None or found[0] is not node:
+                found = known[node_id] = _stand(node)
+            if found[1] <= now and node_id not in exclude:
+                yield from found[2]
+
+
+def best(
+    view: FleetView,
+    *,
+    specialty: Specialty,
+    fallback: Specialty | None,
+    model: ModelId | None,
+    prompt_bytes: int,
+    now: float,
+    exclude: frozenset[NodeId] = frozenset(),
+    limit: int | None = None,
+    only: Callable[[NodeId, ModelId], bool] | None = None,
+    standings: Standings | None = None,
+) -> tuple[Candidate, ...]:
+    """The first ``limit`` eligible rows of ``place`` (None: all of them), the same and in the same
+    order, at the cost of a glance at each node. Arguments as there. ``only``: rows for which it is
+    true."""
+    standings = standings if standings is not None else Standings()
+    rows = standings.rows(view, now, exclude)
+    if model is not None:
+        found = [row for row in rows if row[1] == model and row[3] >= prompt_bytes]
+    else:
+        found = [row for row in rows if specialty in row[2] and row[3] >= prompt_bytes]
+    prefix = ""
+    if not found and model is None and fallback is not None and not _served(view, specialty):
+        prefix = f"no node serves '{specialty}'; "
+        rows = standings.rows(view, now, exclude)
+        found = [row for row in rows if fallback in row[2] and row[3] >= prompt_bytes]
+    if only is not None:
+        found = [row for row in found if only(row[4].view.record.id, row[1])]
+    ranked = sorted(found) if limit is None else nsmallest(limit, found)
+    return tuple(
+        _candidate(row.view, row.model.id, True, prefix + _describe(row), _score(row))
+        for *_, row in ranked
+    )
 
 
 def place(
@@ -70,9 +144,19 @@ def place(
     ranked for ``fallback`` instead and say so; None: no such substitution (the client asked for
     it by name). ``model``: only that model, whatever its specialties. ``prompt_bytes``: UTF-8 size
     of all messages. ``now``: monotonic seconds, as in ``NodeView.set_aside_until``. ``exclude``:
-    nodes that this request has tried already. ``explain`` False leaves ineligible rows out, which
-    is all that dispatching needs in a large fleet.
+    nodes that this request has tried already. ``explain`` False leaves ineligible rows out
+    (``best``), which is all that dispatching needs.
     """
+    if not explain:
+        return best(
+            view,
+            specialty=specialty,
+            fallback=fallback,
+            model=model,
+            prompt_bytes=prompt_bytes,
+            now=now,
+            exclude=exclude,
+        )
     prefix = ""
     if model is None and fallback is not None and not _served(view, specialty):
         prefix = f"no node serves '{specialty}'; "
@@ -86,9 +170,9 @@ def place(
             why = _model_refusal(record, load, specialty, model, prompt_bytes) or refusal
             if not why:
                 eligible.append(_row(node, record, load))
-            elif explain:
+            else:
                 rest.append(_candidate(node, record.id, False, prefix + why))
-        if explain and not node.record.models:
+        if not node.record.models:
             rest.append(_candidate(node, ModelId(""), False, prefix + (refusal or "has no model")))
     eligible.sort(key=_Row.key)
     rest.sort(key=lambda row: (row.node_name, row.model))
@@ -139,6 +223,8 @@ def _node_refusal(node: NodeView, now: float, exclude: frozenset[NodeId]) -> str
         return f"{state}: {reason}" if reason else str(state)
     if node.set_aside_until is not None and node.set_aside_until > now:
         return f"set aside for {node.set_aside_until - now:.1f} s more: {node.set_aside_reason}"
+    if record.transport not in TRANSPORTS:
+        return f"speaks '{record.transport}', which this version does not; upgrade one of the two"
     if not node.link_up:
         return f"no link to {record.endpoint}"
     return ""
@@ -192,6 +278,22 @@ def _row(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> _Row:
         wait_s=heartbeat.expected_wait_s if heartbeat is not None else 0.0,
         free_vram_bytes=max(free_vram, default=0),
     )
+
+
+def _stand(node: NodeView) -> tuple[NodeView, float, tuple[_Ranked, ...]]:
+    """The view, the moment from which it takes work (monotonic seconds, infinity for not as it is
+    now), and its rows as far as no request is needed to know them."""
+    if _node_refusal(node, inf, frozenset()):
+        return node, inf, ()
+    rows = []
+    for record in node.record.models:
+        load = _load(node, record)
+        if (load or record).state is ModelState.FAILED:
+            continue
+        row = _row(node, record, load)
+        most = record.context_length * BYTES_PER_TOKEN_AT_MOST
+        rows.append((row.key(), record.id, record.specialties, most, row))
+    return node, node.set_aside_until or -inf, tuple(rows)
 
 
 def _describe(row: _Row) -> str:

@@ -11,6 +11,12 @@ import math
 from collections.abc import Sequence
 
 from mesh.errors import InvalidRequest, ProtocolError
+from mesh.protobuf_resume import (
+    continuation_from_wire,
+    continuation_to_wire,
+    resumes_from_wire,
+    resumes_to_wire,
+)
 from mesh.stream import Assigned, Decided, Done, Progress, Route, StreamEvent, Tokens
 from mesh.types import (
     Alternative,
@@ -52,6 +58,8 @@ def request_to_wire(request: Request) -> pb.GenerateRequest:
             timeout_s=request.timeout_s or 0.0,
             priority=request.priority,
             request_id=request.id,
+            no_resume=not request.resumable,
+            continuation=continuation_to_wire(request.continuation),
         )
     except (ValueError, TypeError) as error:
         raise InvalidRequest(f"the request cannot be sent: {error}") from None
@@ -71,6 +79,8 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
         model=_model_from_wire(wire.model),
         timeout_s=wire.timeout_s or None,
         priority=_priority_from_wire(wire.priority),
+        resumable=not wire.no_resume,
+        continuation=continuation_from_wire(wire),
     )
 
 
@@ -108,6 +118,18 @@ def messages_from_wire(wire: Sequence[pb.Message]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
+def event_to_bytes(event: StreamEvent) -> bytes:
+    """As ``event_to_wire``, serialised; tokens, which are nearly all events, built in place."""
+    if not isinstance(event, Tokens):
+        return event_to_wire(event).SerializeToString()
+    wire = pb.GenerateEvent()
+    tokens = wire.tokens
+    tokens.first = event.first
+    tokens.ids.extend([piece.id for piece in event.pieces])
+    tokens.texts.extend([piece.text for piece in event.pieces])
+    return wire.SerializeToString()
+
+
 def event_to_wire(event: StreamEvent) -> pb.GenerateEvent:
     match event:
         case Tokens(first=first, pieces=pieces):
@@ -124,6 +146,7 @@ def event_to_wire(event: StreamEvent) -> pb.GenerateEvent:
                     node_name=event.node_name,
                     model=event.model,
                     attempt=event.attempt,
+                    tokenizer_hash=event.tokenizer_hash,
                 )
             )
         case Decided(request_id=request_id, decision=decision):
@@ -151,6 +174,7 @@ def event_from_wire(wire: pb.GenerateEvent) -> StreamEvent | None:
                 node_name=wire.assigned.node_name,
                 model=ModelId(wire.assigned.model),
                 attempt=wire.assigned.attempt,
+                tokenizer_hash=wire.assigned.tokenizer_hash,
             )
         case "decision":
             return Decided(
@@ -320,6 +344,7 @@ def _done_to_wire(done: Done) -> pb.Done:
         attempts=done.attempts,
         trace_id=done.trace_id,
         queue_ms=done.queue_ms,
+        resumes=resumes_to_wire(done.resumes),
     )
 
 
@@ -345,4 +370,5 @@ def _done_from_wire(wire: pb.Done) -> Done:
         attempts=wire.attempts,
         trace_id=wire.trace_id,
         queue_ms=wire.queue_ms,
+        resumes=resumes_from_wire(wire.resumes),
     )

@@ -15,6 +15,7 @@ from mesh.errors import ProtocolError
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 
 PROTOCOL_VERSION = 1
+TRANSPORTS = ("zeromq", "grpc")  # of the data plane, as node records name them
 
 
 class NodeState(StrEnum):
@@ -90,6 +91,7 @@ class ModelRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
     """``/mesh/v1/nodes/<id>``. ``instance`` changes at every start of the agent, ``id`` never.
+    ``direct_endpoint``: ``host:port`` of gRPC for clients with a ticket, "" for none.
     ``reason`` says why the node takes no work, "" when it does. ``accelerator`` is the plain-words
     line on GPUs ("no NVIDIA driver on this box: models run on the CPU")."""
 
@@ -102,6 +104,7 @@ class NodeRecord:
     reason: str
     endpoint: str
     transport: str = "zeromq"
+    direct_endpoint: str = ""
     specialties: tuple[Specialty, ...] = ()
     models: tuple[ModelRecord, ...] = ()
     gpus: tuple[Gpu, ...] = ()
@@ -116,7 +119,8 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorRecord:
-    """``/mesh/v1/orchestrators/<id>``."""
+    """``/mesh/v1/orchestrators/<id>``. ``ticket_key``: the public key that verifies its tickets
+    (``mesh/security.py``)."""
 
     id: OrchestratorId
     instance: str
@@ -127,6 +131,7 @@ class OrchestratorRecord:
     version: str = ""
     rules_version: str = ""
     fallback: str = ""
+    ticket_key: str = ""
     started_at: float = 0.0
     updated_at: float = 0.0
 

@@ -10,7 +10,8 @@
 """
 
 from mesh.client.client import Client, Options, Prompt, connect
-from mesh.client.stream import Chunk, Events, Generation
+from mesh.client.conversation import Conversation
+from mesh.client.stream import Chunk, Events, EventStream, Generation
 from mesh.client.sync import SyncClient, SyncGeneration, connect_sync
 from mesh.stream import (
     Assigned,
@@ -19,6 +20,7 @@ from mesh.stream import (
     FleetStatus,
     NodeStatus,
     Progress,
+    Resume,
     Route,
     StreamEvent,
     Tokens,
@@ -29,8 +31,10 @@ __all__ = [
     "Assigned",
     "Chunk",
     "Client",
+    "Conversation",
     "Decided",
     "Done",
+    "EventStream",
     "Events",
     "FleetStatus",
     "Generation",
@@ -40,6 +44,7 @@ __all__ = [
     "Priority",
     "Progress",
     "Prompt",
+    "Resume",
     "Role",
     "Route",
     "StreamEvent",

@@ -28,6 +28,7 @@ __all__ = [
     "FleetStatus",
     "NodeStatus",
     "Progress",
+    "Resume",
     "Route",
     "StreamEvent",
     "Tokens",
@@ -45,12 +46,26 @@ class Decided:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned:
     """A node accepted attempt number ``attempt`` (from 1). A second one means a resume or a retry
-    elsewhere; the tokens go on without a gap."""
+    elsewhere; the tokens go on without a gap. ``tokenizer_hash``: the model's, "" if not known."""
 
     node: NodeId
     node_name: str
     model: ModelId
     attempt: int
+    tokenizer_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """One time that an answer went on elsewhere. Nodes by name. ``at_token``: index of the first
+    token after it. ``gap_ms``: from the last token before it to the first one after. ``reason``:
+    the code of the error that ended the attempt before (``mesh/errors.py``)."""
+
+    from_node: str
+    to_node: str
+    at_token: int
+    gap_ms: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +74,8 @@ class Done:
 
     ``ttft_ms``: milliseconds from the request's arrival at the orchestrator to its first token.
     ``queue_ms``: of those, waiting for a free slot. ``tokens_per_second``: first to last token, 0
-    for fewer than two. ``resumed``: more than one attempt made the answer. ``trace_id``: 32 hex
-    digits.
+    for fewer than two. ``resumed``: more than one attempt made the answer, ``resumes`` says which.
+    ``trace_id``: 32 hex digits.
     """
 
     reason: FinishReason
@@ -76,6 +91,7 @@ class Done:
     attempts: int
     trace_id: str
     queue_ms: float
+    resumes: tuple[Resume, ...] = ()
 
 
 StreamEvent = Decided | Assigned | Progress | Tokens | Done

@@ -65,9 +65,40 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One token as delivered: its id and the text it completes.
+
+    ``text`` is "" while a multi-byte character or a possible stop string is still open; the text
+    then comes with the piece that settles it. Joined texts are always valid UTF-8.
+    """
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """The part of an answer that its client has, when another orchestrator began it and was lost.
+
+    ``tokenizer_hash``: whose ids the pieces all have, "" when only their text means anything.
+    ``attempts``: so far. ``specialty``: as decided then; ``model``: of the last attempt, preferred.
+    """
+
+    pieces: tuple[Piece, ...] = ()
+    tokenizer_hash: str = ""
+    attempts: int = 0
+    specialty: Specialty | None = None
+    model: ModelId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a client asks. ``timeout_s`` is the whole budget in seconds from arrival, None = the
-    orchestrator's default. ``specialty`` or ``model`` set: the cascade is not asked."""
+    orchestrator's default. ``specialty`` or ``model`` set: the cascade is not asked.
+
+    ``resumable`` False: an answer that breaks after its first token ends in ``NotResumable``
+    instead of going on elsewhere; before that it starts again. ``continuation``: see there.
+    """
 
     id: RequestId
     messages: tuple[Message, ...]
@@ -76,6 +107,8 @@ class Request:
     model: ModelId | None = None
     timeout_s: float | None = None
     priority: Priority = Priority.NORMAL
+    resumable: bool = True
+    continuation: Continuation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +132,9 @@ class StageVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The cascade's answer. ``stage`` is ``requested`` when the client named specialty or model and
-    ``fallback`` when every stage abstained. ``micros``: whole cascade, microseconds."""
+    """The cascade's answer. ``stage`` is ``requested`` when the client named specialty or model,
+    ``fallback`` when every stage abstained, and ``resumed`` when another orchestrator decided.
+    ``micros``: whole cascade, microseconds."""
 
     specialty: Specialty
     stage: str
@@ -110,18 +144,6 @@ class Decision:
     verdicts: tuple[StageVerdict, ...] = ()
     rules_version: str = ""
     micros: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """One token as delivered: its id and the text it completes.
-
-    ``text`` is "" while a multi-byte character or a possible stop string is still open; the text
-    then comes with the piece that settles it. Joined texts are always valid UTF-8.
-    """
-
-    id: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,15 @@ import re
 from collections.abc import Sequence
 
 from mesh.errors import InvalidRequest
-from mesh.types import SPECIALTY_PATTERN, Message, RequestId, Role, Sampling, Specialty
+from mesh.types import (
+    SPECIALTY_PATTERN,
+    Continuation,
+    Message,
+    RequestId,
+    Role,
+    Sampling,
+    Specialty,
+)
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_MESSAGES = 2048
@@ -19,6 +27,9 @@ MAX_STOPS = 16
 MAX_STOP_BYTES = 256
 MAX_TEMPERATURE = 5.0
 MAX_MODEL_ID_BYTES = 512
+MAX_TOKENIZER_HASH_CHARS = 128
+MAX_ATTEMPTS_SO_FAR = 10_000
+_PIECE_BYTES = 8  # what a piece weighs beside its text
 MAX_TIMEOUT_S = 7 * 24 * 3600  # timers of event loops overflow far beyond it
 _SEED_LIMIT = 2**32
 _TOP_K_LIMIT = 2**31
@@ -91,6 +102,29 @@ def check_sampling(sampling: Sampling) -> None:
             raise InvalidRequest("a stop string is empty; leave it out or give it text")
         if _text_bytes(stop, "a stop string") > MAX_STOP_BYTES:
             raise InvalidRequest(f"a stop string is longer than {MAX_STOP_BYTES} bytes")
+
+
+def check_continuation(
+    continuation: Continuation, sampling: Sampling, *, max_bytes: int = MAX_REQUEST_BYTES
+) -> None:
+    """Raises ``InvalidRequest``. ``max_bytes``: of all delivered pieces together."""
+    count = len(continuation.pieces)
+    if count > sampling.max_tokens:
+        raise InvalidRequest(
+            f"{count} tokens were delivered already, and max_tokens is {sampling.max_tokens}"
+        )
+    size = sum(_PIECE_BYTES + len(piece.text.encode("utf-8")) for piece in continuation.pieces)
+    if size > max_bytes:
+        raise InvalidRequest(
+            f"the delivered tokens are {size:,} bytes; the limit is {max_bytes:,} bytes"
+        )
+    tokenizer = continuation.tokenizer_hash
+    if len(tokenizer) > MAX_TOKENIZER_HASH_CHARS or not tokenizer.isprintable():
+        raise InvalidRequest("the continuation's tokenizer_hash is none that a node could have")
+    if not 0 <= continuation.attempts <= MAX_ATTEMPTS_SO_FAR:
+        raise InvalidRequest(
+            f"attempts must be 0 to {MAX_ATTEMPTS_SO_FAR:,}, not {continuation.attempts}"
+        )
 
 
 def check_request_id(text: str) -> RequestId:

@@ -25,12 +25,17 @@ from mesh.records import (
 )
 from mesh.registry.base import NODES, Registry
 from mesh.transport.base import Listener
+from mesh.types import ModelId, NodeId
 from node import record as rules
+from node.direct import DirectServer
+from node.forward import Forwarder
+from node.gate import Keyring
 from node.gpu import GpuReader
 from node.host import Host
 from node.identity import Identity
 from node.models import HostedModel
 from node.notify import notify
+from node.peers import Peers
 from node.server import AttemptServer
 
 log = logging.getLogger(__name__)
@@ -45,7 +50,9 @@ GPU_RETRY_S = 30.0  # where no GPU is found: a driver may be installed or repair
 class NodeAgent:
     """One node. ``run`` owns all its tasks; ``stop`` may be called from a signal handler.
 
-    ``models`` get ``agent.changed`` as their ``on_change``; see ``node.build.build``.
+    ``models`` get ``agent.changed`` as their ``on_change``; see ``node.build.build``. ``direct``
+    (with the ``keyring`` that its gate asks) serves clients with tickets, ``peers`` take what this
+    node cannot; None: not.
     """
 
     def __init__(
@@ -58,6 +65,9 @@ class NodeAgent:
         gpus: GpuReader,
         host: Host,
         clock: Clock,
+        keyring: Keyring | None = None,
+        direct: DirectServer | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -66,6 +76,10 @@ class NodeAgent:
         self._gpu_reader = gpus
         self._host = host
         self._clock = clock
+        self._keyring = keyring
+        self._direct = direct
+        self._peers = peers
+        self._forwarder: Forwarder | None = None
         self._models: tuple[HostedModel, ...] = ()
         self._server = AttemptServer(identity.id, (), clock=clock, on_change=self.changed)
         self._key = f"{NODES}{identity.id}"
@@ -116,16 +130,29 @@ class NodeAgent:
         driver does.
         """
         self._listener.bind()
+        if self._direct is not None:
+            self._direct.bind()
+        handle = self._server.handle
+        if self._peers is not None:
+            self._forwarder = Forwarder(self._identity.id, handle, self._peers, self._clock)
+            handle = self._forwarder.handle
         self._cpu, self._memory = self._host.cpu(), self._host.memory()
         try:
             async with asyncio.TaskGroup() as group:
                 registry = group.create_task(self._registry.run(), name="registry")
                 rest = [
-                    group.create_task(self._listener.run(self._server.handle), name="listener"),
+                    group.create_task(self._listener.run(handle), name="listener"),
                     group.create_task(self._watch_hardware(), name="hardware"),
                     group.create_task(self._publish(), name="publish"),
                     *(group.create_task(m.run(), name=f"model-{m.id}") for m in self._models),
                 ]
+                if self._keyring is not None:
+                    rest.append(group.create_task(self._keyring.run(), name="keyring"))
+                if self._peers is not None:
+                    rest.append(group.create_task(self._peers.run(), name="peers"))
+                if self._direct is not None:
+                    direct = self._direct.run(handle, self._describe)
+                    rest.append(group.create_task(direct, name="direct"))
                 self._tell()
                 notify("READY=1")
                 await self._drained()
@@ -141,11 +168,13 @@ class NodeAgent:
     async def _drained(self) -> None:
         await self._stopping.wait()
         notify("STOPPING=1")
-        log.info("draining: %d attempts left, at most %g s", self._server.in_flight, self._drain_s)
+        log.info("draining: %d attempts left, at most %g s", self._in_flight, self._drain_s)
         await self._until_idle(self._drain_s)
-        if left := self._server.in_flight:
+        if left := self._in_flight:
             log.warning("drain ends with %d attempts left; they resume elsewhere", left)
             self._server.end_all()
+            if self._forwarder is not None:
+                self._forwarder.end_all()
             self._at_once.clear()
             await self._until_idle(FLUSH_S)
 
@@ -153,13 +182,35 @@ class NodeAgent:
         """Returns when no attempt is left, after ``seconds``, or at a second ``stop``."""
         async with asyncio.TaskGroup() as group:
             waits = {
-                group.create_task(self._server.idle()),
+                group.create_task(self._idle()),
                 group.create_task(self._at_once.wait()),
                 group.create_task(self._clock.sleep(seconds)),
             }
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
+
+    @property
+    def _in_flight(self) -> int:
+        with_peers = self._forwarder.in_flight if self._forwarder is not None else 0
+        return self._server.in_flight + with_peers
+
+    async def _idle(self) -> None:
+        """Returns when no attempt is here or with a peer."""
+        while self._in_flight:
+            await self._server.idle()
+            if self._forwarder is not None:
+                await self._forwarder.idle()
+
+    def _describe(self, node: NodeId, model: ModelId) -> tuple[str, str]:
+        """A node's name, and the hash of its model's tokenizer, "" when it is not known."""
+        if node == self._identity.id:
+            facts = next((m.facts for m in self._models if m.id == model), None)
+            return self._settings.name, facts.tokenizer_hash if facts else ""
+        if self._peers is None:
+            return node, ""
+        record = self._peers.model(node, model)
+        return self._peers.name(node), record.tokenizer_hash if record else ""
 
     async def _publish(self) -> None:
         while True:
@@ -212,6 +263,8 @@ class NodeAgent:
             state=status.state,
             reason=status.reason,
             endpoint=self._listener.endpoint,
+            direct_endpoint=self._direct.endpoint if self._direct is not None else "",
+            transport=self._settings.transport,
             specialties=tuple(specialties),
             models=models,
             gpus=self._gpus,

@@ -12,15 +12,22 @@ from mesh.clock import Clock
 from mesh.config import NodeSettings
 from mesh.errors import ConfigError
 from mesh.registry.etcd import EtcdRegistry
+from mesh.transport.dialers import all_dialers
+from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from node.agent import NodeAgent
+from node.direct import DirectServer
 from node.engines.base import ModelSpec
 from node.engines.registry import known_engines
+from node.gate import Keyring, TicketGate
 from node.gpu import GpuReader, NvmlProbe
 from node.host import Host
-from node.identity import claim
+from node.identity import Identity, claim
 from node.models import HostedModel, Runner, check_ids
+from node.peers import Peers
 from node.runner.process import RunnerProcess
+
+_LISTENERS = {"zeromq": ZeroMQListener, "grpc": GrpcListener}
 
 
 @contextmanager
@@ -39,17 +46,20 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             )
     with claim(state_dir, settings.name) as identity:
         host = Host()
+        rng = random.Random()
+        registry = EtcdRegistry(
+            settings.etcd,
+            prefix=settings.prefix,
+            lease_ttl_s=settings.timing.lease_ttl_s,
+            clock=clock,
+            rng=rng,
+        )
+        keyring = Keyring(registry, clock)
         agent = NodeAgent(
             settings,
             identity,
-            registry=EtcdRegistry(
-                settings.etcd,
-                prefix=settings.prefix,
-                lease_ttl_s=settings.timing.lease_ttl_s,
-                clock=clock,
-                rng=random.Random(),
-            ),
-            listener=ZeroMQListener(
+            registry=registry,
+            listener=_LISTENERS[settings.transport](
                 settings.bind,
                 node_id=identity.id,
                 instance=identity.instance,
@@ -60,6 +70,14 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             gpus=GpuReader(NvmlProbe(clock)),
             host=host,
             clock=clock,
+            keyring=keyring,
+            direct=_direct(settings, identity, keyring, clock),
+            peers=Peers(
+                registry,
+                all_dialers(settings.name, settings.timing, clock, rng),
+                clock,
+                connect_timeout_s=settings.timing.connect_timeout_s,
+            ),
         )
 
         def make_runner(engine: str, spec: ModelSpec, on_change: Callable[[], None]) -> Runner:
@@ -84,3 +102,17 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
         check_ids(models)
         agent.host_models(models)
         yield agent
+
+
+def _direct(
+    settings: NodeSettings, identity: Identity, keyring: Keyring, clock: Clock
+) -> DirectServer | None:
+    if settings.direct_bind == "off":
+        return None
+    host = settings.bind.rpartition("://")[2].rpartition(":")[0]
+    return DirectServer(
+        TicketGate(identity.id, identity.instance, keyring.keys, clock),
+        clock,
+        bind=settings.direct_bind or f"{host}:0",
+        advertise=settings.advertise,
+    )

@@ -212,7 +212,8 @@ class HostedModel:
             sampling=sampling,
             credit=credit,
             delivered=delivered,
-            by_ids=tokenizer_hash == facts.tokenizer_hash,
+            # Two tokenizers that nobody knows are not the same one.
+            by_ids=bool(tokenizer_hash) and tokenizer_hash == facts.tokenizer_hash,
             traceparent=traceparent,
         )
 

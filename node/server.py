@@ -22,7 +22,6 @@ from mesh.errors import (
 from mesh.records import ModelState
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
-    DEFAULT_CREDIT,
     Accepted,
     Attempt,
     Finished,
@@ -37,6 +36,9 @@ from node.models import HostedModel, RunningSequence
 from node.record import DRAINING_REASON
 from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected
 
+# Pieces that a runner may be ahead of its agent: what a client that goes away has had made in vain,
+# on top of the link's window. One step of the engine makes one piece, so it need not be large.
+RUNNER_CREDIT = 64
 _SMOOTHING = 0.2  # weight of the newest attempt in the mean duration
 
 
@@ -129,7 +131,7 @@ class AttemptServer:
         return model.open(
             messages=attempt.messages,
             sampling=attempt.sampling,
-            credit=min(attempt.credit, DEFAULT_CREDIT),
+            credit=min(attempt.credit, RUNNER_CREDIT),
             delivered=attempt.delivered,
             tokenizer_hash=attempt.tokenizer_hash,
             traceparent=current_traceparent(),

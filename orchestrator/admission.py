@@ -27,6 +27,9 @@ AGING_S = 10.0
 # How long to hope for a node that is starting or being dialled. A link takes milliseconds to stand
 # and a set-aside node is tried again within a second.
 SETTLING_S = 2.0
+# How long to wait for a model that is being loaded, when nothing else could answer: as long as the
+# slowest disks need. The request's own deadline is usually nearer.
+LOADING_S = 300.0
 RETRY_AFTER_S = (0.5, 30.0)  # bounds of the hint, seconds
 _RANK = {Priority.INTERACTIVE: 0, Priority.NORMAL: 1, Priority.BATCH: 2}
 
@@ -100,6 +103,12 @@ class Place:
     def served(self) -> bool:
         """Whether ``reservation`` will not wait."""
         return self._waiting.granted.done()
+
+    @property
+    def phase(self) -> str:
+        """What is waited for, as ``Progress`` says it: a model that is ``loading``, or a slot."""
+        absent = self._waiting.absent
+        return "loading" if absent is not None and absent.loading else "queued"
 
     async def reservation(self, deadline: float) -> Reservation:
         """Waits for a slot until ``deadline`` (monotonic seconds). Raises ``DeadlineExceeded``, or
@@ -246,4 +255,6 @@ def _order(waiting: Waiting) -> tuple[float, int]:
 
 def _patience(work: Work, absent: Absent) -> float:
     """Seconds to wait for a node when there is none."""
-    return max(work.patience_s, SETTLING_S if absent.may_come else 0.0)
+    patience_s = max(work.patience_s, SETTLING_S if absent.may_come else 0.0)
+    # Settled: the fallback could have answered by now, and there is none that can.
+    return max(patience_s, LOADING_S) if work.settled and absent.loading else patience_s

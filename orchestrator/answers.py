@@ -16,13 +16,14 @@ from mesh.records import FleetView
 from mesh.stream import Decided, Route, StreamEvent
 from mesh.telemetry import spans
 from mesh.types import Decision, ModelId, Request, Specialty
-from mesh.validation import check_messages, check_request
+from mesh.validation import check_continuation, check_messages, check_request
 from orchestrator.dispatch import Dispatch, work_of
 from orchestrator.fleet import Fleet
 from orchestrator.outlook import substitutes
 from orchestrator.router.base import Features
 
 REQUESTED = "requested"
+RESUMED = "resumed"
 
 
 class Cascade(Protocol):
@@ -103,6 +104,10 @@ class Answers:
                     max_bytes=self._max_request_bytes,
                     timeout_s=request.timeout_s,
                 )
+                if request.continuation is not None:
+                    check_continuation(
+                        request.continuation, request.sampling, max_bytes=self._max_request_bytes
+                    )
                 with spans.detached("route", parent=span) as routing:
                     decision = self.decide(request)
                     routing.set_attribute("squadron.specialty", decision.specialty)
@@ -149,6 +154,10 @@ class Answers:
             return _requested(request.specialty)
         if request.model is not None:
             return _requested(self._specialty_of(request.model))
+        if request.continuation is not None and request.continuation.specialty is not None:
+            # One answer, one decision: another orchestrator's rules may be of another version.
+            specialty = request.continuation.specialty
+            return Decision(specialty=specialty, stage=RESUMED, rule=None, confidence=1.0)
         return self._cascades.current.decide(Features.of(request.messages))
 
     def _specialty_of(self, model: ModelId) -> Specialty:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from opentelemetry.trace import Span, SpanKind
 
@@ -22,50 +22,36 @@ from mesh.errors import (
     InternalError,
     InvalidRequest,
     NodeLost,
+    NotResumable,
     NotServed,
     Overloaded,
     from_code,
 )
-from mesh.stream import Assigned, Done, StreamEvent
+from mesh.stream import Assigned, StreamEvent
 from mesh.telemetry import spans
 from mesh.transport.base import Accepted, Attempt, Finished, Progress, Refused, Tokens
 from mesh.types import Decision, Request, Specialty
 from orchestrator.admission import Admission
-from orchestrator.attempt import AttemptRun, Broken, Delivery, Outcome
+from orchestrator.attempt import AttemptRun, Broken
 from orchestrator.capacity import Reservation
+from orchestrator.course import Course, given_up, too_late
 from orchestrator.fleet import Fleet
+from orchestrator.hedge import HedgePolicy
+from orchestrator.hedged import Lanes
 from orchestrator.outlook import Work
+from orchestrator.watch import Watch
 
 # How long a request that lost its node waits for another, or for the same one to come back: a
 # supervised node is up again within a few seconds, and the answer is worth that.
 RECOVERY_S = 10.0
-
-
-@dataclass(slots=True, kw_only=True)
-class _Run:
-    """What became of one request so far. Times are monotonic seconds."""
-
-    request: Request
-    arrived: float
-    deadline: float
-    work: Work
-    span: Span
-    delivery: Delivery = field(default_factory=Delivery)
-    attempts: int = 0
-    outcome: Outcome | None = None
-    queued_s: float = 0.0
-    first_token: float | None = None
-    last_token: float = 0.0
-    resumed: bool = False
-
-    @property
-    def delivered(self) -> str:
-        count = len(self.delivery.pieces)
-        return "1 token was delivered" if count == 1 else f"{count} tokens were delivered"
+# Attempts that each brought the answer further are not counted against ``max_attempts``, since it
+# was not the request that broke them; but they end too.
+MOST_ATTEMPTS = 64
 
 
 class Dispatch:
-    """``max_attempts``: accepted or broken tries per request; refusals do not count."""
+    """``max_attempts``: tries per request that broke without bringing it further, or in the engine;
+    refusals do not count. ``run`` watches what is under way, and must run."""
 
     def __init__(
         self,
@@ -74,11 +60,18 @@ class Dispatch:
         clock: Clock,
         *,
         max_attempts: int,
+        hedging: HedgePolicy | None = None,
     ) -> None:
         self._fleet = fleet
         self._admission = admission
         self._clock = clock
         self._max_attempts = max_attempts
+        self._watch = Watch(fleet, admission, clock)
+        self._lanes = Lanes(fleet, admission, clock, hedging or HedgePolicy())
+
+    async def run(self) -> None:
+        """Watches deadlines and stalls until cancelled."""
+        await self._watch.run()
 
     async def generate(
         self,
@@ -95,54 +88,59 @@ class Dispatch:
         ``fallback``: the specialty that answers when nobody serves the decided one.
         ``arrived``, ``deadline``: monotonic seconds; ``span``: the parent of every attempt's. Close
         the generator to cancel: the node's slot is freed. Raises ``InvalidRequest``, ``NotServed``,
-        ``DeadlineExceeded`` and ``AttemptFailed``.
+        ``DeadlineExceeded`` and ``AttemptFailed``, of which ``NotResumable``.
         """
         work = work_of(request, decision, fallback, arrived)
-        run = _Run(request=request, arrived=arrived, deadline=deadline, work=work, span=span)
+        course = Course(request=request, arrived=arrived, deadline=deadline, work=work, span=span)
         lost: AttemptFailed | None = None
         try:
             while True:
-                reservation = self._admission.offer(run.work)
-                if reservation is None:
+                course.reservation, course.elsewhere = course.elsewhere, None
+                course.reservation = course.reservation or self._admission.offer(course.work)
+                if course.reservation is None:
                     begun = self._clock.now()
-                    with self._admission.queue(run.work) as place:
-                        if not place.served and not run.delivery.pieces:
-                            yield Progress(phase="queued")
-                        reservation = await place.reservation(deadline)
-                    run.queued_s += self._clock.now() - begun
-                with reservation:
-                    async with aclosing(self._attempt(run, reservation)) as events:
+                    with self._admission.queue(course.work) as place:
+                        if not place.served and not course.delivery.pieces:
+                            yield Progress(phase=place.phase)
+                        course.reservation = await place.reservation(deadline)
+                    course.queued_s += self._clock.now() - begun
+                with course.reservation:
+                    async with aclosing(self._attempt(course, course.reservation)) as events:
                         async for event in events:
                             yield event
-                match run.outcome:
+                match course.outcome:
                     case Finished() as finished:
-                        self._fleet.succeeded(reservation.candidate.node)
-                        yield _done(run, reservation, finished)
+                        self._fleet.succeeded(course.reservation.candidate.node)
+                        yield course.done(course.reservation, finished, self._clock.now())
                         return
                     case Refused() as refused:
-                        run.work = self._after_refusal(run.work, reservation, refused)
+                        course.work = self._after_refusal(course.work, course.reservation, refused)
                     case Broken() as broken:
-                        lost = self._after_failure(run, reservation, broken)
+                        lost = self._after_failure(course, course.reservation, broken)
                     case None:
                         raise InternalError("an attempt ended without an outcome")
         except DeadlineExceeded as error:
-            raise _too_late(error, run, self._clock.now()) from error
+            raise too_late(error, course, self._clock.now()) from error
         except NotServed as error:
             if lost is None:
                 raise
-            raise _given_up(lost, run, f"nobody could go on: {error.message}") from error
+            raise given_up(lost, course, f"nobody could go on: {error.message}") from error
+        finally:
+            course.close()
 
     async def _attempt(
-        self, run: _Run, reservation: Reservation
+        self, course: Course, reservation: Reservation
     ) -> AsyncGenerator[StreamEvent, None]:
-        """One attempt's events; ``run.outcome`` is set once they end."""
+        """One attempt's events; ``course.outcome`` is set once they end, and
+        ``course.reservation`` is the one that they came from."""
         row = reservation.candidate
-        number = run.attempts + 1
-        delivered = tuple(run.delivery.pieces)
-        run.outcome = None
+        number = course.attempts + 1
+        delivered = tuple(course.delivery.pieces)
+        course.outcome = None
+        course.begun_at = len(delivered)
         with spans.detached(
             "attempt",
-            parent=run.span,
+            parent=course.span,
             kind=SpanKind.CLIENT,
             attributes={
                 "squadron.attempt": number,
@@ -154,66 +152,91 @@ class Dispatch:
             },
         ) as span:
             attempt = Attempt(
-                request_id=run.request.id,
+                request_id=course.request.id,
                 number=number,
                 model=row.model,
-                messages=run.request.messages,
-                sampling=run.request.sampling,
-                timeout_s=max(0.001, run.deadline - self._clock.now()),
+                messages=course.request.messages,
+                sampling=course.request.sampling,
+                timeout_s=max(0.001, course.deadline - self._clock.now()),
                 delivered=delivered,
-                tokenizer_hash=run.delivery.tokenizer if delivered else "",
+                tokenizer_hash=course.delivery.tokenizer if delivered else "",
                 traceparent=spans.traceparent_of(span),
             )
-            async with aclosing(self._tried(run, reservation, attempt)) as events:
+            async with aclosing(self._tried(course, reservation, attempt, span)) as events:
                 async for event in events:
                     match event:
                         case Tokens():
-                            run.last_token = self._clock.now()
-                            if run.first_token is None:
-                                run.first_token = run.last_token
+                            course.tokens(self._clock.now())
                             yield event
                         case Accepted():
-                            run.attempts = number
-                            run.resumed = run.resumed or bool(delivered)
-                            yield Assigned(
-                                node=row.node,
-                                node_name=row.node_name,
-                                model=row.model,
-                                attempt=number,
-                            )
+                            yield self._assigned(course, resumed=bool(delivered))
                         case Progress() if not delivered:
                             yield event
-            match run.outcome:
+            match course.outcome:
                 case Broken(error=error):
-                    run.attempts = number
+                    course.attempts = max(course.attempts, number)
                     spans.failed(span, error)
                 case Refused(code=code):
                     span.set_attribute("squadron.refused", code)
                 case Finished(reason=reason, usage=usage):
                     span.set_attribute("gen_ai.response.finish_reasons", [reason])
                     span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
-                    span.set_attribute("gen_ai.usage.output_tokens", len(run.delivery.pieces))
+                    span.set_attribute("gen_ai.usage.output_tokens", len(course.delivery.pieces))
+
+    def _assigned(self, course: Course, *, resumed: bool) -> Assigned:
+        if course.reservation is None:
+            raise InternalError("an attempt was accepted that has no slot")
+        row = course.reservation.candidate
+        self._fleet.accepted(row.node)
+        course.attempts += 1
+        course.resumed = course.resumed or resumed
+        return Assigned(
+            node=row.node,
+            node_name=row.node_name,
+            model=row.model,
+            attempt=course.attempts,
+            tokenizer_hash=course.reservation.model.tokenizer_hash,
+        )
 
     async def _tried(
-        self, run: _Run, reservation: Reservation, attempt: Attempt
+        self, course: Course, reservation: Reservation, attempt: Attempt, span: Span
     ) -> AsyncGenerator[Accepted | Progress | Tokens, None]:
         try:
             stream = self._fleet.open(reservation.candidate.node, attempt)
         except NodeLost as error:
-            run.outcome = Broken(error, blame=True)
+            course.outcome = Broken(error, blame=True)
             return
-        async with stream:
+        async with stream, self._lanes.first(course, attempt, stream, span) as lane:
+            async with aclosing(lane.before()) as signs:
+                async for sign in signs:
+                    yield sign
+            if lane.broken is not None:
+                course.outcome = lane.broken
+                return
+            if lane.reservation is not None:
+                course.reservation = reservation = lane.reservation
+            row = reservation.candidate
             tries = AttemptRun(
-                stream,
-                run.delivery,
+                lane.stream,
+                course.delivery,
                 self._clock,
-                deadline=run.deadline,
+                deadline=course.deadline,
                 tokenizer=reservation.model.tokenizer_hash,
             )
-            async with aclosing(tries.events()) as events:
-                async for event in events:
-                    yield event
-            run.outcome = tries.outcome
+            with self._watch.over(
+                tries,
+                node=row.node,
+                model=row.model,
+                work=course.work,
+                resumable=course.request.resumable,
+            ):
+                try:
+                    async with aclosing(tries.events(lane.events)) as events:
+                        async for event in events:
+                            yield event
+                finally:
+                    course.elsewhere = tries.elsewhere
+            course.outcome = tries.outcome
 
     def _after_refusal(self, work: Work, reservation: Reservation, refused: Refused) -> Work:
         """The work as it is to be offered next. Raises what would be refused anywhere alike."""
@@ -232,7 +255,9 @@ class Dispatch:
                 # It will say the same again, so this request does not ask it again.
                 return replace(work, exclude=work.exclude | {row.node})
 
-    def _after_failure(self, run: _Run, reservation: Reservation, broken: Broken) -> AttemptFailed:
+    def _after_failure(
+        self, course: Course, reservation: Reservation, broken: Broken
+    ) -> AttemptFailed:
         """What the request lost. Raises when it may not try again."""
         row, error = reservation.candidate, broken.error
         if isinstance(error, InvalidRequest):
@@ -243,9 +268,27 @@ class Dispatch:
             self._fleet.refused(row.node, row.model, None)
         kind = type(error) if isinstance(error, AttemptFailed) else AttemptFailed
         lost = kind(f"{row.node_name}: {error.message}", node_id=row.node)
-        if run.attempts >= self._max_attempts:
-            raise _given_up(lost, run, f"that was attempt {run.attempts} of {self._max_attempts}")
-        run.work = replace(run.work, resuming=True, patience_s=RECOVERY_S)
+        delivered = bool(course.delivery.pieces)
+        if delivered and not course.request.resumable:
+            raise NotResumable(
+                f"{lost.message}; {course.delivered} before that, and this request may not be "
+                "resumed; ask again",
+                node_id=row.node,
+            )
+        further = course.broke(row.node_name, error, self._clock.now())
+        if not further or not isinstance(error, NodeLost | Draining):
+            course.strikes += 1
+        if course.strikes >= self._max_attempts:
+            why = f"that was attempt {course.strikes} of {self._max_attempts}"
+            raise given_up(lost, course, why)
+        if course.attempts >= MOST_ATTEMPTS:
+            raise given_up(lost, course, f"that was the last of {MOST_ATTEMPTS} attempts")
+        course.work = replace(
+            course.work,
+            resuming=True,
+            patience_s=RECOVERY_S,
+            prefer=row.model if delivered else course.work.prefer,
+        )
         return lost
 
 
@@ -254,6 +297,8 @@ def work_of(
 ) -> Work:
     """What the request needs of a node. ``fallback`` does not stand in for a specialty that the
     client named. ``arrived``: monotonic seconds."""
+    begun = request.continuation
+    resuming = begun is not None and bool(begun.pieces)
     return Work(
         specialty=decision.specialty,
         fallback=None if request.specialty is not None else fallback,
@@ -261,39 +306,7 @@ def work_of(
         prompt_bytes=sum(len(m.content.encode("utf-8")) for m in request.messages),
         priority=request.priority,
         arrived=arrived,
-    )
-
-
-def _given_up(lost: AttemptFailed, run: _Run, why: str) -> AttemptFailed:
-    return type(lost)(f"{lost.message}; {run.delivered} before that; {why}", node_id=lost.node_id)
-
-
-def _too_late(error: DeadlineExceeded, run: _Run, now: float) -> DeadlineExceeded:
-    if error.message and not run.attempts:
-        return DeadlineExceeded(error.message)
-    return DeadlineExceeded(
-        f"the answer was not finished within {now - run.arrived:.1f} s; {run.delivered}; "
-        "allow more time or ask for fewer tokens"
-    )
-
-
-def _done(run: _Run, reservation: Reservation, finished: Finished) -> Done:
-    row, count = reservation.candidate, len(run.delivery.pieces)
-    first = run.first_token
-    spread = run.last_token - first if first is not None else 0.0
-    return Done(
-        reason=finished.reason,
-        node=row.node,
-        node_name=row.node_name,
-        model=row.model,
-        prompt_tokens=finished.usage.prompt_tokens,
-        # Counted here: a resumed answer has parts from several nodes.
-        completion_tokens=count,
-        cached_tokens=finished.usage.cached_tokens,
-        ttft_ms=1000.0 * (first - run.arrived) if first is not None else 0.0,
-        tokens_per_second=(count - 1) / spread if count > 1 and spread > 0 else 0.0,
-        resumed=run.resumed,
-        attempts=run.attempts,
-        trace_id=format(run.span.get_span_context().trace_id, "032x"),
-        queue_ms=1000.0 * run.queued_s,
+        resuming=resuming,
+        patience_s=RECOVERY_S if resuming else 0.0,
+        prefer=begun.model if begun is not None else None,
     )

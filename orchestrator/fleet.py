@@ -10,41 +10,57 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from mesh import fleet as change
 from mesh.clock import Clock
-from mesh.records import FleetView, Heartbeat, ModelLoad, ModelRecord, ModelState
+from mesh.records import TRANSPORTS, FleetView, Heartbeat, ModelLoad, ModelRecord, ModelState
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
+from mesh.transport.dialers import Dialers
 from mesh.types import ModelId, NodeId
 from orchestrator.links import Links
+from orchestrator.silence import Silence
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.05  # grain of wake-ups: alarms that fall into one tick share one timer
 SET_ASIDE_BASE_S = 0.25
 SET_ASIDE_CAP_S = 15.0
+LOOKS = 16  # for silent nodes, in the time after which a node counts as one
 REFUSED_S = 1.0  # a refusal counts until the node's next heartbeat, and no longer than this
 
 
 class Fleet:
-    """``view`` is always the newest snapshot; ``version`` counts its changes."""
+    """``view`` is always the newest snapshot; ``version`` counts its changes.
+
+    ``suspect_after_s``: seconds without a heartbeat before a node whose link is still up gets no
+    new work (and what runs there moves, see ``orchestrator/watch.py``); None: never.
+    """
 
     def __init__(
-        self, registry: Registry, dialer: Dialer, clock: Clock, rng: random.Random
+        self,
+        registry: Registry,
+        dialer: Dialer | Dialers,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        suspect_after_s: float | None = None,
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._rng = rng
         self._view = FleetView()
-        self._links = Links(dialer, self._heard, self._linked)
+        dialers = dialer if isinstance(dialer, Mapping) else dict.fromkeys(TRANSPORTS, dialer)
+        self._links = Links(dialers, self._heard, self._linked)
         self._version = 0
         self._moved = asyncio.Event()
         self._held: dict[tuple[NodeId, ModelId], int] = {}
         self._refused: dict[tuple[NodeId, ModelId], float] = {}
         self._last_pause: dict[NodeId, float] = {}
+        self._probing: dict[NodeId, int] = {}  # to how many attempts the probe may come on top
+        self._silence = Silence(suspect_after_s) if suspect_after_s is not None else None
         self._outlived: set[NodeId] = set()
         self._ticks: set[int] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -61,11 +77,19 @@ class Fleet:
     def registry_connected(self) -> bool:
         return self._registry.connected
 
+    @property
+    def suspects(self) -> Mapping[NodeId, float]:
+        """Nodes that are silent though their link is up, and when each was heard last (monotonic
+        seconds). The next heartbeat takes a node out."""
+        return self._silence.suspects if self._silence is not None else {}
+
     async def run(self) -> None:
         """Watches until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                if self._silence is not None:
+                    group.create_task(self._listen(self._silence), name="silence")
                 group.create_task(self._links.run(), name="links")
                 group.create_task(self._watch(NODES), name="watch nodes")
                 group.create_task(self._watch(ORCHESTRATORS), name="watch orchestrators")
@@ -102,6 +126,11 @@ class Fleet:
             return 0
         if self._refused.get((node, model), 0.0) > self._clock.now():
             return 0
+        if node in self._probing:
+            held = self._held_on(node)
+            if held > self._probing[node]:
+                return 0
+            self._probing[node] = held
         return load.slots - max(load.used_slots, self._held.get((node, model), 0))
 
     @contextmanager
@@ -128,10 +157,15 @@ class Fleet:
     def failed(self, node: NodeId, reason: str) -> None:
         """Sets the node aside at once, for a decorrelated back-off: each pause is drawn between the
         base and three times the last one (Brooker, "Exponential Backoff And Jitter", AWS 2015).
-        The first request after the pause is the probe. Failures during a pause are of the same
-        cause, several streams on one node that died for example, and do not lengthen it."""
+        The first request after the pause is the probe, and alone until the node has accepted it.
+        Failures during a pause are of the same cause, several streams on one node that died for
+        example, and do not lengthen it."""
+        self._probing.setdefault(node, self._held_on(node))
+        # From now on it is this verdict that holds, and not that the node is silent.
+        suspect = self._silence is not None and self._silence.suspects.pop(node, None) is not None
         seen = self._view.nodes.get(node)
-        if seen and seen.set_aside_until and seen.set_aside_until > self._clock.now():
+        aside = seen.set_aside_until if seen is not None else None
+        if aside is not None and aside > self._clock.now() and not suspect:
             return
         last = self._last_pause.get(node, SET_ASIDE_BASE_S)
         pause = min(SET_ASIDE_CAP_S, self._rng.uniform(SET_ASIDE_BASE_S, 3 * last))
@@ -142,6 +176,11 @@ class Fleet:
         self.alarm(until)
         self._bump()
 
+    def accepted(self, node: NodeId) -> None:
+        """It took an attempt, so what set it aside is over, as far as anyone can tell."""
+        if self._probing.pop(node, None) is not None:
+            self._bump()
+
     def succeeded(self, node: NodeId) -> None:
         """Takes an earlier verdict back."""
         if self._last_pause.pop(node, None) is not None:
@@ -151,6 +190,9 @@ class Fleet:
     def name(self, node: NodeId) -> str:
         found = self._view.nodes.get(node)
         return found.record.name if found else node
+
+    def _held_on(self, node: NodeId) -> int:
+        return sum(count for (where, _), count in self._held.items() if where == node)
 
     def _load(self, node: NodeId, model: ModelId) -> ModelLoad | ModelRecord | None:
         found = self._view.nodes.get(node)
@@ -178,6 +220,8 @@ class Fleet:
             log.warning("a record is of no use: %s", problem)
         for node, seen in self._view.nodes.items():
             old = before.nodes.get(node)
+            if old is not None and old.record.instance != seen.record.instance:
+                self._probing.pop(node, None)  # a new start owes nothing to the old one's failures
             if old is None or old.record.endpoint != seen.record.endpoint:
                 self._links.want(seen.record)
                 # A record that came back may find its link still standing, or gone to elsewhere.
@@ -206,20 +250,42 @@ class Fleet:
     def _heard(self, heartbeat: Heartbeat) -> None:
         for load in heartbeat.models:
             self._refused.pop((heartbeat.node, load.model), None)
-        self._view = change.heard(self._view, heartbeat, self._clock.now())
+        now = self._clock.now()
+        if self._silence is not None and self._silence.heard(heartbeat.node, now):
+            log.info("node %s is heard again", self.name(heartbeat.node))
+            self._view = change.set_aside(self._view, heartbeat.node, None, "")
+        self._view = change.heard(self._view, heartbeat, now)
         self._bump()
 
     def _linked(self, node: NodeId, up: bool) -> None:
         log.info("link to node %s is %s", self.name(node), "up" if up else "down")
         self._view = change.link(self._view, node, up, self._clock.now())
+        if not up and self._silence is not None and self._silence.forget(node):
+            self._view = change.set_aside(self._view, node, None, "")
         if not up and node in self._outlived:
             self._outlived.discard(node)
             self._apply([Delete(f"{NODES}{node}")])
         self._bump()
 
+    async def _listen(self, silence: Silence) -> None:
+        """Sets nodes aside that fell silent, until they are heard again or their link goes down."""
+        pause = silence.after_s / LOOKS
+        while True:
+            before = self._clock.now()
+            await self._clock.sleep(pause)
+            now = self._clock.now()
+            for node in silence.fallen(now, late_s=now - before - pause):
+                why = f"nothing heard for {now - silence.suspects[node]:.1f} s"
+                log.warning("node %s: %s", self.name(node), why)
+                self._view = change.set_aside(self._view, node, now + SET_ASIDE_CAP_S, why)
+                self._bump()
+
     def _forget(self, node: NodeId) -> None:
         self._links.release(node)
         self._last_pause.pop(node, None)
+        self._probing.pop(node, None)
+        if self._silence is not None:
+            self._silence.forget(node)
         for key in [key for key in self._refused if key[0] == node]:
             del self._refused[key]
 

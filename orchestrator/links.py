@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mesh.errors import MeshError, NodeLost
 from mesh.records import Heartbeat, NodeRecord
 from mesh.transport.base import Attempt, AttemptStream, Dialer, Link
+from mesh.transport.dialers import Dialers
 from mesh.types import NodeId
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,9 @@ class _Line:
 class Links:
     """``on_heartbeat`` and ``on_link`` are called for the current link of each node only."""
 
-    dialer: Dialer
+    dialers: Dialers
     on_heartbeat: Callable[[Heartbeat], None]
     on_link: Callable[[NodeId, bool], None]
-    transport: str = "zeromq"
     _lines: dict[NodeId, _Line] = field(default_factory=dict)
     _group: asyncio.TaskGroup | None = None
 
@@ -61,12 +61,16 @@ class Links:
         if line is not None:
             # The node listens elsewhere now: a restart. What streams on the old link, ends there.
             self._hang_up(line)
-        if record.transport != self.transport:
+        dialer = self.dialers.get(record.transport)
+        if dialer is None:
             log.warning(
-                "node %s speaks '%s', not '%s'", record.name, record.transport, self.transport
+                "node %s is not linked: it speaks '%s', and this version %s",
+                record.name,
+                record.transport,
+                " and ".join(sorted(self.dialers)),
             )
             return
-        self._dial(record.id, record.endpoint)
+        self._dial(record.id, record.endpoint, dialer)
 
     def release(self, node: NodeId) -> None:
         """The node's record is gone. A link that is up stays until it goes down."""
@@ -91,7 +95,7 @@ class Links:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def _dial(self, node: NodeId, endpoint: str) -> None:
+    def _dial(self, node: NodeId, endpoint: str, dialer: Dialer) -> None:
         # The callbacks name the line, which is there only after the link: hence the late binding.
         lines: list[_Line] = []
 
@@ -104,7 +108,7 @@ class Links:
                 self._moved(lines[0], up)
 
         try:
-            link = self.dialer.link(endpoint, node, heard, moved)
+            link = dialer.link(endpoint, node, heard, moved)
         except MeshError as error:
             log.warning("cannot dial node %s at %s: %s", node, endpoint, error.message)
             return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from mesh.errors import ContextOverflow, MeshError, NoCandidate, UnknownModel, UnknownSpecialty
 from mesh.placement import known_models, known_specialties, place
-from mesh.records import FleetView, NodeState
+from mesh.records import FleetView, ModelState, NodeState
 from mesh.types import Candidate, ModelId, NodeId, Priority, Specialty
 
 REASONS_SHOWN = 5
@@ -25,7 +25,8 @@ class Work:
     not take this request. ``larger_than``: tokens of context that proved too few (``overflow`` is
     the refusal that said so). ``resuming``: tokens were delivered, so it goes before new work and
     is never turned away for a full queue. ``patience_s``: how long to hope for a node to come when
-    none is in sight. ``settled``: that hope is over, and the fallback may answer.
+    none is in sight. ``settled``: that hope is over, and the fallback may answer. ``prefer``: the
+    model that began the answer; another of the specialty only where that one has no slot free.
     """
 
     specialty: Specialty
@@ -40,6 +41,7 @@ class Work:
     resuming: bool = False
     patience_s: float = 0.0
     settled: bool = False
+    prefer: ModelId | None = None
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -66,10 +68,12 @@ class Busy:
 @dataclass(frozen=True, slots=True)
 class Absent:
     """No node takes such work now. ``may_come``: one might within seconds (it is starting, loading,
-    being dialled, or was set aside); ``error`` is what to raise if none does."""
+    being dialled, or was set aside); ``loading``: one will, as soon as its model is loaded, which
+    may take minutes; ``error`` is what to raise if none does."""
 
     error: MeshError
     may_come: bool
+    loading: bool = False
 
 
 def absent(
@@ -80,7 +84,9 @@ def absent(
     if work.overflow is not None:
         return Absent(work.overflow, may_come=False)
     if not view.nodes:
-        return Absent(_nobody(registry), may_come=False)
+        # An orchestrator that started while the registry was away knows nobody, and may in a moment
+        # know everybody.
+        return Absent(_nobody(registry), may_come=bool(registry))
     if work.model is not None and work.model not in known_models(view):
         return Absent(
             UnknownModel(
@@ -99,7 +105,11 @@ def absent(
     if len(reasons) > REASONS_SHOWN:
         reasons = [*reasons[:REASONS_SHOWN], f"and {len(reasons) - REASONS_SHOWN} more"]
     error = NoCandidate(f"no node can take {what} now: {'; '.join(reasons) or 'none is up'}")
-    return Absent(error, may_come=any(_may_come(view, row, work, now) for row in relevant))
+    return Absent(
+        error,
+        may_come=any(_may_come(view, row, work, now) for row in relevant),
+        loading=any(_loading(view, row, work) for row in relevant),
+    )
 
 
 def substitutes(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
@@ -159,6 +169,19 @@ def _may_come(view: FleetView, row: Candidate, work: Work, now: float) -> bool:
     # A prompt too large or a failed model stays so; everything else is a matter of seconds.
     aside = node.set_aside_until is not None and node.set_aside_until > now
     return state is NodeState.STARTING or aside or not node.link_up
+
+
+def _loading(view: FleetView, row: Candidate, work: Work) -> bool:
+    """Whether the row's node is up and only waits for this model."""
+    node = view.nodes[row.node]
+    if row.node in work.exclude or not node.link_up:
+        return False
+    loads = node.heartbeat.models if node.heartbeat is not None else ()
+    state = next((load.state for load in loads if load.model == row.model), None)
+    return state is ModelState.LOADING and (node.heartbeat or node.record).state in (
+        NodeState.STARTING,
+        NodeState.READY,
+    )
 
 
 def _listed(names: frozenset[ModelId] | frozenset[Specialty]) -> str:

@@ -17,7 +17,9 @@ from mesh.config import OrchestratorSettings, state_dir
 from mesh.errors import MeshError
 from mesh.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS, Registry
+from mesh.security import Signer
 from mesh.transport.base import Dialer
+from mesh.transport.dialers import Dialers, all_dialers
 from mesh.types import Specialty
 from orchestrator.admission import Admission
 from orchestrator.answers import Answers
@@ -25,17 +27,21 @@ from orchestrator.capacity import Capacity
 from orchestrator.dispatch import Dispatch
 from orchestrator.fleet import Fleet
 from orchestrator.gateway.grpc import GrpcGateway
+from orchestrator.hedge import HedgePolicy
 from orchestrator.identity import Identity, identify
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.reload import RulesReloader
+from orchestrator.tickets import Tickets
 
 log = logging.getLogger(__name__)
 
+SUSPECT_BEATS = 4  # heartbeats missed in a row before a node counts as silent
 DRAIN_S = 8.0  # how long open streams may go on after the first signal
 
 
 class Orchestrator:
-    """Make it inside the event loop. Raises ``ConfigError`` for rules that are wrong."""
+    """Make it inside the event loop. ``signer``: of tickets; None makes a key that lives as long as
+    this object. Raises ``ConfigError`` for rules that are wrong."""
 
     def __init__(
         self,
@@ -43,10 +49,11 @@ class Orchestrator:
         identity: Identity,
         *,
         registry: Registry,
-        dialer: Dialer,
+        dialer: Dialer | Dialers,
         clock: Clock,
         rng: random.Random,
         cache: CompiledRules | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -65,23 +72,49 @@ class Orchestrator:
             on_change=lambda _: self._announce(),
             cache=cache,
         )
-        self.fleet = Fleet(registry, dialer, clock, rng)
+        self.fleet = Fleet(
+            registry,
+            dialer,
+            clock,
+            rng,
+            suspect_after_s=SUSPECT_BEATS * settings.timing.heartbeat_s,
+        )
         capacity = Capacity(self.fleet, clock, registry=f"the registry at {settings.etcd}")
         self.admission = Admission(self.fleet, capacity.take, clock, limit=settings.queue_limit)
-        dispatch = Dispatch(self.fleet, self.admission, clock, max_attempts=settings.max_attempts)
+        self.dispatch = Dispatch(
+            self.fleet,
+            self.admission,
+            clock,
+            max_attempts=settings.max_attempts,
+            hedging=HedgePolicy(
+                after_s=None
+                if settings.hedge_after_ms is None
+                else settings.hedge_after_ms / 1000.0,
+                share=settings.hedge_share,
+            ),
+        )
         self.answers = Answers(
             self.fleet,
-            dispatch,
+            self.dispatch,
             self._rules,
             clock,
             default_timeout_s=settings.default_timeout_s,
             max_request_bytes=settings.max_request_bytes,
+        )
+        self._tickets = Tickets(
+            signer or Signer.generate(),
+            identity.id,
+            clock,
+            lifetime_s=settings.ticket_lifetime_s,
+            max_tokens=settings.ticket_max_tokens,
+            max_streams=settings.ticket_streams,
         )
         self._gateway = GrpcGateway(
             self.answers,
             clock,
             bind=settings.bind,
             max_request_bytes=settings.max_request_bytes,
+            tickets=self._tickets,
         )
 
     @property
@@ -105,6 +138,7 @@ class Orchestrator:
                     "registry": self._registry.run(),
                     "fleet": self.fleet.run(),
                     "admission": self.admission.run(),
+                    "dispatch": self.dispatch.run(),
                     "rules": self._rules.run(),
                     "gateway": self._gateway.run(),
                 }
@@ -151,6 +185,7 @@ class Orchestrator:
             version=__version__,
             rules_version=self._rules.version,
             fallback=self._rules.current.fallback,
+            ticket_key=self._tickets.key,
             started_at=self._started_at,
             updated_at=self._clock.wall(),
         )
@@ -160,7 +195,6 @@ class Orchestrator:
 def build(settings: OrchestratorSettings, identity: Identity, clock: Clock) -> Orchestrator:
     """With the real registry and the real data plane."""
     from mesh.registry.etcd import EtcdRegistry
-    from mesh.transport.zeromq import ZeroMQDialer
 
     rng = random.Random()
     registry = EtcdRegistry(
@@ -170,15 +204,18 @@ def build(settings: OrchestratorSettings, identity: Identity, clock: Clock) -> O
         clock=clock,
         rng=rng,
     )
-    dialer = ZeroMQDialer(settings.name, settings.timing, clock, rng)
+    dialers = all_dialers(settings.name, settings.timing, clock, rng)
     return Orchestrator(
         settings,
         identity,
         registry=registry,
-        dialer=dialer,
+        dialer=dialers,
         clock=clock,
         rng=rng,
         cache=CompiledRules(_state_folder(settings) / "cache" / "rules"),
+        signer=Signer.load(
+            _state_folder(settings) / "orchestrators" / settings.name / "ticket.key"
+        ),
     )
 
 

@@ -9,13 +9,14 @@ CHUNK = 64 * 1024
 
 
 class TcpProxy:
-    """``async with TcpProxy("127.0.0.1:2379") as proxy``: dial ``proxy.endpoint`` instead."""
+    """``async with TcpProxy("127.0.0.1:2379") as proxy``: dial ``proxy.endpoint`` instead.
+    ``port``: its own, 0 for a free one."""
 
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+    def __init__(self, target: str, *, port: int = 0) -> None:
+        host, _, target_port = target.rpartition(":")
+        self._target = (host, int(target_port))
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
         self.accepted = 0  # connections so far
         self._open: dict[asyncio.StreamWriter, asyncio.Event] = {}
 

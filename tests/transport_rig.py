@@ -24,6 +24,8 @@ from mesh.transport.base import (
     Tokens,
 )
 from mesh.transport.frames import Frame, FrameType, Hello, Welcome
+from mesh.transport.grpc import GrpcDialer, GrpcListener
+from mesh.transport.grpc_wire import CallWire, SessionServer
 from mesh.transport.link import FramedLink
 from mesh.transport.listener import FramedListener
 from mesh.transport.memory import MemoryNetwork, MemoryServer
@@ -151,6 +153,8 @@ class Rig:
     def make_listener(self, node: NodeId = NODE, bind: str = "tcp://127.0.0.1:0") -> FramedListener:
         if self.kind == "memory":
             return self.network.listener(node)
+        if self.kind == "grpc":
+            return GrpcListener(bind, node, "instance", self.timing, self.clock)
         return ZeroMQListener(bind, node, "instance", self.timing, self.clock)
 
     def listen(self, handler: Handler, node: NodeId = NODE) -> tuple[FramedListener, Any]:
@@ -166,7 +170,8 @@ class Rig:
                 endpoint, node, heartbeats.append, ups.append
             )
         else:
-            dialer = ZeroMQDialer("orchestrator", self.timing, self.clock, self.rng)
+            make = GrpcDialer if self.kind == "grpc" else ZeroMQDialer
+            dialer = make("orchestrator", self.timing, self.clock, self.rng)
             link = dialer.link(endpoint, node, heartbeats.append, ups.append)
         return Dialed(link, self.spawn(link.run()), ups, heartbeats)
 
@@ -183,20 +188,27 @@ class Rig:
         peer = RawPeer()
         if self.kind == "memory":
             peer.wire = self.network.servers[endpoint].accept(peer)
+        elif self.kind == "grpc":
+            peer.wire = CallWire(endpoint.removeprefix("grpc://"), peer)
         else:
             peer.wire = DealerWire(endpoint, 1.0, peer)
+        self.spawn(peer.wire.run())
         self._closing.append(peer.wire.close)
         return peer
 
     def raw_node(self) -> RawNode:
-        wire: WireServer = (
-            MemoryServer(self.network, NODE)
-            if self.kind == "memory"
-            else RouterWire("tcp://127.0.0.1:0", None)
-        )
+        wire: WireServer
+        match self.kind:
+            case "memory":
+                wire = MemoryServer(self.network, NODE)
+            case "grpc":
+                wire = SessionServer("grpc://127.0.0.1:0", None)
+            case _:
+                wire = RouterWire("tcp://127.0.0.1:0", None)
         wire.bind()
         node = RawNode(wire)
         wire.start(node)
+        self.spawn(wire.run())
         self._closing.append(wire.close)
         return node
 

@@ -108,6 +108,16 @@ def done_event(done: Done) -> dict[str, Any]:
         "cached_tokens": done.cached_tokens,
         "queue_ms": done.queue_ms,
         "attempts": done.attempts,
+        "resumes": [
+            {
+                "from": resume.from_node,
+                "to": resume.to_node,
+                "at_token": resume.at_token,
+                "gap_ms": resume.gap_ms,
+                "reason": resume.reason,
+            }
+            for resume in done.resumes
+        ],
     }
 
 
@@ -127,10 +137,22 @@ def summary(decision: Decision, done: Done) -> str:
         f"{done.tokens_per_second:.0f} tokens/s",
     ]
     if done.resumed:
-        parts.append(f"resumed (attempt {done.attempts})")
+        parts.append(resumed_by(done))
     if done.reason not in ("stop", "stop_string"):
         parts.append(f"cut off: {done.reason}")
     return " · ".join(parts)
+
+
+def resumed_by(done: Done) -> str:
+    """``resumed a -> b at token 40 after 210 ms (node_lost)``; the last one of several."""
+    if not done.resumes:
+        return f"resumed (attempt {done.attempts})"
+    last = done.resumes[-1]
+    times = f"{len(done.resumes)} times, last " if len(done.resumes) > 1 else ""
+    return (
+        f"resumed {times}{last.from_node} -> {last.to_node} at token {last.at_token} "
+        f"after {milliseconds(last.gap_ms)} ({last.reason})"
+    )
 
 
 def decided_by(decision: Decision) -> str:

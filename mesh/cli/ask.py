@@ -37,6 +37,7 @@ from mesh.types import Message, Role
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text. Repeatable.")
 @click.option("--repetition-penalty", type=float, help="Above 1 discourages repetition.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="The whole request's deadline.")
+@click.option("--no-resume", is_flag=True, help="An answer that breaks is an error, not resumed.")
 @json_option("One JSON object a line: decision, token..., then done or error.")
 @endpoint_option()
 def ask(
@@ -46,6 +47,7 @@ def ask(
     system: str | None,
     stop: tuple[str, ...],
     timeout: float | None,
+    no_resume: bool,
     as_json: bool,
     endpoint: str | None,
     **sampling: Any,
@@ -70,6 +72,8 @@ def ask(
             options[name] = checked(value, f"--{name}")
     if timeout is not None:
         options["timeout_s"] = timeout
+    if no_resume:
+        options["resume"] = False
     asyncio.run(_ask(chosen_endpoint(endpoint), messages, options, as_json))
 
 

@@ -11,6 +11,7 @@ from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_di
 from mesh.cli.process import base_settings, become, default_name, put
 from mesh.config import DEFAULT_ETCD, NodeSettings, load
 from mesh.errors import ConfigError
+from mesh.records import TRANSPORTS
 
 
 @click.command()
@@ -34,6 +35,11 @@ from mesh.errors import ConfigError
     type=HostPort(several=True),
     metavar="HOST:PORT",
     help=f"The registry, or several by comma.  [default: {DEFAULT_ETCD}]",
+)
+@click.option(
+    "--transport",
+    type=click.Choice(TRANSPORTS),
+    help="What the data plane runs over.  [default: zeromq]",
 )
 @click.option(
     "--bind",
@@ -61,6 +67,7 @@ def node(
     specialties: tuple[str, ...],
     name: str | None,
     etcd: str | None,
+    transport: str | None,
     bind: str | None,
     advertise: str | None,
     config: Path | None,
@@ -92,7 +99,7 @@ def node(
             put(model, slots=slots, context_length=context, engine=engine)
             put(model, threads=threads, gpu_layers=gpu_layers)
     put(source, name=name, etcd=etcd, bind=bind and _address(bind), advertise=advertise)
-    put(source, insecure=insecure, preset=preset, otlp_endpoint=otlp)
+    put(source, transport=transport, insecure=insecure, preset=preset, otlp_endpoint=otlp)
     source.setdefault("name", default_name())
     if state_dir or "state_dir" not in source:
         source["state_dir"] = str(chosen_state_dir(state_dir))

@@ -10,9 +10,12 @@ import grpc
 
 from mesh import protobuf, protobuf_fleet
 from mesh.client import wire
-from mesh.client.stream import Events, Generation, Lane
+from mesh.client.begun import Begun
+from mesh.client.conversation import Conversation
+from mesh.client.direct import DirectRoutes
+from mesh.client.stream import Events, EventStream, Generation, Lane
 from mesh.config import DEFAULT_ENDPOINT
-from mesh.errors import ConfigError, InvalidRequest
+from mesh.errors import ConfigError, InvalidRequest, Unreachable
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.v1 import mesh_pb2 as pb
@@ -21,12 +24,15 @@ from mesh.validation import check_messages, check_request, check_specialty, unkn
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
 CALL_TIMEOUT_S = 10.0  # route and fleet listing
+MOST_LANES = 16  # orchestrators that one client keeps a channel to
 
 
 class Options(TypedDict, total=False):
     """What a request may say beside its prompt; ``mesh.types.Sampling`` explains the sampling
     parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
-    default."""
+    default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
+    instead of going on elsewhere. ``direct``: stream straight from a node where that is possible;
+    nothing else changes, and a node that fails is made good through an orchestrator."""
 
     specialty: str | None
     model: str | None
@@ -40,7 +46,9 @@ class Options(TypedDict, total=False):
     stop: Sequence[str] | str
     timeout_s: float | None
     priority: Priority | str
+    resume: bool
     request_id: str | None
+    direct: bool
 
 
 class Client:
@@ -56,6 +64,8 @@ class Client:
         *,
         timeout_s: float | None = None,
         connect_timeout_s: float = 5.0,
+        discover: bool = False,
+        direct: bool = False,
     ) -> None:
         self.endpoints = tuple(endpoints)
         if not self.endpoints:
@@ -64,6 +74,9 @@ class Client:
             _check_endpoint(endpoint)
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._discover = discover
+        self._direct = direct
+        self._routes = DirectRoutes(self._call, self._through)
         self._lanes: list[Lane] = []
 
     @property
@@ -82,6 +95,8 @@ class Client:
             for lane in tuple(self._lanes):
                 if await wire.reachable(lane.channel, self._connect_timeout_s):
                     self._prefer(lane)
+                    if self._discover:
+                        await self._learn()
                     return self
             raise wire.no_orchestrator(self.endpoints)
         except BaseException:
@@ -93,6 +108,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Closes the connections; open answers end."""
+        await self._routes.aclose()
         lanes, self._lanes = self._lanes, []
         for lane in lanes:
             await lane.channel.close()
@@ -103,10 +119,36 @@ class Client:
         for what can be seen to be wrong here; other errors come with the iteration."""
         return Generation(self.events(prompt, **options))
 
-    def events(self, prompt: Prompt, **options: Unpack[Options]) -> Events:
+    def events(self, prompt: Prompt, **options: Unpack[Options]) -> EventStream:
         """As ``generate``, but every event of the stream as it comes (``mesh/stream.py``)."""
+        return self._ask(prompt, "", options)
+
+    def conversation(
+        self, *, system: str | None = None, **options: Unpack[Options]
+    ) -> Conversation:
+        """Prompts that build on each other; ``options`` are those of every prompt. With ``direct``,
+        one ticket serves them for as long as it holds."""
+        return Conversation(self._ask, system=system, options=options)
+
+    def _ask(self, prompt: Prompt, conversation: str, options: Options) -> EventStream:
         request = _request(prompt, options, self._timeout_s)
-        return Events(request, self._open(), self._prefer)
+        if options.get("direct", self._direct):
+            self._open()
+            return self._routes.events(request, conversation)
+        return self._through(request)
+
+    def _through(
+        self, request: Request, begun: Begun | None = None, traceparent: str = ""
+    ) -> Events:
+        """By way of an orchestrator. ``begun``: what of the answer is there already."""
+        return Events(
+            request,
+            self._open(),
+            self._prefer,
+            refresh=self._learn if self._discover else None,
+            begun=begun,
+            traceparent=traceparent,
+        )
 
     async def route(
         self, prompt: Prompt, *, specialty: str | None = None, model: str | None = None
@@ -140,6 +182,21 @@ class Client:
             return answer
         raise wire.no_orchestrator(tuple(lane.endpoint for lane in lanes))
 
+    async def _learn(self) -> tuple[Lane, ...]:
+        """All lanes, with those to orchestrators of the fleet that were not known before."""
+        try:
+            found = (await self.fleet()).orchestrators
+        except Unreachable:
+            return self._open()
+        known = {lane.endpoint for lane in self._lanes}
+        for record in found:
+            if record.endpoint in known or len(self._lanes) >= MOST_LANES:
+                continue
+            channel = wire.open_channel(record.endpoint)
+            known.add(record.endpoint)
+            self._lanes.append(Lane(endpoint=record.endpoint, channel=channel, stub=_stub(channel)))
+        return self._open()
+
     def _open(self) -> tuple[Lane, ...]:
         if not self._lanes:
             raise ConfigError("the client is not connected; use it in `async with mesh.connect(…)`")
@@ -157,12 +214,16 @@ def connect(
     *,
     timeout_s: float | None = None,
     connect_timeout_s: float = 5.0,
+    discover: bool = False,
+    direct: bool = False,
 ) -> Client:
     """A client of the mesh at ``endpoint`` (``host:port``), or at whichever of several answers.
 
     ``timeout_s``: budget of each request that names none, in seconds; None: the orchestrator's.
-    ``connect_timeout_s``: per endpoint. Raises ``ConfigError`` for what is no endpoint; entering
-    the context raises ``Unreachable``.
+    ``connect_timeout_s``: per endpoint. ``discover``: learn of the fleet's other orchestrators, to
+    go on with one of them when this one is lost. ``direct``: stream straight from nodes, as the
+    option of that name says. Raises ``ConfigError`` for what is no endpoint; entering the context
+    raises ``Unreachable``.
 
     ::
 
@@ -171,7 +232,13 @@ def connect(
                 print(chunk.text, end="", flush=True)
     """
     endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
-    return Client(endpoints, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
+    return Client(
+        endpoints,
+        timeout_s=timeout_s,
+        connect_timeout_s=connect_timeout_s,
+        discover=discover,
+        direct=direct,
+    )
 
 
 def messages_of(prompt: Prompt) -> tuple[Message, ...]:
@@ -224,6 +291,7 @@ def _request(prompt: Prompt, options: Options, timeout_s: float | None) -> Reque
             model=ModelId(model) if model else None,
             timeout_s=timeout_s,
             priority=Priority(priority),
+            resumable=options.get("resume", True),
         )
     except ValueError:
         raise InvalidRequest(

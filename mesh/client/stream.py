@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from opentelemetry.trace import Span, SpanKind
 
 from mesh import protobuf
 from mesh.client import wire
-from mesh.errors import MeshError, Unreachable
+from mesh.client.begun import Begun
+from mesh.clock import Clock, SystemClock
+from mesh.errors import MeshError, NotServed, Unreachable
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.telemetry import spans
 from mesh.types import Decision, Request, RequestId
 
 # gRPC's own deadline beyond the request's: the orchestrator ends it first, and says what happened.
 DEADLINE_SLACK_S = 2.0
+# How long a lost orchestrator's answer looks for another one to go on, or for itself to come back:
+# a supervised one is up again within two or three seconds.
+FAILOVER_S = 5.0
+FAILOVER_PAUSE_S = 0.1
 # For requests that leave their budget to the orchestrator; no call is without a deadline.
 LONGEST_S = 24 * 3600.0
 
@@ -34,42 +40,83 @@ class Lane:
     stub: Any
 
 
+class EventStream(Protocol):
+    """The events of one answer, wherever they come from."""
+
+    @property
+    def request(self) -> Request: ...
+
+    def __aiter__(self) -> AsyncIterator[StreamEvent]: ...
+
+    async def __anext__(self) -> StreamEvent: ...
+
+    async def aclose(self) -> None: ...
+
+    async def __aenter__(self) -> EventStream: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
 class Events(AsyncIterator[StreamEvent]):
     """The events of one answer. The call goes out when the first is asked for: to the first of
     ``lanes`` that can be reached, which ``chosen`` is told. Leaving or closing it cancels the rest.
+
+    An orchestrator that is lost in mid-answer is replaced by another of ``lanes``, or by itself
+    when it comes back, and the answer goes on after the tokens that came. ``refresh``: finds what
+    other orchestrators there are, once one is lost. ``traceparent``: of the trace that it is part
+    of, "" for the task's current one.
     """
 
     def __init__(
-        self, request: Request, lanes: Sequence[Lane], chosen: Callable[[Lane], None]
+        self,
+        request: Request,
+        lanes: Sequence[Lane],
+        chosen: Callable[[Lane], None],
+        *,
+        refresh: Callable[[], Awaitable[Sequence[Lane]]] | None = None,
+        clock: Clock | None = None,
+        begun: Begun | None = None,
+        traceparent: str = "",
     ) -> None:
         self.request = request
+        self._clock = clock or SystemClock()
         self._message = protobuf.request_to_wire(request)
         self._lanes = tuple(lanes)
         self._chosen = chosen
+        self._refresh = refresh
         self._lane = self._lanes[0]
         self._call: Any = None
         self._span: Span | None = None
-        self._tokens = 0
+        self._metadata: tuple[tuple[str, str], ...] = ()
+        self._traceparent = traceparent
+        self._begun = begun or Begun(request=request, started=self._clock.now())
         self._ended = False
 
     async def __anext__(self) -> StreamEvent:
         """Raises the ``MeshError`` that ended the answer, if one did."""
-        if self._ended:
-            raise StopAsyncIteration
-        try:
-            event = await (self._begin() if self._call is None else self._read())
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
-        except MeshError as error:
-            self._end(error)
-            raise
-        if event is None:
-            self._end(None)
-            raise StopAsyncIteration
-        if isinstance(event, Tokens):
-            self._tokens += len(event.pieces)
-        return event
+        while not self._ended:
+            try:
+                event = await (self._begin() if self._call is None else self._read())
+                if event is None:
+                    self._end(None)
+                    break
+                seen = self._begun.take(event, self._clock.now())
+            except asyncio.CancelledError:
+                await self.aclose()
+                raise
+            except MeshError as error:
+                if self._call is not None:
+                    self._call.cancel()
+                self._end(error)
+                raise
+            if seen is not None:
+                return seen
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Cancels what is open; idempotent. The node's slot is freed."""
@@ -91,15 +138,14 @@ class Events(AsyncIterator[StreamEvent]):
     async def _begin(self) -> StreamEvent | None:
         self._span = spans.start(
             "client.generate",
+            traceparent=self._traceparent,
             kind=SpanKind.CLIENT,
             attributes={"gen_ai.operation.name": "chat", "squadron.request.id": self.request.id},
         )
-        metadata = ((protobuf.TRACEPARENT, spans.traceparent_of(self._span) or _fresh_trace()),)
-        timeout_s = self.request.timeout_s
-        deadline_s = timeout_s + DEADLINE_SLACK_S if timeout_s is not None else LONGEST_S
+        parent = spans.traceparent_of(self._span) or self._traceparent or fresh_trace()
+        self._metadata = ((protobuf.TRACEPARENT, parent),)
         for lane in self._lanes:
-            self._lane = lane
-            self._call = lane.stub.Generate(self._message, timeout=deadline_s, metadata=metadata)
+            self._send(lane, self._message, self.request.timeout_s)
             try:
                 event = await self._next()
             except grpc.aio.AioRpcError as error:
@@ -116,13 +162,48 @@ class Events(AsyncIterator[StreamEvent]):
         try:
             return await self._next()
         except grpc.aio.AioRpcError as error:
-            failure = wire.translated(error, self._lane.endpoint)
-            if isinstance(failure, Unreachable) and wire.never_arrived(error):
-                failure = Unreachable(
-                    f"the connection to {self._lane.endpoint} was lost after {self._tokens} "
-                    "tokens; ask again"
-                )
-            raise failure from None
+            if not wire.connection_lost(error):
+                raise wire.translated(error, self._lane.endpoint) from None
+            return await self._go_on()
+
+    async def _go_on(self) -> StreamEvent | None:
+        """The first event of the rest, from whichever orchestrator takes it. Raises ``Unreachable``
+        when none does within ``FAILOVER_S``."""
+        now = self._clock.now()
+        lost = Unreachable(
+            f"the connection to {self._lane.endpoint} was lost after {self._begun.tokens} tokens"
+        )
+        self._begun.broke(lost, now)
+        until, last = now + FAILOVER_S, ""
+        gone = self._lane
+        while True:
+            if self._refresh is not None:
+                self._lanes = tuple(await self._refresh()) or self._lanes
+            # The lost one last: it may be back, but the others are there.
+            for lane in sorted(self._lanes, key=lambda each: each is gone):
+                request = self._begun.rest(lost, self._clock.now())
+                self._send(lane, protobuf.request_to_wire(request), request.timeout_s)
+                try:
+                    event = await self._next()
+                except grpc.aio.AioRpcError as error:
+                    if wire.connection_lost(error):
+                        continue
+                    failure = wire.translated(error, lane.endpoint)
+                    if not isinstance(failure, NotServed):
+                        raise failure from None
+                    last = f"; {failure.message}"  # it has just begun, or is full
+                    continue
+                if event is not None:
+                    self._chosen(lane)
+                    return event
+            if self._clock.now() >= until:
+                raise Unreachable(f"{lost.message}, and no orchestrator took over{last}; ask again")
+            await self._clock.sleep(FAILOVER_PAUSE_S)
+
+    def _send(self, lane: Lane, message: Any, timeout_s: float | None) -> None:
+        deadline_s = timeout_s + DEADLINE_SLACK_S if timeout_s is not None else LONGEST_S
+        self._lane = lane
+        self._call = lane.stub.Generate(message, timeout=deadline_s, metadata=self._metadata)
 
     async def _next(self) -> StreamEvent | None:
         while True:
@@ -140,6 +221,8 @@ class Events(AsyncIterator[StreamEvent]):
         if self._span is not None:
             if error is not None:
                 spans.failed(self._span, error)
+            if self._begun.resumes:
+                self._span.set_attribute("squadron.resumes", len(self._begun.resumes))
             self._span.end()
 
 
@@ -160,7 +243,7 @@ class Generation(AsyncIterator[Chunk]):
     request (the newest one after a resume), ``done`` at the end; None before.
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: EventStream) -> None:
         self._events = events
         self.request_id: RequestId = events.request.id
         self.decision: Decision | None = None
@@ -200,7 +283,7 @@ class Generation(AsyncIterator[Chunk]):
         await self.aclose()
 
 
-def _fresh_trace() -> str:
+def fresh_trace() -> str:
     """A trace of its own where the client's process has no tracing: the mesh's spans are one trace
     in any case, and ``Done.trace_id`` names it."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

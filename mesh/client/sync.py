@@ -146,6 +146,7 @@ def connect_sync(
     *,
     timeout_s: float | None = None,
     connect_timeout_s: float = 5.0,
+    discover: bool = False,
 ) -> SyncClient:
     """As ``mesh.connect``, for code without an event loop.
 
@@ -155,7 +156,14 @@ def connect_sync(
             for chunk in client.generate("What is 17 + 25?"):
                 print(chunk.text, end="", flush=True)
     """
-    return SyncClient(connect(endpoint, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s))
+    return SyncClient(
+        connect(
+            endpoint,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            discover=discover,
+        )
+    )
 
 
 async def _next(generation: Generation) -> Chunk | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -27,6 +28,7 @@ _OPTIONS = [
     # An orchestrator whose box lost power is noticed after 15 s; one that ends, at once.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # without it, the timeout above is 60 s in any case
     # What may be tried again, and where, is decided here and not by the library.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -37,9 +39,11 @@ _OPTIONS = [
 ]
 
 
-def open_channel(endpoint: str) -> Any:
-    """A channel to ``host:port``; it connects when it is used."""
-    return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+def open_channel(endpoint: str, options: Sequence[tuple[str, int]] = ()) -> Any:
+    """A channel to ``host:port``; it connects when it is used. ``options``: in place of those that
+    all channels have."""
+    chosen = dict(_OPTIONS) | dict(options)
+    return grpc.aio.insecure_channel(endpoint, options=list(chosen.items()))
 
 
 async def reachable(channel: Any, timeout_s: float) -> bool:
@@ -102,6 +106,19 @@ def never_arrived(error: Any) -> bool:
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return False
     return all(key != protobuf.ERROR_CODE for key, _ in error.trailing_metadata() or ())
+
+
+def connection_lost(error: Any) -> bool:
+    """Whether it is the orchestrator that went away, and not an answer of it: its own errors carry
+    a code. One that is stopped in mid-stream may still cancel what it has."""
+    if any(key == protobuf.ERROR_CODE for key, _ in error.trailing_metadata() or ()):
+        return False
+    match error.code():
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED | grpc.StatusCode.UNKNOWN:
+            return True
+        case grpc.StatusCode.INTERNAL:
+            return "RST_STREAM" in (error.details() or "")
+    return False
 
 
 def _seconds(text: str | None) -> float | None:

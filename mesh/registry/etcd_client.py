@@ -27,6 +27,7 @@ CHANNEL_OPTIONS: dict[str, int] = {
     # notices silence first is the lease's refresh and the watch's own probe.
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 3_000,
+    "grpc.http2.ping_timeout_ms": 3_000,  # without it, the timeout above is 60 s in any case
     "grpc.http2.max_pings_without_data": 0,
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     # A registry is on this box or in this network; a web proxy in the environment is not for it.

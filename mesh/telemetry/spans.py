@@ -18,6 +18,7 @@ from opentelemetry.util.types import AttributeValue
 from mesh import __version__
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_kept: tuple[trace.TracerProvider, trace.Tracer] | None = None
 
 
 def start(
@@ -36,8 +37,16 @@ def start(
         context = _PROPAGATOR.extract({"traceparent": traceparent})
     else:
         context = otel_context.get_current()
-    tracer = trace.get_tracer("squadron", __version__)
-    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+    return _tracer().start_span(name, context=context, kind=kind, attributes=attributes)
+
+
+def _tracer() -> trace.Tracer:
+    """The provider's own; kept, since to find it again costs as much as the span itself."""
+    global _kept
+    provider = trace.get_tracer_provider()
+    if _kept is None or _kept[0] is not provider:
+        _kept = (provider, provider.get_tracer("squadron", __version__))
+    return _kept[1]
 
 
 @contextmanager

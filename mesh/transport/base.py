@@ -7,7 +7,9 @@ Guarantees, held by one contract suite over every implementation:
 * Order and completeness: the events of one stream arrive in order, none lost, none twice, or the
   stream raises ``NodeLost``. A stream ends with exactly one of Finished, Refused, Failed.
 * Credit: a node sends at most ``Attempt.credit`` plus all ``grant``s pieces; ``Sink.send`` of
-  ``Tokens`` waits for credit, so what a slow reader holds up is its own stream only.
+  ``Tokens`` waits for credit, so what a slow reader holds up is its own stream only. So a stream's
+  memory is bounded by its credit at either end of a link: with the default of 256 pieces of a few
+  letters, some 40 KB while nobody reads (and next to nothing while somebody does).
 * Cancellation: ``AttemptStream.cancel`` (and leaving its context) cancels the handler's task on the
   node, without waiting for it. A peer that is gone cancels its handlers within ``peer_timeout_s``.
 * Liveness: heartbeats and pings flow while a link is up; silence for ``peer_timeout_s`` or a
@@ -23,9 +25,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mesh.records import Heartbeat
-from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, RequestId, Sampling, Usage
+from mesh.types import (
+    FinishReason,
+    Message,
+    ModelId,
+    NodeId,
+    Piece,
+    RequestId,
+    Sampling,
+    Specialty,
+    Usage,
+)
 
-DEFAULT_CREDIT = 64  # pieces; about one screen ahead of the slowest reader
+# Pieces. Small enough to bound memory and what is made in vain for a client that goes away; large
+# enough that a fast stream crosses in few messages (on gRPC a message costs as much as 100 pieces).
+DEFAULT_CREDIT = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +49,9 @@ class Attempt:
     ``delivered``: pieces the client already has; generation goes on after them (a resume). By ids
     when ``tokenizer_hash`` equals the model's, else by their joined text. ``timeout_s``: what is
     left of the budget, in seconds. ``traceparent``: W3C trace context, "" for none.
-    ``hops``: names of nodes that forwarded it already.
+    ``hops``: ids of nodes that forwarded it already. ``may_forward``: a node that cannot take it
+    may hand it to a peer; False: it refuses, and the caller chooses again. ``specialty``: a peer
+    with another model of it may answer as well, None for this very model only.
     """
 
     request_id: RequestId
@@ -49,6 +65,8 @@ class Attempt:
     tokenizer_hash: str = ""
     traceparent: str = ""
     hops: tuple[NodeId, ...] = ()
+    may_forward: bool = False
+    specialty: Specialty | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,12 +109,18 @@ class FramedLink:
         )
         self._session = session
         try:
-            session.start(await self._connect(session))
+            wire = await self._connect(session)
             async with asyncio.TaskGroup() as group:
+                session.start(wire)
                 watch = group.create_task(session.watch())
-                # Shielded: cancelling this task must not cancel the future that `end` looks at.
-                reason = await asyncio.shield(session.ended)
-                watch.cancel()
+                group.create_task(wire.run())
+                try:
+                    # Shielded: cancelling this task must not cancel the future that `end` looks at.
+                    reason = await asyncio.shield(session.ended)
+                finally:
+                    # Here, while the wire still runs: it carries the last word.
+                    session.end("this process closed the link", bye=True)
+                    watch.cancel()
         except Unreachable as error:
             reason = error.message
         finally:

@@ -61,27 +61,33 @@ class FramedListener:
         self._wire.bind()
 
     async def run(self, handler: Handler) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
+        self._wire.start(self)
+        async with asyncio.TaskGroup() as carrier:
+            carrier.create_task(self._wire.run())
+            try:
+                await self._serve_peers(handler)
+            finally:
+                # Here, while the wire still runs: it carries the last words.
+                for session in list(self._sessions.values()):
+                    self._end(session, "the node has stopped", level=logging.INFO)
+                self._wire.close()
 
-                def spawn(session: PeerSession, sink: AttemptSink, attempt: Attempt) -> None:
-                    task = group.create_task(self._serve(handler, session, sink, attempt))
-                    sink.task = task
-                    task.add_done_callback(
-                        lambda done: session.handler_done(sink, done, stopping=self._spawn is None)
-                    )
+    async def _serve_peers(self, handler: Handler) -> None:
+        async with asyncio.TaskGroup() as group:
 
-                self._spawn = spawn
-                self._wire.start(self)
-                group.create_task(self._probe())
-                try:
-                    await self._tick()
-                finally:
-                    self._spawn = None  # the group takes no more tasks
-        finally:
-            for session in list(self._sessions.values()):
-                self._end(session, "the node has stopped", level=logging.INFO)
-            self._wire.close()
+            def spawn(session: PeerSession, sink: AttemptSink, attempt: Attempt) -> None:
+                task = group.create_task(self._serve(handler, session, sink, attempt))
+                sink.task = task
+                task.add_done_callback(
+                    lambda done: session.handler_done(sink, done, stopping=self._spawn is None)
+                )
+
+            self._spawn = spawn
+            group.create_task(self._probe())
+            try:
+                await self._tick()
+            finally:
+                self._spawn = None  # the group takes no more tasks
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
         """Raises ``ProtocolError`` when it is too large or no peer would accept its values."""

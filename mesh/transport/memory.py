@@ -194,6 +194,9 @@ class Connection:
             self.nudge()
         return taken
 
+    async def run(self) -> None:
+        """The loop delivers."""
+
     def nudge(self) -> None:
         if not self._nudged and self._open:
             self._nudged = True
@@ -302,6 +305,9 @@ class MemoryServer:
         if taken:
             self.nudge()
         return taken
+
+    async def run(self) -> None:
+        """The loop delivers."""
 
     def nudge(self) -> None:
         if not self._nudged and self._user is not None:

@@ -1,8 +1,7 @@
 """What a session needs of the thing that carries its frames.
 
 Links and listeners (``link.py``, ``listener.py``) hold all of the protocol and know no sockets; a
-wire carries whole frames in order and knows no protocol. ZeroMQ and memory are two wires, a gRPC
-stream of bytes can be a third.
+wire carries whole frames in order and knows no protocol. ZeroMQ, gRPC and memory are wires.
 
 Rules for every wire: callbacks come from the event loop, one at a time, never from inside a call
 to the wire; frames that arrived before a loss are handed over before the loss is reported.
@@ -34,6 +33,11 @@ class WireUser(Protocol):
 
 class Wire(Protocol):
     """The dialing end of one connection."""
+
+    async def run(self) -> None:
+        """Owns the tasks that the wire needs, if any: may return at once, and does after ``close``
+        or a loss. Cancelled, it closes the wire, so close it in good order first."""
+        ...
 
     def send(self, frames: Sequence[bytes]) -> bool:
         """Takes all of the frames, or returns False when its buffer is full and none was taken.
@@ -79,6 +83,10 @@ class WireServer(Protocol):
         ...
 
     def start(self, user: WireServerUser) -> None: ...
+
+    async def run(self) -> None:
+        """As ``Wire.run``, for all connections; after ``start``."""
+        ...
 
     def send(self, peer: bytes, frames: Sequence[bytes]) -> bool:
         """As ``Wire.send``. Raises ``Unreachable`` when that connection is gone."""

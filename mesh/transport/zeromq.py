@@ -8,13 +8,9 @@ message: it is taken or refused as a whole, and wakes ZeroMQ's I/O thread once.
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import ipaddress
 import random
-import re
 import secrets
-import socket as net
 from collections.abc import Sequence
 
 import zmq
@@ -23,6 +19,7 @@ from mesh.clock import Clock
 from mesh.config import Timing
 from mesh.errors import ConfigError, PortInUse, Unreachable
 from mesh.records import PROTOCOL_VERSION
+from mesh.transport.address import advertised, bracketed, own_address, resolve, split
 from mesh.transport.base import OnHeartbeat, OnLink
 from mesh.transport.frames import Hello
 from mesh.transport.link import FramedLink
@@ -31,7 +28,6 @@ from mesh.transport.wire import CLOSE_GRACE_S, Wire, WireServerUser, WireUser
 from mesh.transport.zeromq_socket import DisconnectMonitor, SocketPump, new_socket
 from mesh.types import NodeId
 
-_ENDPOINT = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 _NEVER_MS = 24 * 3600 * 1000
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -57,7 +53,8 @@ class ZeroMQDialer:
         timeout_s = self._timing.connect_timeout_s
 
         async def connect(user: WireUser) -> Wire:
-            return DealerWire(await _resolve(endpoint, timeout_s), timeout_s, user)
+            host, port = await resolve(endpoint, timeout_s)
+            return DealerWire(f"tcp://{bracketed(host)}:{port}", timeout_s, user)
 
         return FramedLink(
             connect=connect,
@@ -129,6 +126,9 @@ class DealerWire:
         self._pump.nudge()
         return True
 
+    async def run(self) -> None:
+        """ZeroMQ has a thread of its own."""
+
     def nudge(self) -> None:
         self._pump.nudge()
 
@@ -166,14 +166,14 @@ class RouterWire:
         return self._endpoint
 
     def bind(self) -> None:
-        host, port = _split(self._bind)
-        address = _own_address(host)
+        host, port = split(self._bind)
+        address = own_address(host)
         self._socket = socket = new_socket(zmq.ROUTER)
         socket.set(zmq.ROUTER_MANDATORY, 1)
         socket.set(zmq.ROUTER_HANDOVER, 0)
         socket.set(zmq.IPV6, int(":" in address))
         try:
-            socket.bind(f"tcp://{_bracketed(address)}:{port}")
+            socket.bind(f"tcp://{bracketed(address)}:{port}")
         except zmq.ZMQError as error:
             socket.close()
             if error.errno == errno.EADDRINUSE:
@@ -182,11 +182,8 @@ class RouterWire:
                     "(port 0 picks a free one)"
                 ) from None
             raise ConfigError(f"cannot listen at {self._bind}: {error.strerror}") from None
-        bound = socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        dialed = self._advertise or host
-        if not self._advertise and ipaddress.ip_address(address).is_unspecified:
-            dialed = _first_address(address)
-        self._endpoint = f"tcp://{_bracketed(dialed)}:{bound.rpartition(':')[2]}"
+        bound = int(socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0").rpartition(":")[2])
+        self._endpoint = advertised("tcp", host, address, bound, self._advertise)
 
     def start(self, user: WireServerUser) -> None:
         """Raises ``ConfigError`` before ``bind``."""
@@ -211,6 +208,9 @@ class RouterWire:
         self._pump.nudge()
         return True
 
+    async def run(self) -> None:
+        """ZeroMQ has a thread of its own."""
+
     def nudge(self) -> None:
         if self._pump is not None:
             self._pump.nudge()
@@ -230,69 +230,3 @@ class RouterWire:
         peer, *parts = self._socket.recv_multipart(_NOBLOCK)
         for frame in parts or (b"",):  # no part at all is no frame, and ends the session
             self._user.on_peer_frame(peer, frame)
-
-
-def _split(endpoint: str) -> tuple[str, int]:
-    """Host without brackets, and port. Raises ``ConfigError``."""
-    match = _ENDPOINT.fullmatch(endpoint)
-    if match is None or int(match["port"]) > 65_535:
-        raise ConfigError(f"'{endpoint}' is no data-plane address; write tcp://host:port")
-    return match["host"].strip("[]"), int(match["port"])
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-async def _resolve(endpoint: str, timeout_s: float) -> str:
-    """The endpoint with its name looked up here, in a thread: ZeroMQ would do it on its one I/O
-    thread, where a slow name server holds up every link. Raises ``Unreachable``."""
-    try:
-        host, port = _split(endpoint)
-    except ConfigError as error:
-        raise Unreachable(error.message) from None
-    if not _is_literal(host):
-        try:
-            async with asyncio.timeout(timeout_s):
-                found = await asyncio.get_running_loop().getaddrinfo(
-                    host, port, type=net.SOCK_STREAM
-                )
-        except (OSError, UnicodeError, TimeoutError) as error:
-            raise Unreachable(f"the name '{host}' cannot be resolved: {error}") from None
-        host = str(found[0][4][0])
-    return f"tcp://{_bracketed(host)}:{port}"
-
-
-def _own_address(host: str) -> str:
-    """The address to listen at; ZeroMQ takes no names there. Raises ``ConfigError``."""
-    if _is_literal(host):
-        return host
-    try:
-        found = net.getaddrinfo(host, None, type=net.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"cannot listen at '{host}': the name is not known ({error})") from None
-    return str(min(found, key=lambda info: info[0] != net.AF_INET)[4][0])
-
-
-def _first_address(unspecified: str) -> str:
-    """This machine's address on its default route, as peers can dial it when it listens on all;
-    loopback when it has none. Connecting a datagram socket sends nothing."""
-    family, elsewhere, loopback = (
-        (net.AF_INET6, "2001:db8::1", "::1")
-        if ":" in unspecified
-        else (net.AF_INET, "192.0.2.1", "127.0.0.1")
-    )
-    with net.socket(family, net.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((elsewhere, 9))
-        except OSError:
-            return loopback
-        return str(probe.getsockname()[0])

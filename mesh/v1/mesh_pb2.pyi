@@ -35,7 +35,7 @@ class Sampling(_message.Message):
     def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id")
+    __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,8 @@ class GenerateRequest(_message.Message):
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    NO_RESUME_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     sampling: Sampling
     specialty: str
@@ -50,7 +52,39 @@ class GenerateRequest(_message.Message):
     timeout_s: float
     priority: str
     request_id: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    no_resume: bool
+    continuation: Continuation
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., no_resume: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ...) -> None: ...
+
+class Continuation(_message.Message):
+    __slots__ = ("ids", "texts", "tokenizer_hash", "attempts", "specialty", "model")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    SPECIALTY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    tokenizer_hash: str
+    attempts: int
+    specialty: str
+    model: str
+    def __init__(self, ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ..., tokenizer_hash: _Optional[str] = ..., attempts: _Optional[int] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class Resume(_message.Message):
+    __slots__ = ("from_node", "to_node", "at_token", "gap_ms", "reason")
+    FROM_NODE_FIELD_NUMBER: _ClassVar[int]
+    TO_NODE_FIELD_NUMBER: _ClassVar[int]
+    AT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    GAP_MS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    from_node: str
+    to_node: str
+    at_token: int
+    gap_ms: float
+    reason: str
+    def __init__(self, from_node: _Optional[str] = ..., to_node: _Optional[str] = ..., at_token: _Optional[int] = ..., gap_ms: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Alternative(_message.Message):
     __slots__ = ("specialty", "probability", "rule")
@@ -101,16 +135,18 @@ class Decision(_message.Message):
     def __init__(self, specialty: _Optional[str] = ..., stage: _Optional[str] = ..., rule: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[StageVerdict, _Mapping]]] = ..., rules_version: _Optional[str] = ..., micros: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Assigned(_message.Message):
-    __slots__ = ("node_id", "node_name", "model", "attempt")
+    __slots__ = ("node_id", "node_name", "model", "attempt", "tokenizer_hash")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     node_name: str
     model: str
     attempt: int
-    def __init__(self, node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    tokenizer_hash: str
+    def __init__(self, node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., tokenizer_hash: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("phase", "done", "total")
@@ -133,7 +169,7 @@ class Tokens(_message.Message):
     def __init__(self, first: _Optional[int] = ..., ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Done(_message.Message):
-    __slots__ = ("finish_reason", "node_id", "node_name", "model", "prompt_tokens", "completion_tokens", "cached_tokens", "ttft_ms", "tokens_per_second", "resumed", "attempts", "trace_id", "queue_ms")
+    __slots__ = ("finish_reason", "node_id", "node_name", "model", "prompt_tokens", "completion_tokens", "cached_tokens", "ttft_ms", "tokens_per_second", "resumed", "attempts", "trace_id", "queue_ms", "resumes")
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +183,7 @@ class Done(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
+    RESUMES_FIELD_NUMBER: _ClassVar[int]
     finish_reason: str
     node_id: str
     node_name: str
@@ -160,7 +197,8 @@ class Done(_message.Message):
     attempts: int
     trace_id: str
     queue_ms: float
-    def __init__(self, finish_reason: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., ttft_ms: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., resumed: _Optional[bool] = ..., attempts: _Optional[int] = ..., trace_id: _Optional[str] = ..., queue_ms: _Optional[float] = ...) -> None: ...
+    resumes: _containers.RepeatedCompositeFieldContainer[Resume]
+    def __init__(self, finish_reason: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., ttft_ms: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., resumed: _Optional[bool] = ..., attempts: _Optional[int] = ..., trace_id: _Optional[str] = ..., queue_ms: _Optional[float] = ..., resumes: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ...) -> None: ...
 
 class GenerateEvent(_message.Message):
     __slots__ = ("decision", "assigned", "progress", "tokens", "done")
@@ -177,14 +215,48 @@ class GenerateEvent(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class RouteRequest(_message.Message):
-    __slots__ = ("messages", "specialty", "model")
+    __slots__ = ("messages", "specialty", "model", "want_ticket", "conversation_id")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    WANT_TICKET_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     specialty: str
     model: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    want_ticket: bool
+    conversation_id: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., want_ticket: _Optional[bool] = ..., conversation_id: _Optional[str] = ...) -> None: ...
+
+class Ticket(_message.Message):
+    __slots__ = ("token", "node_id", "node_name", "endpoint", "model", "lifetime_s", "max_tokens", "max_streams", "tokenizer_hash")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_NAME_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_S_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    node_id: str
+    node_name: str
+    endpoint: str
+    model: str
+    lifetime_s: float
+    max_tokens: int
+    max_streams: int
+    tokenizer_hash: str
+    def __init__(self, token: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., endpoint: _Optional[str] = ..., model: _Optional[str] = ..., lifetime_s: _Optional[float] = ..., max_tokens: _Optional[int] = ..., max_streams: _Optional[int] = ..., tokenizer_hash: _Optional[str] = ...) -> None: ...
+
+class DirectRequest(_message.Message):
+    __slots__ = ("ticket", "request")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ticket: str
+    request: GenerateRequest
+    def __init__(self, ticket: _Optional[str] = ..., request: _Optional[_Union[GenerateRequest, _Mapping]] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("node_id", "node_name", "model", "eligible", "reason", "score")
@@ -203,12 +275,16 @@ class Candidate(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., eligible: _Optional[bool] = ..., reason: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
-    __slots__ = ("decision", "candidates")
+    __slots__ = ("decision", "candidates", "ticket", "no_ticket")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    NO_TICKET_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ...) -> None: ...
+    ticket: Ticket
+    no_ticket: str
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., ticket: _Optional[_Union[Ticket, _Mapping]] = ..., no_ticket: _Optional[str] = ...) -> None: ...
 
 class FleetRequest(_message.Message):
     __slots__ = ()

@@ -185,3 +185,80 @@ class Mesh:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class DirectStub:
+    """A node's own service, for clients that hold a ticket (RouteRequest.want_ticket).
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Generate = channel.unary_stream(
+                '/mesh.v1.Direct/Generate',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.DirectRequest.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.GenerateEvent.FromString,
+                _registered_method=True)
+
+
+class DirectServicer:
+    """A node's own service, for clients that hold a ticket (RouteRequest.want_ticket).
+    """
+
+    def Generate(self, request, context):
+        """As Mesh.Generate, from this node: no Decision (the Route's answer had it), Assigned and Tokens,
+        Done last. A ticket that does not hold ends it with PERMISSION_DENIED and `bad_ticket`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DirectServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Generate': grpc.unary_stream_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.DirectRequest.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.GenerateEvent.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mesh.v1.Direct', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mesh.v1.Direct', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Direct:
+    """A node's own service, for clients that hold a ticket (RouteRequest.want_ticket).
+    """
+
+    @staticmethod
+    def Generate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.v1.Direct/Generate',
+            mesh_dot_v1_dot_mesh__pb2.DirectRequest.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.GenerateEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import msgpack
 from opentelemetry.trace import Span, Status, StatusCode
 
 from mesh.errors import EngineFailed, InvalidRequest, MeshError, ProtocolError
@@ -79,7 +78,8 @@ class Child:
         self._socket = connection
         self._engines = engines
         self._seconds = seconds
-        self._unpacker = m.unpacker()
+        self._reader = m.at_runner()
+        self._unread: deque[m.ToRunnerMessage] = deque()
         self._outgoing: list[bytes] = []
         self._live: dict[int, _Live] = {}  # by sequence
         self._by_slot: dict[int, _Live] = {}
@@ -294,13 +294,15 @@ class Child:
     def _mail(self) -> Iterator[m.ToRunnerMessage]:
         """All messages, waiting for each; never ends. Raises ``_AgentGone``, ``ProtocolError``."""
         while True:
-            yield from self._unpacked()
+            while self._unread:
+                yield self._unread.popleft()
             self._read(0)
 
     def _mail_now(self) -> Iterator[m.ToRunnerMessage]:
         """The messages that are here already. Raises ``_AgentGone``, ``ProtocolError``."""
         while True:
-            yield from self._unpacked()
+            while self._unread:
+                yield self._unread.popleft()
             try:
                 self._read(socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -313,17 +315,7 @@ class Child:
             data = b""
         if not data:
             raise _AgentGone
-        try:
-            self._unpacker.feed(data)
-        except msgpack.BufferFull:
-            raise ProtocolError(f"a message of more than {m.MAX_MESSAGE_BYTES} bytes") from None
-
-    def _unpacked(self) -> Iterator[m.ToRunnerMessage]:
-        try:
-            for data in self._unpacker:
-                yield m.to_runner(data)
-        except (msgpack.UnpackException, ValueError) as error:
-            raise ProtocolError(f"bad bytes from the agent: {error}") from None
+        self._unread.extend(self._reader.read(data))
 
     def _send(self, message: m.FromRunnerMessage) -> None:
         self._outgoing.append(m.encode(message))

@@ -1,14 +1,15 @@
-"""What agent and runner say to each other: msgpack maps over a Unix socket pair.
+"""What agent and runner say to each other: msgpack over a Unix socket pair.
 
-Written with ``msgpack`` (its streaming ``Unpacker`` with a size limit splits the stream), typed by
-``msgspec``. A sequence is named by ``sequence``, a number the agent never reuses for one runner.
+Each message has its length in front and is decoded straight into its type by ``msgspec``: maps that
+name their type, but for ``Pieces``, which are an array. A sequence is named by ``sequence``, a
+number the agent never reuses for one runner.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-import msgpack
 import msgspec
 
 from mesh.errors import ProtocolError
@@ -119,28 +120,91 @@ FromRunnerMessage = (
 )
 
 
+class _PiecesBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Two columns instead of a map per piece: this is what nearly all messages are."""
+
+    sequence: int
+    first: int
+    ids: list[int]
+    texts: list[str]
+
+
+_PIECES_MARK = b"\x94"  # an array of four; every other message is a map
+_HEADER_BYTES = 4  # the body's length, big-endian
+_ENCODER = msgspec.msgpack.Encoder()
+_PIECES = msgspec.msgpack.Decoder(_PiecesBody)
+_TO_RUNNER = msgspec.msgpack.Decoder(ToRunnerMessage)
+_FROM_RUNNER = msgspec.msgpack.Decoder(FromRunnerMessage)
+
+M = TypeVar("M")
+
+
 def encode(message: ToRunner | FromRunner) -> bytes:
-    return msgspec.msgpack.encode(message)
+    """The message with its length in front. Raises ``UnicodeEncodeError`` for text that is none."""
+    body: object = message
+    if isinstance(message, Pieces):
+        pieces = message.pieces
+        ids, texts = [piece.id for piece in pieces], [piece.text for piece in pieces]
+        body = (message.sequence, message.first, ids, texts)
+    data = bytearray(_HEADER_BYTES)
+    _ENCODER.encode_into(body, data, _HEADER_BYTES)
+    data[:_HEADER_BYTES] = (len(data) - _HEADER_BYTES).to_bytes(_HEADER_BYTES)
+    return bytes(data)
 
 
-def unpacker() -> msgpack.Unpacker:
-    """Feed it bytes, iterate objects. A message over the limit raises ``msgpack.BufferFull``."""
-    return msgpack.Unpacker(raw=False, max_buffer_size=MAX_MESSAGE_BYTES)
+class MessageReader(Generic[M]):
+    """Bytes in, whole messages out. What is kept is less than one message of the largest size."""
+
+    def __init__(self, decode: Callable[[bytes], M]) -> None:
+        self._decode = decode
+        self._buffer = bytearray()
+
+    def read(self, data: bytes) -> list[M]:
+        """The messages that ``data`` completes. Raises ``ProtocolError``."""
+        buffer = self._buffer
+        buffer += data
+        messages: list[M] = []
+        begin = 0
+        while len(buffer) - begin >= _HEADER_BYTES:
+            body = begin + _HEADER_BYTES
+            size = int.from_bytes(buffer[begin:body])
+            if size > MAX_MESSAGE_BYTES:
+                raise ProtocolError(f"a message of {size:,} bytes; at most {MAX_MESSAGE_BYTES:,}")
+            if len(buffer) < body + size:
+                break
+            messages.append(self._decode(bytes(buffer[body : body + size])))
+            begin = body + size
+        del buffer[:begin]
+        return messages
 
 
-def to_runner(data: Any) -> ToRunnerMessage:
-    """Raises ``ProtocolError``."""
+def at_runner() -> MessageReader[ToRunnerMessage]:
+    """What the agent says, read by the runner."""
+    return MessageReader(_to_runner)
+
+
+def at_agent() -> MessageReader[FromRunnerMessage]:
+    """What a runner says, read by the agent."""
+    return MessageReader(_from_runner)
+
+
+def _to_runner(body: bytes) -> ToRunnerMessage:
     try:
-        message: ToRunnerMessage = msgspec.convert(data, ToRunnerMessage)
-        return message
-    except msgspec.ValidationError as error:
+        message: ToRunnerMessage = _TO_RUNNER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"bad message to a runner: {error}") from None
+    return message
 
 
-def from_runner(data: Any) -> FromRunnerMessage:
-    """Raises ``ProtocolError``."""
+def _from_runner(body: bytes) -> FromRunnerMessage:
     try:
-        message: FromRunnerMessage = msgspec.convert(data, FromRunnerMessage)
-        return message
-    except msgspec.ValidationError as error:
+        if body[:1] != _PIECES_MARK:
+            message: FromRunnerMessage = _FROM_RUNNER.decode(body)
+            return message
+        columns = _PIECES.decode(body)
+        pieces = tuple(
+            [Piece(id=i, text=t) for i, t in zip(columns.ids, columns.texts, strict=True)]
+        )
+    except (msgspec.DecodeError, ValueError) as error:
         raise ProtocolError(f"bad message from a runner: {error}") from None
+    return Pieces(sequence=columns.sequence, first=columns.first, pieces=pieces)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from collections.abc import Sequence as Series
 from pathlib import Path
 
-import msgpack
-
 from mesh.clock import Clock
 from mesh.errors import (
     BY_CODE,
@@ -240,7 +238,7 @@ class RunnerProcess:
 
     async def _pump(self, launched: Launched) -> None:
         """Reads what the runner says; raises ``_Lost`` at its end."""
-        unpacker = m.unpacker()
+        reader = m.at_agent()
         while True:
             try:
                 data = await launched.reader.read(_READ_BYTES)
@@ -252,10 +250,7 @@ class RunnerProcess:
                 raise _Lost(f"the runner died: {await exit_reason(launched, _EXIT_S)}")
             self._heard_at = self._clock.now()
             try:
-                unpacker.feed(data)
-                received = [m.from_runner(each) for each in unpacker]
-            except (msgpack.UnpackException, ValueError) as error:
-                raise _Lost(f"the runner sent what is no message: {error}") from None
+                received = reader.read(data)
             except ProtocolError as error:
                 raise _Lost(error.message) from None
             for message in received:

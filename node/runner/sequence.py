@@ -26,10 +26,12 @@ class Sequence:
     ) -> None:
         self.number = number
         self._send = send
-        self._credit = credit
+        self._credit = credit  # pieces that the runner may still send, as far as it was told
+        self._half = credit // 2
+        self._owed = 0  # granted, and not yet told
         self._next = first
         self._events: deque[Event] = deque()
-        self._wake = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._cancelled = False
         self._failure: str | None = None
@@ -40,10 +42,15 @@ class Sequence:
         return self._cancelled or (not self._ended and self._credit > 0)
 
     def grant(self, pieces: int) -> None:
-        """Allows that many more pieces."""
-        if pieces > 0 and not (self._ended or self._cancelled or self._failure):
-            self._credit += pieces
-            self._send(Credit(sequence=self.number, pieces=pieces))
+        """Allows that many more pieces. The runner is told when it has used up half of its first
+        credit, so that it never stands still for it and does not read a grant for every token."""
+        if pieces <= 0 or self._ended or self._cancelled or self._failure:
+            return
+        self._owed += pieces
+        if self._credit <= self._half or self._owed > self._half:
+            self._credit += self._owed
+            self._send(Credit(sequence=self.number, pieces=self._owed))
+            self._owed = 0
 
     def cancel(self) -> None:
         """Ends it; idempotent, and nothing after its end. Nothing more is yielded."""
@@ -51,7 +58,7 @@ class Sequence:
             return
         self._cancelled = True
         self._events.clear()
-        self._wake.set()
+        self._wake()
         if not (self._ended or self._failure):
             self._send(Cancel(sequence=self.number))
 
@@ -72,12 +79,12 @@ class Sequence:
                 self._events.pop()
         if not self._cancelled:
             self._events.append(event)
-            self._wake.set()
+            self._wake()
 
     def fail(self, message: str) -> None:
         """The runner is lost; raised after the events that came before."""
         self._failure = message
-        self._wake.set()
+        self._wake()
 
     def __aiter__(self) -> Sequence:
         return self
@@ -85,13 +92,30 @@ class Sequence:
     async def __anext__(self) -> Event:
         while True:
             if self._events:
-                return self._events.popleft()
+                return self._merged(self._events.popleft())
             if self._cancelled or self._ended:
                 raise StopAsyncIteration
             if self._failure is not None:
                 raise EngineFailed(self._failure)
-            self._wake.clear()
-            await self._wake.wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def _merged(self, event: Event) -> Event:
+        """Pieces that queued up behind their reader are read as one event."""
+        if not (isinstance(event, Pieces) and self._events and isinstance(self._events[0], Pieces)):
+            return event
+        pieces = list(event.pieces)
+        while self._events and isinstance(following := self._events[0], Pieces):
+            pieces += following.pieces
+            self._events.popleft()
+        return Pieces(sequence=event.sequence, first=event.first, pieces=tuple(pieces))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def __aenter__(self) -> Sequence:
         return self

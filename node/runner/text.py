@@ -49,6 +49,14 @@ class TextAssembler:
 
     def push(self, token: int, data: bytes) -> tuple[Piece, ...]:
         """Adds one token's raw bytes; returns the pieces that are settled now, maybe none."""
+        if (
+            not self._stop
+            and data.isascii()
+            and not self._held
+            and not self._text
+            and not self._decoder.getstate()[0]
+        ):
+            return (Piece(id=token, text=data.decode("ascii")),)  # the common case, once a token
         self._text += self._decoder.decode(data)
         self._held.append((token, len(self._text)))
         found = self._find_stop()

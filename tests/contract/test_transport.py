@@ -1,4 +1,5 @@
-"""The transport's guarantees (``mesh/transport/base.py``), on the in-memory twin and on ZeroMQ."""
+"""The transport's guarantees (``mesh/transport/base.py``), on the in-memory twin, on
+ZeroMQ and on gRPC."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ from tests.transport_rig import (
 pytestmark = pytest.mark.timeout(30)
 
 
-@pytest.fixture(params=["memory", "zeromq"])
+@pytest.fixture(params=["memory", "zeromq", "grpc"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -20,6 +20,12 @@ from tests.transport_rig import PATIENT, Rig, attempt, tokens, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
 
+
+@pytest.fixture(params=["zeromq", "grpc"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 SHORT = Timing(lease_ttl_s=9, heartbeat_s=0.1, peer_timeout_s=0.8, connect_timeout_s=5)
 
 NODE_PROCESS = """
@@ -27,7 +33,7 @@ import asyncio
 from tests.transport_rig import NODE, Rig, counting
 from mesh.config import Timing
 async def main():
-    async with Rig("zeromq", Timing(**{timing})) as rig:
+    async with Rig("{kind}", Timing(**{timing})) as rig:
         listener, serving = rig.listen(counting(10**9))
         print(listener.endpoint, flush=True)
         await serving
@@ -39,7 +45,7 @@ import asyncio
 from tests.transport_rig import PATIENT, Rig, attempt
 from mesh.config import Timing
 async def main():
-    async with Rig("zeromq", Timing(**{timing})) as rig:
+    async with Rig("{kind}", Timing(**{timing})) as rig:
         dialed = await rig.dialed("{endpoint}")
         streams = [dialed.link.open(attempt()) for _ in range(3)]
         for stream in streams:
@@ -74,10 +80,10 @@ def fields(timing: Timing) -> str:
     return repr({name: getattr(timing, name) for name in Timing.__slots__})
 
 
-async def test_a_killed_node_is_lost_long_before_the_peer_timeout() -> None:
-    with child(NODE_PROCESS.format(timing=fields(PATIENT))) as process:
+async def test_a_killed_node_is_lost_long_before_the_peer_timeout(kind: str) -> None:
+    with child(NODE_PROCESS.format(kind=kind, timing=fields(PATIENT))) as process:
         endpoint = await line(process)
-        async with Rig("zeromq", PATIENT) as rig:
+        async with Rig(kind, PATIENT) as rig:
             dialed = await rig.dialed(endpoint)
             streams = [dialed.link.open(attempt()) for _ in range(20)]
             for stream in streams:
@@ -91,10 +97,10 @@ async def test_a_killed_node_is_lost_long_before_the_peer_timeout() -> None:
             assert dialed.ups == [True, False]
 
 
-async def test_a_stopped_node_is_lost_within_the_peer_timeout_and_comes_back() -> None:
-    with child(NODE_PROCESS.format(timing=fields(SHORT))) as process:
+async def test_a_stopped_node_is_lost_within_the_peer_timeout_and_comes_back(kind: str) -> None:
+    with child(NODE_PROCESS.format(kind=kind, timing=fields(SHORT))) as process:
         endpoint = await line(process)
-        async with Rig("zeromq", SHORT) as rig:
+        async with Rig(kind, SHORT) as rig:
             dialed = await rig.dialed(endpoint)
             stream = dialed.link.open(attempt())
             await anext(stream)
@@ -110,7 +116,7 @@ async def test_a_stopped_node_is_lost_within_the_peer_timeout_and_comes_back() -
                 await anext(again)
 
 
-async def test_a_killed_peer_has_its_handlers_cancelled_at_once() -> None:
+async def test_a_killed_peer_has_its_handlers_cancelled_at_once(kind: str) -> None:
     running: set[object] = set()
 
     async def handle(asked: Attempt, sink: Sink) -> None:
@@ -122,12 +128,14 @@ async def test_a_killed_peer_has_its_handlers_cancelled_at_once() -> None:
         finally:
             running.discard(me)
 
-    async with Rig("zeromq", PATIENT) as rig:
+    async with Rig(kind, PATIENT) as rig:
         listener, _ = rig.listen(handle)
         other = await rig.dialed(listener.endpoint)
         async with other.link.open(attempt()) as kept:
             await anext(kept)
-            source = PEER_PROCESS.format(timing=fields(PATIENT), endpoint=listener.endpoint)
+            source = PEER_PROCESS.format(
+                kind=kind, timing=fields(PATIENT), endpoint=listener.endpoint
+            )
             with child(source) as process:
                 assert await line(process) == "open"
                 assert len(running) == 4
@@ -136,7 +144,7 @@ async def test_a_killed_peer_has_its_handlers_cancelled_at_once() -> None:
             assert other.link.up
 
 
-async def test_a_stopped_peer_has_its_handlers_cancelled_within_the_timeout() -> None:
+async def test_a_stopped_peer_has_its_handlers_cancelled_within_the_timeout(kind: str) -> None:
     running = 0
 
     async def handle(asked: Attempt, sink: Sink) -> None:
@@ -148,9 +156,9 @@ async def test_a_stopped_peer_has_its_handlers_cancelled_within_the_timeout() ->
         finally:
             running -= 1
 
-    async with Rig("zeromq", SHORT) as rig:
+    async with Rig(kind, SHORT) as rig:
         listener, _ = rig.listen(handle)
-        source = PEER_PROCESS.format(timing=fields(SHORT), endpoint=listener.endpoint)
+        source = PEER_PROCESS.format(kind=kind, timing=fields(SHORT), endpoint=listener.endpoint)
         with child(source) as process:
             assert await line(process) == "open"
             process.send_signal(signal.SIGSTOP)

@@ -22,6 +22,7 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.config import PRESETS
 from mesh.records import (
+    TRANSPORTS,
     Heartbeat,
     ModelState,
     NodeRecord,
@@ -31,7 +32,7 @@ from mesh.records import (
 from mesh.registry.base import NODES, Delete, Put
 from mesh.registry.etcd import EtcdRegistry
 from mesh.transport.base import Accepted, Attempt, Failed, Finished, Link, Refused, Tokens
-from mesh.transport.zeromq import ZeroMQDialer
+from mesh.transport.dialers import all_dialers
 from mesh.types import Sampling
 from tests.etcd import EtcdServer
 from tests.node_fakes import attempt, until
@@ -178,8 +179,10 @@ class Peer:
 @asynccontextmanager
 async def linked(record: NodeRecord) -> AsyncIterator[Peer]:
     heartbeats: list[Heartbeat] = []
-    dialer = ZeroMQDialer("test", TIMING, SystemClock(), random.Random(1))
-    link = dialer.link(record.endpoint, record.id, heartbeats.append, lambda up: None)
+    dialers = all_dialers("test", TIMING, SystemClock(), random.Random(1))
+    link = dialers[record.transport].link(
+        record.endpoint, record.id, heartbeats.append, lambda up: None
+    )
     async with asyncio.TaskGroup() as group:
         task = group.create_task(link.run())
         try:
@@ -193,18 +196,20 @@ def gone(processes: list[psutil.Process]) -> Callable[[], bool]:
     return lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_node_appears_answers_and_leaves_nothing_behind_on_sigterm(
-    tmp_path: Path,
+    tmp_path: Path, transport: str
 ) -> None:
     async with (
         EtcdServer() as etcd,
         watching(etcd.endpoint) as seen,
-        node(tmp_path, etcd.endpoint, models=[model(words=8)]) as agent,
+        node(tmp_path, etcd.endpoint, models=[model(words=8)], transport=transport) as agent,
     ):
         record = await seen.state(agent.pid, NodeState.READY)
         assert (record.name, record.specialties) == ("math", ("math",))
         assert record.models[0].state is ModelState.RESIDENT
         assert record.accelerator
+        assert record.transport == transport
         async with linked(record) as peer:
             events = await peer.ask(attempt())
             assert isinstance(events[0], Accepted)

@@ -30,7 +30,8 @@ class Agent:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self._unpacker = m.unpacker()
+        self._reader = m.at_agent()
+        self._unread: list[Any] = []
 
     def send(self, *messages: m.ToRunner) -> None:
         self.connection.sendall(b"".join(map(m.encode, messages)))
@@ -38,14 +39,14 @@ class Agent:
     def receive(self, kind: type[Any]) -> Any:
         """The next message of that kind; others are dropped."""
         while True:
-            for data in self._unpacker:
-                message = m.from_runner(data)
+            while self._unread:
+                message = self._unread.pop(0)
                 if isinstance(message, kind):
                     return message
             data = self.connection.recv(65536)
             if not data:
                 raise EOFError(f"the child ended before {kind.__name__}")
-            self._unpacker.feed(data)
+            self._unread += self._reader.read(data)
 
 
 @contextmanager
@@ -106,7 +107,8 @@ def test_a_broken_engine_is_reported_before_the_end() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\xc1",
+        b"\x00\x00\x00\x01\xc1",
+        b"\xff\xff\xff\xff",
         m.encode(m.Shutdown())[:-1] + b"\xff\xff",
         m.encode(m.Cancel(sequence=1)),
         m.encode(load()) + m.encode(load()),
@@ -143,7 +145,7 @@ def test_a_sequence_is_a_span_under_its_traceparent(monkeypatch: pytest.MonkeyPa
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     with child() as (agent, _):
         agent.send(load(), request(1, traceparent=f"00-{TRACE}-{PARENT}-01"))
         agent.receive(m.Done)

@@ -34,6 +34,7 @@ from orchestrator.answers import Answers
 from orchestrator.capacity import Capacity
 from orchestrator.dispatch import Dispatch
 from orchestrator.fleet import Fleet
+from orchestrator.hedge import HedgePolicy
 from orchestrator.identity import Identity
 from orchestrator.router.base import Features
 from orchestrator.service import Orchestrator
@@ -79,19 +80,27 @@ class FixedCascades:
 
 
 class Mesh:
-    """Scripted nodes and an orchestrator's core; use as ``async with Mesh(...) as mesh``."""
+    """Scripted nodes and an orchestrator's core; use as ``async with Mesh(...) as mesh``.
+    ``beside``: a mesh whose network and registry this one's orchestrator shares."""
 
     def __init__(
         self,
         *,
         clock: Clock | None = None,
+        beside: Mesh | None = None,
         queue_limit: int = 8,
         max_attempts: int = 3,
         cascade: FixedCascade | None = None,
+        suspect_after_s: float | None = None,
+        hedging: HedgePolicy | None = None,
     ) -> None:
-        self.clock = clock or SystemClock()
-        self.network = MemoryNetwork(timing=TIMING, clock=self.clock, rng=random.Random(1))
-        self.store = MemoryStore()
+        self.clock: Clock = beside.clock if beside else clock or SystemClock()
+        self.network: MemoryNetwork = (
+            beside.network
+            if beside
+            else MemoryNetwork(timing=TIMING, clock=self.clock, rng=random.Random(1))
+        )
+        self.store: MemoryStore = beside.store if beside else MemoryStore()
         self.registry = self.session()
         self.nodes: dict[str, ScriptedNode] = {}
         self.fleet = Fleet(
@@ -99,10 +108,13 @@ class Mesh:
             self.network.dialer("orchestrator"),
             self.clock,
             random.Random(2),
+            suspect_after_s=suspect_after_s,
         )
         capacity = Capacity(self.fleet, self.clock, registry="the registry at test")
         self.admission = Admission(self.fleet, capacity.take, self.clock, limit=queue_limit)
-        self.dispatch = Dispatch(self.fleet, self.admission, self.clock, max_attempts=max_attempts)
+        self.dispatch = Dispatch(
+            self.fleet, self.admission, self.clock, max_attempts=max_attempts, hedging=hedging
+        )
         self.answers = Answers(
             self.fleet,
             self.dispatch,
@@ -122,6 +134,7 @@ class Mesh:
         self.start(self.registry.run(), "registry")
         self.start(self.fleet.run(), "fleet")
         self.start(self.admission.run(), "admission")
+        self.start(self.dispatch.run(), "dispatch")
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -1,0 +1,74 @@
+"""A conversation: prompts that build on each other, with the ticket that serves them all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Unpack
+
+from mesh.client.stream import EventStream, Generation
+from mesh.stream import Done, StreamEvent, Tokens
+from mesh.types import Message, Role
+
+if TYPE_CHECKING:
+    from mesh.client.client import Options
+
+Ask = Callable[[tuple[Message, ...], str, "Options"], EventStream]
+
+
+class Conversation:
+    """Made by ``Client.conversation``. One prompt at a time: an answer becomes part of the history
+    when it is complete, and a prompt that ended in an error or was left leaves no trace."""
+
+    def __init__(self, ask: Ask, *, system: str | None, options: Options) -> None:
+        self.id = uuid.uuid4().hex
+        self._ask = ask
+        self._options = options
+        self._messages: tuple[Message, ...] = ()
+        if system is not None:
+            self._messages = (Message(role=Role.SYSTEM, content=system),)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The history so far."""
+        return self._messages
+
+    def generate(self, prompt: str, **options: Unpack[Options]) -> Generation:
+        """As ``Client.generate``, with the history before ``prompt``."""
+        messages = (*self._messages, Message(role=Role.USER, content=prompt))
+
+        def complete(text: str) -> None:
+            self._messages = (*messages, Message(role=Role.ASSISTANT, content=text))
+
+        chosen: Options = {**self._options, **options}
+        return Generation(_Recorded(self._ask(messages, self.id, chosen), complete))
+
+
+class _Recorded(AsyncIterator[StreamEvent]):
+    """The events, and what they said once they are complete."""
+
+    def __init__(self, events: EventStream, complete: Callable[[str], None]) -> None:
+        self._events = events
+        self._complete = complete
+        self._texts: list[str] = []
+        self.request = events.request
+
+    async def __anext__(self) -> StreamEvent:
+        event = await anext(self._events)
+        match event:
+            case Tokens(pieces=pieces):
+                self._texts += [piece.text for piece in pieces]
+            case Done():
+                self._complete("".join(self._texts))
+            case _:
+                pass
+        return event
+
+    async def aclose(self) -> None:
+        await self._events.aclose()
+
+    async def __aenter__(self) -> _Recorded:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()

@@ -1,0 +1,121 @@
+"""When silence is a stall: a table, and what a pace learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.stall import (
+    AWAY_S,
+    BESIDE_PREFILL_FLOOR_S,
+    LONGEST_S,
+    OPENING_S,
+    PREFILL_FLOOR_S,
+    PREPARING_S,
+    SETTLED_SAMPLES,
+    TOKEN_FLOOR_S,
+    Pace,
+    Phase,
+    allowance_s,
+    stalled,
+)
+
+NOW = 1000.0
+
+
+def pace(phase: Phase, **given: Any) -> Pace:
+    fields: dict[str, Any] = {
+        "since": NOW,
+        "credit": 64,
+        "waiting": True,
+        "phase": phase,
+        "samples": SETTLED_SAMPLES,
+    }
+    return Pace(**(fields | given))
+
+
+@pytest.mark.parametrize(
+    ("state", "beside", "allowed_s"),
+    [
+        (pace(Phase.OPENING), False, OPENING_S),
+        (pace(Phase.PREPARING), False, PREPARING_S),
+        (pace(Phase.PREFILLING), False, PREFILL_FLOOR_S),
+        (pace(Phase.PREFILLING, chunk_s=3.0), False, 24.0),
+        (pace(Phase.PREFILLING, chunk_s=30.0), False, LONGEST_S),
+        (pace(Phase.DECODING, token_s=0.01), False, TOKEN_FLOOR_S),
+        (pace(Phase.DECODING, token_s=0.01), True, BESIDE_PREFILL_FLOOR_S),
+        (pace(Phase.DECODING, token_s=0.5), False, 8.0),
+        (pace(Phase.DECODING, token_s=0.5), True, 8.0),
+        (pace(Phase.DECODING, token_s=2.0), False, 32.0),
+        (pace(Phase.DECODING, token_s=20.0), False, LONGEST_S),
+        (pace(Phase.DECODING, token_s=0.01, samples=1), False, PREFILL_FLOOR_S),
+    ],
+)
+def test_silence_is_a_stall_beyond_what_the_phase_and_the_pace_allow(
+    state: Pace, beside: bool, allowed_s: float
+) -> None:
+    assert allowance_s(state, beside_prefill=beside) == pytest.approx(allowed_s)
+    assert not stalled(state, NOW + allowed_s, beside_prefill=beside)
+    assert stalled(state, NOW + allowed_s + 0.01, beside_prefill=beside)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pace(Phase.DECODING, waiting=False),
+        pace(Phase.PREFILLING, waiting=False),
+        pace(Phase.DECODING, credit=0),
+        pace(Phase.DECODING, credit=-3),
+    ],
+    ids=["client away", "client away in prefill", "no credit", "overdrawn"],
+)
+def test_nothing_is_a_stall_that_is_not_waited_for_or_not_allowed_to_come(state: Pace) -> None:
+    assert not stalled(state, NOW + 10_000)
+
+
+def test_a_node_without_credit_can_still_stall_before_its_first_token() -> None:
+    assert stalled(pace(Phase.OPENING, credit=0), NOW + OPENING_S + 1)
+
+
+def test_a_pace_learns_the_time_between_tokens() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=1000)
+    now = NOW
+    for _ in range(50):
+        state.wait(now)
+        now += 0.4
+        state.received(2, now)
+    assert state.phase is Phase.DECODING
+    assert state.token_s == pytest.approx(0.2)
+    assert state.credit == 900
+    assert allowance_s(state) == pytest.approx(3.2)
+
+
+def test_the_time_that_a_client_stays_away_is_neither_silence_nor_pace() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=1000)
+    now = NOW
+    for _ in range(20):
+        now += 30.0  # away
+        state.wait(now)
+        assert state.since == now
+        now += 0.01
+        state.received(1, now)
+        state.waiting = False
+    assert state.token_s == pytest.approx(0.01)
+
+
+def test_coming_back_at_once_does_not_restart_the_clock() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=64)
+    state.progressed("prefilling", 10, NOW + 1.0)
+    state.progressed("prefilling", 10, NOW + 5.0)
+    state.wait(NOW + 5.0 + AWAY_S / 2)
+    assert state.since == NOW + 1.0, "a repeated sign is none"
+
+
+def test_a_prefill_is_judged_by_its_own_steps() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=64)
+    state.accepted(NOW + 1)
+    for step in range(1, 5):
+        state.progressed("prefilling", 32 * step, NOW + 1 + 6 * step)
+    assert state.phase is Phase.PREFILLING
+    assert allowance_s(state) == pytest.approx(48.0)
