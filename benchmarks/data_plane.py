@@ -44,7 +44,6 @@ from benchmarks.figures import Row, percentile, show, spread
 STREAMS, NODES, BASE_PACE = 1_000, 10, 5
 LIMIT_MS = 50.0
 RAMP_S = 4.0
-LONGEST_S = 70.0  # then the pace is raised no more
 PACES = (5, 10, 15, 20, 30, 40, 60)
 CHANNELS = 8
 
@@ -176,7 +175,7 @@ async def streams(options: argparse.Namespace) -> int:
                 Row(f"{STREAMS} streams at {pace} tokens/s", *(figures[name] for name in ways))
             )
             reached = pace
-            if len(broken) == len(ways) or time.monotonic() - began > LONGEST_S:
+            if len(broken) == len(ways) or time.monotonic() - began > options.longest:
                 break
     for name in ways:
         where = broken.get(name, f"not up to {reached} tokens/s")
@@ -230,6 +229,9 @@ def main() -> int:
     parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("--transport", choices=["zeromq", "grpc"], default="zeromq")
     parser.add_argument("--seconds", type=float, default=28.0, help="of measuring, about")
+    parser.add_argument(
+        "--longest", type=float, default=70.0, help="seconds; then streams raises its pace no more"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of relay")
     parser.add_argument("--batch", type=int, default=16, help="tokens a send at the node, in relay")
     options = parser.parse_args()
