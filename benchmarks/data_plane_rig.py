@@ -26,6 +26,7 @@ from orchestrator.router.reload import starter_rules
 
 RULES = 500
 METHOD = "/mesh.v1.Mesh/Generate"
+DIRECT = "/mesh.v1.Direct/Generate"
 START_S = 30.0
 CALL_S = 80.0
 PROMPT = (
@@ -156,6 +157,26 @@ def request(tokens: int, *, pace_us: int = 0) -> bytes:
     ).SerializeToString()
 
 
+async def ticket(orchestrator: str) -> tuple[str, str]:
+    """A ticket of the orchestrator's for the node it would ask: the node's address, the token."""
+    async with grpc.aio.insecure_channel(orchestrator) as channel:
+        ask = channel.unary_unary(
+            "/mesh.v1.Mesh/Route",
+            request_serializer=pb.RouteRequest.SerializeToString,
+            response_deserializer=pb.RouteResponse.FromString,
+        )
+        messages = [pb.Message(role="user", content=PROMPT)]
+        answer = await ask(pb.RouteRequest(messages=messages, want_ticket=True), timeout=START_S)
+    if not answer.ticket.token:
+        raise SystemExit("the orchestrator gave no ticket")
+    return answer.ticket.endpoint, answer.ticket.token
+
+
+def with_ticket(token: str, asked: bytes) -> bytes:
+    request = pb.GenerateRequest.FromString(asked)
+    return pb.DirectRequest(ticket=token, request=request).SerializeToString()
+
+
 @dataclass(slots=True)
 class Reading:
     """What a client saw of its streams. ``beyond_s``: how much longer than at the node each gap
@@ -217,14 +238,14 @@ async def read(
 
 
 @asynccontextmanager
-async def callers(endpoint: str, count: int) -> AsyncIterator[list[Any]]:
+async def callers(endpoint: str, count: int, method: str = METHOD) -> AsyncIterator[list[Any]]:
     """Ways to call ``Generate``, each over a connection of its own."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(endpoint, options=options) for _ in range(count)]
     try:
         for channel in channels:
             await channel.channel_ready()
-        yield [channel.unary_stream(METHOD) for channel in channels]
+        yield [channel.unary_stream(method) for channel in channels]
     finally:
         for channel in channels:
             await channel.close()

@@ -47,10 +47,13 @@ from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty, Usage
 from mesh.v1 import mesh_pb2 as pb
+from node.direct import DirectServer
+from node.gate import Keyring, TicketGate
 
 MODEL = ModelId("zero")
 SPECIALTIES = tuple(Specialty(s) for s in ("chat", "math", "code", "knowledge", "logic"))
 SLOTS = 4_096
+INSTANCE = secrets.token_hex(8)
 TEXTS = tuple(f" word{number}" for number in range(64))
 TIMING = PRESETS["lan"]
 
@@ -114,7 +117,9 @@ def _event(**event: Any) -> bytes:
     return pb.GenerateEvent(**event).SerializeToString()
 
 
-def record(node: NodeId, name: str, endpoint: str, transport: str) -> NodeRecord:
+def record(
+    node: NodeId, name: str, endpoint: str, transport: str, direct_endpoint: str
+) -> NodeRecord:
     model = ModelRecord(
         id=MODEL,
         engine="zero",
@@ -129,7 +134,7 @@ def record(node: NodeId, name: str, endpoint: str, transport: str) -> NodeRecord
     )
     return NodeRecord(
         id=node,
-        instance=secrets.token_hex(8),
+        instance=INSTANCE,
         name=name,
         host=socket.gethostname(),
         pid=os.getpid(),
@@ -137,6 +142,7 @@ def record(node: NodeId, name: str, endpoint: str, transport: str) -> NodeRecord
         reason="",
         endpoint=endpoint,
         transport=transport,
+        direct_endpoint=direct_endpoint,
         specialties=SPECIALTIES,
         models=(model,),
     )
@@ -146,16 +152,21 @@ async def serve(options: argparse.Namespace) -> None:
     node = NodeId(options.name)
     clock = SystemClock()
     kind = GrpcListener if options.transport == "grpc" else ZeroMQListener
-    listener = kind("tcp://127.0.0.1:0", node, "zero", TIMING, clock)
+    listener = kind("tcp://127.0.0.1:0", node, INSTANCE, TIMING, clock)
     listener.bind()
     load = ModelLoad(model=MODEL, state=ModelState.RESIDENT, slots=SLOTS, used_slots=0)
     listener.heartbeat(Heartbeat(node=node, state=NodeState.READY, models=(load,)))
     registry = EtcdRegistry(
         options.etcd, prefix="/mesh/v1", lease_ttl_s=5, clock=clock, rng=random.Random()
     )
-    said = record(node, options.name, listener.endpoint, options.transport)
-    registry.announce(f"{NODES}{node}", encode_record(said), owner=said.instance)
     answers = Answers(node, options.batch)
+    keyring = Keyring(registry, clock)
+    direct = DirectServer(
+        TicketGate(node, INSTANCE, keyring.keys, clock), clock, bind="127.0.0.1:0"
+    )
+    direct.bind()
+    said = record(node, options.name, listener.endpoint, options.transport, direct.endpoint)
+    registry.announce(f"{NODES}{node}", encode_record(said), owner=said.instance)
     server = grpc.aio.server()
     handler = grpc.unary_stream_rpc_method_handler(answers.generate)
     server.add_generic_rpc_handlers(
@@ -166,6 +177,8 @@ async def serve(options: argparse.Namespace) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(registry.run())
         group.create_task(listener.run(answers.attempt))
+        group.create_task(keyring.run())
+        group.create_task(direct.run(answers.attempt, lambda node, model: (node, "zero")))
         print(listener.endpoint, port, flush=True)
 
 
