@@ -60,7 +60,7 @@ class _Row:
 
 
 # A row that could be eligible, as ranked: its key, then what a request must meet.
-_Ranked = tuple[tuple[float | str, ...], ModelId, tuple[Specialty, ...], int, _Row]
+_Ranked = tuple[tuple[float | str, ...], ModelId, tuple[Specialty, ...], float, _Row]
 
 
 @dataclass(slots=True)
@@ -245,12 +245,18 @@ def _model_refusal(
         return f"does not serve '{specialty}'"
     if (load or record).state is ModelState.FAILED:
         return f"model failed: {record.error}" if record.error else "model failed"
-    if prompt_bytes > record.context_length * BYTES_PER_TOKEN_AT_MOST:
+    if prompt_bytes > _most_bytes(record):
         return (
             f"a prompt of {prompt_bytes:,} bytes cannot fit "
             f"its context of {record.context_length:,} tokens"
         )
     return ""
+
+
+def _most_bytes(record: ModelRecord) -> float:
+    """Of a prompt. A context that the record does not know yet rules nothing out: heartbeats say
+    `ready` before the registry has the whole record, and the node checks the prompt itself."""
+    return record.context_length * BYTES_PER_TOKEN_AT_MOST or inf
 
 
 def _row(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> _Row:
@@ -291,8 +297,7 @@ def _stand(node: NodeView) -> tuple[NodeView, float, tuple[_Ranked, ...]]:
         if (load or record).state is ModelState.FAILED:
             continue
         row = _row(node, record, load)
-        most = record.context_length * BYTES_PER_TOKEN_AT_MOST
-        rows.append((row.key(), record.id, record.specialties, most, row))
+        rows.append((row.key(), record.id, record.specialties, _most_bytes(record), row))
     return node, node.set_aside_until or -inf, tuple(rows)
 
 

@@ -68,7 +68,8 @@ class Memory:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
     """A model on a node. ``tokenizer_hash``: equal hashes mean token ids can be exchanged.
-    ``template_hash``: the chat template's. ``device``: ``cpu`` or a GPU UUID."""
+    ``template_hash``: the chat template's. ``device``: ``cpu`` or a GPU UUID. ``context_length``:
+    tokens a slot, 0 while the model has not told yet."""
 
     id: ModelId
     engine: str

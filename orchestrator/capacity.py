@@ -136,6 +136,6 @@ class Capacity:
         found = self._fleet.view.nodes.get(node)
         models = found.record.models if found else ()
         record = next((record for record in models if record.id == model), None)
-        if record is None or record.context_length <= work.larger_than:
+        if record is None or 0 < record.context_length <= work.larger_than:
             return None
         return record

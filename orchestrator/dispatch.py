@@ -244,8 +244,10 @@ class Dispatch:
         error = from_code(refused.code, refused.message, node_id=row.node)
         match error:
             case ContextOverflow():
-                larger = max(work.larger_than, reservation.model.context_length)
-                return replace(work, larger_than=larger, overflow=error)
+                known = reservation.model.context_length
+                larger = max(work.larger_than, known)
+                exclude = work.exclude if known else work.exclude | {row.node}
+                return replace(work, larger_than=larger, overflow=error, exclude=exclude)
             case InvalidRequest() | DeadlineExceeded():
                 raise error
             case Overloaded() | Draining():

@@ -50,6 +50,14 @@ def test_a_detached_mesh_is_up_when_the_command_returns_and_gone_after_down(home
     none_left(home)
 
 
+def test_a_mesh_answers_in_the_moment_in_which_up_returns(home: Box) -> None:
+    done = home.mesh("up", "--detach", "--nodes", "chat")  # a real model, loaded a moment ago
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = home.mesh("ask", "Hello! Who are you?")
+    assert answer.returncode == 0, answer.stderr
+    assert "toy model" in answer.stdout
+
+
 def test_down_without_a_mesh_says_so_and_is_no_error(home: Box) -> None:
     done = home.mesh("down")
     assert done.returncode == 0

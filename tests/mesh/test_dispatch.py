@@ -181,6 +181,17 @@ async def test_a_context_that_is_too_small_is_tried_on_a_larger_one() -> None:
             await mesh.collect(request(number=2))
 
 
+async def test_a_context_that_is_not_known_yet_is_tried_once_and_no_more() -> None:
+    async with Mesh() as mesh:
+        node = await mesh.node("a", slots=4, context_length=0)
+        assert done_of(await mesh.collect(request())).node == node.id
+        overflow = refuse("context_overflow", "needs 9000 tokens, has 64")
+        node.scripts = [overflow, overflow]
+        with pytest.raises(ContextOverflow, match="has 64"):
+            await mesh.collect(request(number=2))
+        assert len(node.attempts) == 2
+
+
 async def test_an_invalid_request_is_not_tried_elsewhere() -> None:
     async with Mesh() as mesh:
         first = await mesh.node("a", slots=4)

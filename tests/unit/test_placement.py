@@ -195,6 +195,8 @@ def test_what_cannot_take_work_comes_last_with_its_reason(box: Box, reason: str)
         (Box(name="x", used=4, queued=2, wait=1.25), "resident, 0 of 4 slots free, wait 1.2 s"),
         (Box(name="x", model_state=COLD), "cold, 4 of 4 slots free"),
         (Box(name="x", aside=NOW - 1), "resident, 4 of 4 slots free"),
+        # Its heartbeat is ahead of its record: the context is not known yet.
+        (Box(name="x", context=0), "resident, 4 of 4 slots free"),
     ],
 )
 def test_an_eligible_row_says_what_ranks_it(box: Box, reason: str) -> None:
