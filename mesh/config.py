@@ -17,6 +17,7 @@ import msgspec
 
 from mesh.errors import ConfigError
 from mesh.records import TRANSPORTS
+from mesh.router_settings import RouterSettings, check_router
 from mesh.types import SPECIALTY_PATTERN
 
 DEFAULT_ENDPOINT = "127.0.0.1:7700"  # orchestrator's gRPC
@@ -103,7 +104,7 @@ class OrchestratorSettings:
     percentile of the model's own times; None: never. ``hedge_share``: such extra attempts per
     request, at most. ``ticket_lifetime_s``,
     ``ticket_streams``: how long a ticket to stream straight from a node holds, in seconds, and how
-    many streams at once it allows; ``ticket_max_tokens``: per answer."""
+    many streams at once it allows; ``ticket_max_tokens``: per answer. ``router``: see there."""
 
     name: str
     state_dir: str = ""
@@ -123,6 +124,7 @@ class OrchestratorSettings:
     ticket_lifetime_s: float = 60.0
     ticket_streams: int = 4
     ticket_max_tokens: int = 32_768
+    router: RouterSettings = field(default_factory=RouterSettings)
     preset: str = "local"
     otlp_endpoint: str | None = None
     log_level: str = "info"
@@ -185,6 +187,7 @@ def check(settings: NodeSettings | OrchestratorSettings, where: str = "settings"
         return
     if not SPECIALTY_PATTERN.fullmatch(settings.fallback):
         raise ConfigError(f"{where}: fallback '{settings.fallback}' is not a specialty name")
+    check_router(settings.router, where)
     if settings.hedge_after_ms is not None and not 0.0 <= settings.hedge_after_ms <= 600_000.0:
         raise ConfigError(
             f"{where}: hedge_after_ms must be 0 (the 95th percentile) to 600000 milliseconds, "

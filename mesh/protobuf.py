@@ -36,7 +36,13 @@ from mesh.types import (
     StageVerdict,
 )
 from mesh.v1 import mesh_pb2 as pb
-from mesh.validation import check_model_id, check_request_id, check_specialty, unknown_role
+from mesh.validation import (
+    check_model_id,
+    check_request_id,
+    check_specialty,
+    check_tenant,
+    unknown_role,
+)
 
 # Keys of the metadata that travels beside the messages; all values are ASCII.
 ERROR_CODE = "mesh-error-code"
@@ -60,6 +66,8 @@ def request_to_wire(request: Request) -> pb.GenerateRequest:
             request_id=request.id,
             no_resume=not request.resumable,
             continuation=continuation_to_wire(request.continuation),
+            tenant=request.tenant,
+            cacheable=request.cacheable,
         )
     except (ValueError, TypeError) as error:
         raise InvalidRequest(f"the request cannot be sent: {error}") from None
@@ -81,6 +89,8 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
         priority=_priority_from_wire(wire.priority),
         resumable=not wire.no_resume,
         continuation=continuation_from_wire(wire),
+        tenant=check_tenant(wire.tenant),
+        cacheable=wire.cacheable if wire.HasField("cacheable") else None,
     )
 
 
@@ -345,6 +355,7 @@ def _done_to_wire(done: Done) -> pb.Done:
         trace_id=done.trace_id,
         queue_ms=done.queue_ms,
         resumes=resumes_to_wire(done.resumes),
+        source=done.source,
     )
 
 
@@ -371,4 +382,5 @@ def _done_from_wire(wire: pb.Done) -> Done:
         trace_id=wire.trace_id,
         queue_ms=wire.queue_ms,
         resumes=resumes_from_wire(wire.resumes),
+        source=wire.source,
     )

@@ -75,7 +75,8 @@ class Done:
     ``ttft_ms``: milliseconds from the request's arrival at the orchestrator to its first token.
     ``queue_ms``: of those, waiting for a free slot. ``tokens_per_second``: first to last token, 0
     for fewer than two. ``resumed``: more than one attempt made the answer, ``resumes`` says which.
-    ``trace_id``: 32 hex digits.
+    ``trace_id``: 32 hex digits. ``source``: the stage of the router that had the answer (``memo``,
+    ``exact``), "" when a node made it.
     """
 
     reason: FinishReason
@@ -92,6 +93,7 @@ class Done:
     trace_id: str
     queue_ms: float
     resumes: tuple[Resume, ...] = ()
+    source: str = ""
 
 
 StreamEvent = Decided | Assigned | Progress | Tokens | Done

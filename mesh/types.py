@@ -98,6 +98,8 @@ class Request:
 
     ``resumable`` False: an answer that breaks after its first token ends in ``NotResumable``
     instead of going on elsewhere; before that it starts again. ``continuation``: see there.
+    ``tenant``: whose request it is; tenants never share remembered answers. ``cacheable``: whether
+    an earlier answer may be given, and this one be kept for that: None where it is deterministic.
     """
 
     id: RequestId
@@ -109,6 +111,8 @@ class Request:
     priority: Priority = Priority.NORMAL
     resumable: bool = True
     continuation: Continuation | None = None
+    tenant: str = ""
+    cacheable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

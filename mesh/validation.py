@@ -26,6 +26,7 @@ MAX_TOKENS = 1_000_000
 MAX_STOPS = 16
 MAX_STOP_BYTES = 256
 MAX_TEMPERATURE = 5.0
+MAX_TENANT_BYTES = 256
 MAX_MODEL_ID_BYTES = 512
 MAX_TOKENIZER_HASH_CHARS = 128
 MAX_ATTEMPTS_SO_FAR = 10_000
@@ -148,6 +149,13 @@ def check_model_id(text: str) -> None:
     """Raises ``InvalidRequest`` for what can be no model's id."""
     if _text_bytes(text, "the model's name") > MAX_MODEL_ID_BYTES:
         raise InvalidRequest(f"the model's name is longer than {MAX_MODEL_ID_BYTES} bytes")
+
+
+def check_tenant(text: str) -> str:
+    """As it is, "" for none. Raises ``InvalidRequest`` for what can be no tenant's name."""
+    if _text_bytes(text, "the tenant's name") > MAX_TENANT_BYTES:
+        raise InvalidRequest(f"the tenant's name is longer than {MAX_TENANT_BYTES} bytes")
+    return text
 
 
 def unknown_role(role: object, number: int) -> InvalidRequest:

@@ -7,13 +7,13 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.placement import place
 from mesh.records import FleetView
-from mesh.stream import Decided, Route, StreamEvent
+from mesh.stream import Decided, Done, Route, StreamEvent, Tokens
 from mesh.telemetry import spans
 from mesh.types import Decision, ModelId, Request, Specialty
 from mesh.validation import check_continuation, check_messages, check_request
@@ -21,6 +21,8 @@ from orchestrator.dispatch import Dispatch, work_of
 from orchestrator.fleet import Fleet
 from orchestrator.outlook import substitutes
 from orchestrator.router.base import Features
+from orchestrator.router.cascade import Outcome
+from orchestrator.router.ready import ReadyAnswer
 
 REQUESTED = "requested"
 RESUMED = "resumed"
@@ -32,7 +34,7 @@ class Cascade(Protocol):
     @property
     def fallback(self) -> Specialty: ...
 
-    def decide(self, features: Features) -> Decision: ...
+    async def decide(self, features: Features) -> Outcome: ...
 
 
 class Cascades(Protocol):
@@ -44,7 +46,7 @@ class Cascades(Protocol):
 
 class Answers:
     """``default_timeout_s``: budget of a request that names none. ``max_request_bytes``: of its
-    messages."""
+    messages. ``name``: the orchestrator's, for answers that it has itself."""
 
     def __init__(
         self,
@@ -55,7 +57,9 @@ class Answers:
         *,
         default_timeout_s: float,
         max_request_bytes: int,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._fleet = fleet
         self._dispatch = dispatch
         self._cascades = cascades
@@ -109,12 +113,18 @@ class Answers:
                         request.continuation, request.sampling, max_bytes=self._max_request_bytes
                     )
                 with spans.detached("route", parent=span) as routing:
-                    decision = self.decide(request)
+                    outcome = await self.decide(request)
+                    decision = outcome.decision
                     routing.set_attribute("squadron.specialty", decision.specialty)
                     routing.set_attribute("squadron.stage", decision.stage)
                     routing.set_attribute("squadron.rule", decision.rule or "")
                     routing.set_attribute("squadron.confidence", decision.confidence)
                 yield Decided(request_id=request.id, decision=decision)
+                if outcome.answer is not None:
+                    span.set_attribute("squadron.source", outcome.answer.source)
+                    for ready in self._ready(outcome.answer, arrived, span):
+                        yield ready
+                    return
                 events = self._dispatch.generate(
                     request,
                     decision,
@@ -130,10 +140,10 @@ class Answers:
                 error.request_id = request.id
                 raise
 
-    def route(self, request: Request) -> Route:
+    async def route(self, request: Request) -> Route:
         """A dry run. Raises ``InvalidRequest``."""
         check_messages(request.messages, max_bytes=self._max_request_bytes)
-        decision = self.decide(request)
+        decision = (await self.decide(request, dry_run=True)).decision
         work = work_of(request, decision, self._cascades.current.fallback, self._clock.now())
         now = self._clock.now()
         candidates = place(
@@ -148,17 +158,39 @@ class Answers:
             candidates = (*substitutes(self._fleet.view, work, now), *candidates)
         return Route(decision=decision, candidates=candidates)
 
-    def decide(self, request: Request) -> Decision:
+    async def decide(self, request: Request, *, dry_run: bool = False) -> Outcome:
         """What the client asked for by name, else what the cascade says."""
         if request.specialty is not None:
-            return _requested(request.specialty)
+            return Outcome(_requested(request.specialty))
         if request.model is not None:
-            return _requested(self._specialty_of(request.model))
+            return Outcome(_requested(self._specialty_of(request.model)))
         if request.continuation is not None and request.continuation.specialty is not None:
             # One answer, one decision: another orchestrator's rules may be of another version.
             specialty = request.continuation.specialty
-            return Decision(specialty=specialty, stage=RESUMED, rule=None, confidence=1.0)
-        return self._cascades.current.decide(Features.of(request.messages))
+            return Outcome(Decision(specialty=specialty, stage=RESUMED, rule=None, confidence=1.0))
+        return await self._cascades.current.decide(_features(request, dry_run))
+
+    def _ready(
+        self, answer: ReadyAnswer, arrived: float, span: Span
+    ) -> tuple[Tokens, Done] | tuple[Done]:
+        """What a node would have sent, from an answer that is there whole."""
+        done = Done(
+            reason=answer.reason,
+            node=answer.node,
+            node_name=answer.node_name or self._name,
+            model=answer.model,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=len(answer.pieces),
+            cached_tokens=0,
+            ttft_ms=(self._clock.now() - arrived) * 1000.0,
+            tokens_per_second=0.0,
+            resumed=False,
+            attempts=0,
+            trace_id=format(span.get_span_context().trace_id, "032x"),
+            queue_ms=0.0,
+            source=answer.source,
+        )
+        return (Tokens(first=0, pieces=answer.pieces), done) if answer.pieces else (done,)
 
     def _specialty_of(self, model: ModelId) -> Specialty:
         """A named model answers whatever is asked; its first specialty is what that is called."""
@@ -167,6 +199,19 @@ class Answers:
                 if record.id == model and record.specialties:
                     return record.specialties[0]
         return self._cascades.current.fallback
+
+
+def _features(request: Request, dry_run: bool) -> Features:
+    asked = Features.of(request.messages)
+    return replace(
+        asked,
+        sampling=request.sampling,
+        model=request.model,
+        specialty=request.specialty,
+        tenant=request.tenant,
+        cacheable=request.cacheable,
+        dry_run=dry_run,
+    )
 
 
 def _requested(specialty: Specialty) -> Decision:

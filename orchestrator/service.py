@@ -100,6 +100,7 @@ class Orchestrator:
             clock,
             default_timeout_s=settings.default_timeout_s,
             max_request_bytes=settings.max_request_bytes,
+            name=settings.name,
         )
         self._tickets = Tickets(
             signer or Signer.generate(),

@@ -61,11 +61,17 @@ async def show_json(events: AsyncIterator[StreamEvent]) -> None:
                         _line(decision_event(decided, event))
                         decided = None
                 case Tokens():
+                    if decided is not None:  # the router had the answer: no node took it
+                        _line(decision_event(decided, None))
+                        decided = None
                     for index, piece in enumerate(event.pieces, event.first):
                         _line(
                             {"event": "token", "index": index, "text": piece.text, "id": piece.id}
                         )
                 case Done():
+                    if decided is not None:
+                        _line(decision_event(decided, None))
+                        decided = None
                     _line(done_event(event))
                 case Progress():
                     pass
@@ -108,6 +114,7 @@ def done_event(done: Done) -> dict[str, Any]:
         "cached_tokens": done.cached_tokens,
         "queue_ms": done.queue_ms,
         "attempts": done.attempts,
+        "source": done.source,
         "resumes": [
             {
                 "from": resume.from_node,
@@ -130,12 +137,17 @@ def error_event(error: MeshError) -> dict[str, Any]:
 
 def summary(decision: Decision, done: Done) -> str:
     """``math via rules/word_problem (0.97) · node math · first token 12 ms · 240 tokens/s``."""
-    parts = [
-        decided_by(decision),
-        f"node {done.node_name}",
-        f"first token {milliseconds(done.ttft_ms)}",
-        f"{done.tokens_per_second:.0f} tokens/s",
-    ]
+    parts = [decided_by(decision)]
+    match done.source:
+        case "":
+            parts.append(f"node {done.node_name}")
+        case "memo":
+            parts.append(f"remembered, from node {done.node_name}")
+        case _:
+            parts.append(f"answered by {done.node_name} itself, no GPU asked")
+    parts.append(f"first token {milliseconds(done.ttft_ms)}")
+    if not done.source:
+        parts.append(f"{done.tokens_per_second:.0f} tokens/s")
     if done.resumed:
         parts.append(resumed_by(done))
     if done.reason not in ("stop", "stop_string"):

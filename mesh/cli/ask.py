@@ -38,6 +38,9 @@ from mesh.types import Message, Role
 @click.option("--repetition-penalty", type=float, help="Above 1 discourages repetition.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="The whole request's deadline.")
 @click.option("--no-resume", is_flag=True, help="An answer that breaks is an error, not resumed.")
+@click.option("--fresh", is_flag=True, help="No remembered answer, and this one is not remembered.")
+@click.option("--remember", is_flag=True, help="May be answered from memory though it is random.")
+@click.option("--tenant", metavar="NAME", help="Whose request it is; memories are never shared.")
 @json_option("One JSON object a line: decision, token..., then done or error.")
 @endpoint_option()
 def ask(
@@ -48,6 +51,9 @@ def ask(
     stop: tuple[str, ...],
     timeout: float | None,
     no_resume: bool,
+    fresh: bool,
+    remember: bool,
+    tenant: str | None,
     as_json: bool,
     endpoint: str | None,
     **sampling: Any,
@@ -74,6 +80,12 @@ def ask(
         options["timeout_s"] = timeout
     if no_resume:
         options["resume"] = False
+    if fresh and remember:
+        raise click.UsageError("--fresh and --remember say the opposite; give one of them")
+    if fresh or remember:
+        options["cacheable"] = remember
+    if tenant:
+        options["tenant"] = checked(tenant, "--tenant")
     asyncio.run(_ask(chosen_endpoint(endpoint), messages, options, as_json))
 
 

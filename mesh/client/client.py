@@ -20,7 +20,13 @@ from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
-from mesh.validation import check_messages, check_request, check_specialty, unknown_role
+from mesh.validation import (
+    check_messages,
+    check_request,
+    check_specialty,
+    check_tenant,
+    unknown_role,
+)
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
 CALL_TIMEOUT_S = 10.0  # route and fleet listing
@@ -32,7 +38,9 @@ class Options(TypedDict, total=False):
     parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
     default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
     instead of going on elsewhere. ``direct``: stream straight from a node where that is possible;
-    nothing else changes, and a node that fails is made good through an orchestrator."""
+    nothing else changes, and a node that fails is made good through an orchestrator.
+    ``cacheable``: whether an earlier answer to the same request will do, and this one may be kept
+    for that; None: where the answer is deterministic anyway. ``tenant``: whose request it is."""
 
     specialty: str | None
     model: str | None
@@ -49,6 +57,8 @@ class Options(TypedDict, total=False):
     resume: bool
     request_id: str | None
     direct: bool
+    cacheable: bool | None
+    tenant: str
 
 
 class Client:
@@ -292,6 +302,8 @@ def _request(prompt: Prompt, options: Options, timeout_s: float | None) -> Reque
             timeout_s=timeout_s,
             priority=Priority(priority),
             resumable=options.get("resume", True),
+            cacheable=options.get("cacheable"),
+            tenant=check_tenant(options.get("tenant", "")),
         )
     except ValueError:
         raise InvalidRequest(

@@ -35,7 +35,7 @@ class Sampling(_message.Message):
     def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation")
+    __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation", "tenant", "cacheable")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,8 @@ class GenerateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     NO_RESUME_FIELD_NUMBER: _ClassVar[int]
     CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    CACHEABLE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     sampling: Sampling
     specialty: str
@@ -54,7 +56,9 @@ class GenerateRequest(_message.Message):
     request_id: str
     no_resume: bool
     continuation: Continuation
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., no_resume: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ...) -> None: ...
+    tenant: str
+    cacheable: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., no_resume: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ..., tenant: _Optional[str] = ..., cacheable: _Optional[bool] = ...) -> None: ...
 
 class Continuation(_message.Message):
     __slots__ = ("ids", "texts", "tokenizer_hash", "attempts", "specialty", "model")
@@ -169,7 +173,7 @@ class Tokens(_message.Message):
     def __init__(self, first: _Optional[int] = ..., ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Done(_message.Message):
-    __slots__ = ("finish_reason", "node_id", "node_name", "model", "prompt_tokens", "completion_tokens", "cached_tokens", "ttft_ms", "tokens_per_second", "resumed", "attempts", "trace_id", "queue_ms", "resumes")
+    __slots__ = ("finish_reason", "node_id", "node_name", "model", "prompt_tokens", "completion_tokens", "cached_tokens", "ttft_ms", "tokens_per_second", "resumed", "attempts", "trace_id", "queue_ms", "resumes", "source")
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +188,7 @@ class Done(_message.Message):
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
     RESUMES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     finish_reason: str
     node_id: str
     node_name: str
@@ -198,7 +203,8 @@ class Done(_message.Message):
     trace_id: str
     queue_ms: float
     resumes: _containers.RepeatedCompositeFieldContainer[Resume]
-    def __init__(self, finish_reason: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., ttft_ms: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., resumed: _Optional[bool] = ..., attempts: _Optional[int] = ..., trace_id: _Optional[str] = ..., queue_ms: _Optional[float] = ..., resumes: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ...) -> None: ...
+    source: str
+    def __init__(self, finish_reason: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., ttft_ms: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., resumed: _Optional[bool] = ..., attempts: _Optional[int] = ..., trace_id: _Optional[str] = ..., queue_ms: _Optional[float] = ..., resumes: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class GenerateEvent(_message.Message):
     __slots__ = ("decision", "assigned", "progress", "tokens", "done")
@@ -215,18 +221,24 @@ class GenerateEvent(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class RouteRequest(_message.Message):
-    __slots__ = ("messages", "specialty", "model", "want_ticket", "conversation_id")
+    __slots__ = ("messages", "specialty", "model", "want_ticket", "conversation_id", "sampling", "tenant", "cacheable")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     WANT_TICKET_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    CACHEABLE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     specialty: str
     model: str
     want_ticket: bool
     conversation_id: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., want_ticket: _Optional[bool] = ..., conversation_id: _Optional[str] = ...) -> None: ...
+    sampling: Sampling
+    tenant: str
+    cacheable: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., want_ticket: _Optional[bool] = ..., conversation_id: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., tenant: _Optional[str] = ..., cacheable: _Optional[bool] = ...) -> None: ...
 
 class Ticket(_message.Message):
     __slots__ = ("token", "node_id", "node_name", "endpoint", "model", "lifetime_s", "max_tokens", "max_streams", "tokenizer_hash")
@@ -275,16 +287,60 @@ class Candidate(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., eligible: _Optional[bool] = ..., reason: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
-    __slots__ = ("decision", "candidates", "ticket", "no_ticket")
+    __slots__ = ("decision", "candidates", "ticket", "no_ticket", "ready", "prior")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
     NO_TICKET_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
     ticket: Ticket
     no_ticket: str
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., ticket: _Optional[_Union[Ticket, _Mapping]] = ..., no_ticket: _Optional[str] = ...) -> None: ...
+    ready: Ready
+    prior: str
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., ticket: _Optional[_Union[Ticket, _Mapping]] = ..., no_ticket: _Optional[str] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., prior: _Optional[str] = ...) -> None: ...
+
+class Ready(_message.Message):
+    __slots__ = ("source", "text", "node_name", "model", "finish_reason")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NODE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    text: str
+    node_name: str
+    model: str
+    finish_reason: str
+    def __init__(self, source: _Optional[str] = ..., text: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., finish_reason: _Optional[str] = ...) -> None: ...
+
+class RouteBatchRequest(_message.Message):
+    __slots__ = ("prompts", "with_candidates")
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    WITH_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    prompts: _containers.RepeatedCompositeFieldContainer[RouteRequest]
+    with_candidates: bool
+    def __init__(self, prompts: _Optional[_Iterable[_Union[RouteRequest, _Mapping]]] = ..., with_candidates: _Optional[bool] = ...) -> None: ...
+
+class RouteBatchResponse(_message.Message):
+    __slots__ = ("index", "route", "failure")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    route: RouteResponse
+    failure: Failure
+    def __init__(self, index: _Optional[int] = ..., route: _Optional[_Union[RouteResponse, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class FleetRequest(_message.Message):
     __slots__ = ()

@@ -44,6 +44,11 @@ class MeshStub:
                 request_serializer=mesh_dot_v1_dot_mesh__pb2.RouteRequest.SerializeToString,
                 response_deserializer=mesh_dot_v1_dot_mesh__pb2.RouteResponse.FromString,
                 _registered_method=True)
+        self.RouteBatch = channel.unary_stream(
+                '/mesh.v1.Mesh/RouteBatch',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchRequest.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchResponse.FromString,
+                _registered_method=True)
         self.Fleet = channel.unary_unary(
                 '/mesh.v1.Mesh/Fleet',
                 request_serializer=mesh_dot_v1_dot_mesh__pb2.FleetRequest.SerializeToString,
@@ -69,6 +74,13 @@ class MeshServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RouteBatch(self, request, context):
+        """Many dry runs, answered in order, each with its route or its own error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Fleet(self, request, context):
         """All records this orchestrator sees now.
         """
@@ -88,6 +100,11 @@ def add_MeshServicer_to_server(servicer, server):
                     servicer.Route,
                     request_deserializer=mesh_dot_v1_dot_mesh__pb2.RouteRequest.FromString,
                     response_serializer=mesh_dot_v1_dot_mesh__pb2.RouteResponse.SerializeToString,
+            ),
+            'RouteBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.RouteBatch,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchRequest.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchResponse.SerializeToString,
             ),
             'Fleet': grpc.unary_unary_rpc_method_handler(
                     servicer.Fleet,
@@ -149,6 +166,33 @@ class Mesh:
             '/mesh.v1.Mesh/Route',
             mesh_dot_v1_dot_mesh__pb2.RouteRequest.SerializeToString,
             mesh_dot_v1_dot_mesh__pb2.RouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RouteBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.v1.Mesh/RouteBatch',
+            mesh_dot_v1_dot_mesh__pb2.RouteBatchRequest.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.RouteBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -137,7 +137,7 @@ class GrpcGateway:
 
         async def answer() -> pb.RouteResponse:
             request = protobuf.route_request_from_wire(whole(wire), fresh_id=request_id)
-            route = self._answers.route(request)
+            route = await self._answers.route(request)
             response = protobuf.route_to_wire(route, request_id)
             if wire.want_ticket and self._tickets is not None:
                 view, conversation = self._answers.view, wire.conversation_id

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from mesh.types import Alternative, Message, Role, Specialty
+from mesh.types import Alternative, Message, ModelId, Role, Sampling, Specialty
+from orchestrator.router.ready import ReadyAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What stages may look at. ``last_user``: text of the last user turn; ``prior``: the
-    conversation's specialty so far, None at its start."""
+    """What stages may look at. ``last_user``: text of the last user turn. ``prior``: the
+    conversation's specialty so far, None at its start or when nothing told it.
+
+    ``sampling``, ``model`` and ``specialty`` (as asked for by name), ``tenant`` and ``cacheable``
+    are the request's, for stages that have whole answers. ``dry_run``: nothing will be
+    generated, so no stage may use a GPU.
+    """
 
     messages: tuple[Message, ...]
     last_user: str
     prior: Specialty | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    model: ModelId | None = None
+    specialty: Specialty | None = None
+    tenant: str = ""
+    cacheable: bool | None = None
+    dry_run: bool = False
 
     @classmethod
     def of(cls, messages: tuple[Message, ...], prior: Specialty | None = None) -> Features:
@@ -25,13 +37,15 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A stage decided. ``confidence`` 0..1; ``alternatives`` sorted, the winner first."""
+    """A stage decided. ``confidence`` 0..1; ``alternatives`` sorted, the winner first.
+    ``answer``: the whole answer, from a stage that has it already; no node is asked then."""
 
     specialty: Specialty
     confidence: float
     rule: str | None = None
     alternatives: tuple[Alternative, ...] = ()
     note: str = ""
+    answer: ReadyAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +63,23 @@ class Stage(Protocol):
     def name(self) -> str: ...
 
     def decide(self, features: Features) -> Verdict | Abstain: ...
+
+
+class SlowStage(Protocol):
+    """A stage that must wait for somebody: a child process, a thread, Redis, a model of the mesh.
+
+    ``timeout_s``: how long the cascade waits for one verdict before it counts as abstaining.
+    ``consult`` is cancelled then, and when the client goes away; it does not raise for what it
+    cannot do, but abstains with a note. ``run`` owns what the stage lives on (a child process, a
+    connection) until cancelled, and ``consult`` abstains while that is not there.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def timeout_s(self) -> float: ...
+
+    async def consult(self, features: Features) -> Verdict | Abstain: ...
+
+    async def run(self) -> None: ...

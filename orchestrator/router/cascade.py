@@ -1,22 +1,34 @@
 """The cascade: ordered stages, the first that decides wins, and every stage's word is kept.
 
 Pure given its stages, except for the stopwatch that is passed in: what a decision says of time
-never changes what it decides.
+never changes what it decides. Only a slow stage is ever waited for, and never for longer than it
+says itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mesh.types import Alternative, Decision, Specialty, StageVerdict
-from orchestrator.router.base import Abstain, Features, Stage, Verdict
+from orchestrator.router.base import Abstain, Features, SlowStage, Stage, Verdict
+from orchestrator.router.ready import ReadyAnswer
 
 _LOG = logging.getLogger(__name__)
 
 CONVERSATION = "conversation"
 FALLBACK = "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``answer``: the whole answer, where the stage that decided has it already."""
+
+    decision: Decision
+    answer: ReadyAnswer | None = None
 
 
 class Cascade:
@@ -29,7 +41,7 @@ class Cascade:
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        stages: Sequence[Stage | SlowStage],
         fallback: Specialty,
         rules_version: str = "",
         *,
@@ -41,16 +53,16 @@ class Cascade:
         self._perf_counter = perf_counter
         self._reported: set[str] = set()  # at most one entry a stage
 
-    def decide(self, features: Features) -> Decision:
+    async def decide(self, features: Features) -> Outcome:
         """The decision, with one verdict for each stage that was asked. Never raises for what a
-        stage does: a stage that fails counts as abstaining, with the error as its note."""
+        stage does: one that fails, or is too slow, counts as abstaining, and its note says so."""
         clock = self._perf_counter
         begun = clock()
         verdicts: list[StageVerdict] = []
         leaning: tuple[Alternative, ...] = ()
         for stage in self.stages:
             started = clock()
-            said = self._ask(stage, features)
+            said = await self._ask(stage, features)
             micros = (clock() - started) * 1e6
             match said:
                 case Verdict():
@@ -64,7 +76,7 @@ class Cascade:
                             note=said.note,
                         )
                     )
-                    return Decision(
+                    decision = Decision(
                         specialty=said.specialty,
                         stage=stage.name,
                         rule=said.rule,
@@ -74,11 +86,12 @@ class Cascade:
                         rules_version=self.rules_version,
                         micros=(clock() - begun) * 1e6,
                     )
+                    return Outcome(decision, said.answer)
                 case Abstain():
                     verdicts.append(_abstained(stage.name, micros, said.note))
                     # Later stages know more of what earlier ones left open.
                     leaning = said.alternatives or leaning
-        return self._undecided(features, verdicts, leaning, begun)
+        return Outcome(self._undecided(features, verdicts, leaning, begun))
 
     def _undecided(
         self,
@@ -108,9 +121,16 @@ class Cascade:
             micros=(self._perf_counter() - begun) * 1e6,
         )
 
-    def _ask(self, stage: Stage, features: Features) -> Verdict | Abstain:
+    async def _ask(self, stage: Stage | SlowStage, features: Features) -> Verdict | Abstain:
+        # By its attribute, since `isinstance` with a protocol costs microseconds a stage.
+        consult = getattr(stage, "consult", None)
         try:
-            return stage.decide(features)
+            if consult is None:
+                return stage.decide(features)  # type: ignore[union-attr]
+            async with asyncio.timeout(stage.timeout_s):  # type: ignore[union-attr]
+                return await consult(features)  # type: ignore[no-any-return]
+        except TimeoutError:
+            return Abstain("had no verdict in time")
         except Exception as error:  # noqa: BLE001
             # Stages may be somebody else's code, and whatever they raise costs only their opinion:
             # the prompt can still be answered by the stages after them. Kept in the decision, so

@@ -37,6 +37,7 @@ from orchestrator.fleet import Fleet
 from orchestrator.hedge import HedgePolicy
 from orchestrator.identity import Identity
 from orchestrator.router.base import Features
+from orchestrator.router.cascade import Outcome
 from orchestrator.service import Orchestrator
 from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 
@@ -70,8 +71,10 @@ class FixedCascade:
     fallback: Specialty = CHAT
     rules_version: str = "test"
 
-    def decide(self, features: Features) -> Decision:
-        return Decision(specialty=self.specialty, stage="rules", rule="fixed", confidence=0.9)
+    async def decide(self, features: Features) -> Outcome:
+        return Outcome(
+            Decision(specialty=self.specialty, stage="rules", rule="fixed", confidence=0.9)
+        )
 
 
 @dataclass(frozen=True, slots=True)

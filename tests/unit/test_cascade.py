@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 import pytest
 
-from mesh.types import Alternative, Message, Role, Specialty
+from mesh.types import Alternative, Decision, FinishReason, Message, ModelId, Piece, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
+from orchestrator.router.ready import ReadyAnswer
 
 MATH, CODE, CHAT = Specialty("math"), Specialty("code"), Specialty("chat")
 ASKED = Features.of((Message(role=Role.USER, content="hello"),))
@@ -28,6 +30,32 @@ class _Says:
         return self._said
 
 
+class _Slow:
+    """A slow stage that answers once it is told to."""
+
+    def __init__(self, name: str, said: Verdict | Abstain, timeout_s: float = 30.0) -> None:
+        self.name = name
+        self.timeout_s = timeout_s
+        self.told = asyncio.Event()
+        self.cancelled = False
+        self._said = said
+
+    async def consult(self, features: Features) -> Verdict | Abstain:
+        try:
+            await self.told.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        return self._said
+
+    async def run(self) -> None:
+        """Lives on nothing."""
+
+
+async def _decided(cascade: Cascade, asked: Features = ASKED) -> Decision:
+    return (await cascade.decide(asked)).decision
+
+
 def _ticking() -> Callable[[], float]:
     """A stopwatch that moves one microsecond at each look."""
     now = 0.0
@@ -40,7 +68,7 @@ def _ticking() -> Callable[[], float]:
     return look
 
 
-def test_the_first_stage_that_decides_wins_and_later_ones_are_not_asked() -> None:
+async def test_the_first_stage_that_decides_wins_and_later_ones_are_not_asked() -> None:
     alternatives = (Alternative(specialty=MATH, probability=0.9, rule="sum"),)
     later = _Says("later", Verdict(CODE, 1.0))
     cascade = Cascade(
@@ -53,7 +81,7 @@ def test_the_first_stage_that_decides_wins_and_later_ones_are_not_asked() -> Non
         "abc123",
         perf_counter=_ticking(),
     )
-    decision = cascade.decide(ASKED)
+    decision = await _decided(cascade)
     assert (decision.specialty, decision.stage, decision.rule) == ("math", "rules", "sum")
     assert (decision.confidence, decision.rules_version) == (0.9, "abc123")
     assert decision.alternatives == alternatives
@@ -66,41 +94,82 @@ def test_the_first_stage_that_decides_wins_and_later_ones_are_not_asked() -> Non
     assert decision.micros == pytest.approx(5.0)
 
 
-def test_when_all_abstain_the_fallback_answers_with_no_confidence() -> None:
+async def test_when_all_abstain_the_fallback_answers_with_no_confidence() -> None:
     leaning = (Alternative(specialty=MATH, probability=0.5),)
     cascade = Cascade([_Says("a", Abstain("weak", leaning)), _Says("b", Abstain("none"))], CHAT)
-    decision = cascade.decide(ASKED)
+    decision = await _decided(cascade)
     assert (decision.specialty, decision.stage, decision.confidence) == ("chat", "fallback", 0.0)
     assert decision.alternatives == leaning
     assert [v.stage for v in decision.verdicts] == ["a", "b", "fallback"]
 
 
-def test_no_stage_at_all_falls_back() -> None:
-    assert Cascade([], CHAT).decide(ASKED).stage == "fallback"
+async def test_no_stage_at_all_falls_back() -> None:
+    assert (await _decided(Cascade([], CHAT))).stage == "fallback"
 
 
-def test_an_undecided_follow_up_stays_with_its_conversation() -> None:
+async def test_an_undecided_follow_up_stays_with_its_conversation() -> None:
     follow_up = Features.of(ASKED.messages, prior=CODE)
-    decision = Cascade([_Says("rules", Abstain())], CHAT).decide(follow_up)
+    decision = await _decided(Cascade([_Says("rules", Abstain())], CHAT), follow_up)
     assert (decision.specialty, decision.stage, decision.confidence) == (
         "code",
         "conversation",
         0.0,
     )
-    decided = Cascade([_Says("rules", Verdict(MATH, 0.9))], CHAT).decide(follow_up)
+    decided = await _decided(Cascade([_Says("rules", Verdict(MATH, 0.9))], CHAT), follow_up)
     assert decided.specialty == "math"
 
 
-def test_a_failing_stage_costs_only_its_own_opinion_and_is_logged_once(
+async def test_a_failing_stage_costs_only_its_own_opinion_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cascade = Cascade(
         [_Says("broken", ValueError("no such thing")), _Says("rules", Verdict(MATH, 0.9))], CHAT
     )
     with caplog.at_level(logging.ERROR):
-        decisions = [cascade.decide(ASKED) for _ in range(3)]
+        decisions = [await _decided(cascade) for _ in range(3)]
     assert {d.specialty for d in decisions} == {"math"}
     assert decisions[0].verdicts[0].note == "failed: ValueError: no such thing"
     assert decisions[0].verdicts[0].specialty is None
     assert [r.levelname for r in caplog.records] == ["ERROR"]
     assert "broken" in caplog.text
+
+
+async def test_a_slow_stage_is_waited_for_and_its_answer_comes_with_the_decision() -> None:
+    ready = ReadyAnswer(
+        source="exact",
+        pieces=(Piece(id=0, text="12"),),
+        reason=FinishReason.STOP,
+        model=ModelId("tools"),
+    )
+    stage = _Slow("exact", Verdict(MATH, 1.0, answer=ready))
+    cascade = Cascade([stage, _Says("rules", Verdict(CODE, 0.9))], CHAT)
+    async with asyncio.TaskGroup() as tasks:
+        deciding = tasks.create_task(cascade.decide(ASKED))
+        await asyncio.sleep(0)
+        assert not deciding.done()
+        stage.told.set()
+    outcome = deciding.result()
+    assert (outcome.decision.stage, outcome.answer) == ("exact", ready)
+
+
+async def test_a_stage_that_is_too_slow_is_cancelled_and_the_next_one_asked() -> None:
+    stage = _Slow("judge", Verdict(MATH, 1.0), timeout_s=0.001)
+    decision = await _decided(Cascade([stage, _Says("rules", Verdict(CODE, 0.9))], CHAT))
+    assert (decision.specialty, decision.verdicts[0].note) == ("code", "had no verdict in time")
+    assert stage.cancelled
+
+
+async def test_cancelling_the_request_cancels_the_stage_that_it_waits_for() -> None:
+    stage = _Slow("judge", Verdict(MATH, 1.0))
+    async with asyncio.TaskGroup() as tasks:
+        deciding = tasks.create_task(Cascade([stage], CHAT).decide(ASKED))
+        await asyncio.sleep(0)
+        deciding.cancel()
+    assert stage.cancelled
+    assert deciding.cancelled()
+
+
+async def test_stages_that_do_not_wait_are_decided_without_giving_up_the_loop() -> None:
+    deciding = Cascade([_Says("rules", Verdict(MATH, 0.9))], CHAT).decide(ASKED)
+    with pytest.raises(StopIteration):
+        deciding.send(None)

@@ -1,0 +1,135 @@
+"""The orchestrator's ``[router]`` settings: which stages are asked, in which order, and how sure
+each of them has to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.errors import ConfigError
+from mesh.types import SPECIALTY_PATTERN
+
+STAGES = ("memo", "exact", "rules", "conversation", "classifier", "embedding", "judge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoSettings:
+    """Earlier answers. ``max_bytes``: of all of them; ``max_answer_bytes``: of one; ``ttl_s``:
+    seconds that one is kept. ``redis``: URL of a server that orchestrators share, None: each keeps
+    its own; ``redis_timeout_ms``: how long a look there may take."""
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_answer_bytes: int = 256 * 1024
+    ttl_s: float = 3600.0
+    redis: str | None = None
+    redis_timeout_ms: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactSettings:
+    """Tools on the CPU. ``timeout_ms``: for what needs the solver's process, after which the next
+    stage is asked; ``memory_bytes``: that process may have."""
+
+    timeout_ms: float = 2000.0
+    memory_bytes: int = 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierSettings:
+    """``threshold``: least probability, ``margin``: least lead over the next specialty, None: what
+    the weights were calibrated for. ``weights``: a file, None: those that ship."""
+
+    threshold: float | None = None
+    margin: float | None = None
+    weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSettings:
+    """As ``ClassifierSettings``. ``timeout_ms``: for one prompt. ``threads``: of the CPU."""
+
+    threshold: float | None = None
+    margin: float | None = None
+    timeout_ms: float = 250.0
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    """``model``: of the mesh, None: whichever serves ``specialty``. ``timeout_ms``: for one
+    verdict. ``remembered``: verdicts kept by prompt hash."""
+
+    model: str | None = None
+    specialty: str = "chat"
+    timeout_ms: float = 1500.0
+    remembered: int = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionLogSettings:
+    """``file``: where decisions go, one JSON line each; None: nowhere. ``prompts``: ``redacted``
+    (words that are not the language's common ones are masked) or ``full``. ``max_bytes``: then the
+    file is begun anew, and one older one kept."""
+
+    file: str | None = None
+    prompts: str = "redacted"
+    max_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSettings:
+    """``stages``: asked in this order; None: all but ``judge``, and ``embedding`` where its parts
+    are installed. ``substitutes``: who answers for a specialty that nobody serves."""
+
+    stages: tuple[str, ...] | None = None
+    substitutes: dict[str, str] = field(
+        default_factory=lambda: {"calculator": "math", "units": "math"}
+    )
+    memo: MemoSettings = field(default_factory=MemoSettings)
+    exact: ExactSettings = field(default_factory=ExactSettings)
+    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    log: DecisionLogSettings = field(default_factory=DecisionLogSettings)
+
+
+def check_router(router: RouterSettings, where: str) -> None:
+    """What types cannot say. Raises ``ConfigError``."""
+    stages = router.stages or ()
+    for stage in stages:
+        if stage not in STAGES:
+            raise ConfigError(
+                f"{where}: router.stages has '{stage}', which is none of {', '.join(STAGES)}"
+            )
+    if len(set(stages)) < len(stages):
+        raise ConfigError(f"{where}: router.stages names a stage twice")
+    for specialty, other in router.substitutes.items():
+        for name in (specialty, other):
+            if not SPECIALTY_PATTERN.fullmatch(name):
+                raise ConfigError(f"{where}: router.substitutes: '{name}' is not a specialty name")
+    for name, value in (
+        ("classifier.threshold", router.classifier.threshold),
+        ("classifier.margin", router.classifier.margin),
+        ("embedding.threshold", router.embedding.threshold),
+        ("embedding.margin", router.embedding.margin),
+    ):
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise ConfigError(f"{where}: router.{name} must be 0 to 1, not {value}")
+    for name, least, number in (
+        ("memo.max_bytes", 0, router.memo.max_bytes),
+        ("memo.max_answer_bytes", 0, router.memo.max_answer_bytes),
+        ("memo.ttl_s", 0, router.memo.ttl_s),
+        ("memo.redis_timeout_ms", 1, router.memo.redis_timeout_ms),
+        ("exact.timeout_ms", 1, router.exact.timeout_ms),
+        ("exact.memory_bytes", 256 * 1024 * 1024, router.exact.memory_bytes),
+        ("embedding.timeout_ms", 1, router.embedding.timeout_ms),
+        ("embedding.threads", 1, router.embedding.threads),
+        ("judge.timeout_ms", 1, router.judge.timeout_ms),
+        ("judge.remembered", 0, router.judge.remembered),
+        ("log.max_bytes", 4096, router.log.max_bytes),
+    ):
+        if number < least:
+            raise ConfigError(f"{where}: router.{name} must be at least {least:,}, not {number:,}")
+    if router.log.prompts not in ("redacted", "full"):
+        raise ConfigError(
+            f"{where}: router.log.prompts must be 'redacted' or 'full', not '{router.log.prompts}'"
+        )
