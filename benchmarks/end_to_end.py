@@ -57,7 +57,7 @@ async def through_mesh(endpoint: str, clients: int) -> Load:
             for _ in range(requests):
                 start = time.perf_counter()
                 first = None
-                answer = client.generate(PROMPT, specialty=SPECIALTY, temperature=0.0)
+                answer = client.generate(PROMPT, specialty=SPECIALTY, cacheable=False)
                 async for _chunk in answer:
                     first = first or time.perf_counter()
                 if first is None or answer.done is None:

@@ -142,6 +142,7 @@ async def _orchestrator(folder: Path, etcd: str, endpoint: str) -> AsyncIterator
         "etcd": etcd,
         "bind": endpoint,
         "rules": str(folder / "rules.toml"),
+        "router": {"stages": ["rules"]},  # the nodes shall answer, not the memory
     }
     with (folder / "orchestrator.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(

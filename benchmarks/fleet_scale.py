@@ -210,6 +210,7 @@ async def _stack(nodes: int, change_s: float, preset: str) -> AsyncIterator[Any]
                 "etcd": f"127.0.0.1:{client}",
                 "bind": endpoints[-1],
                 "rules": str(folder / "rules.toml"),
+                "router": {"stages": ["rules"]},  # the nodes shall answer, not the memory
                 "preset": preset,
                 "log_level": "warning",
             }

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -139,16 +139,30 @@ S = TypeVar("S", NodeSettings, OrchestratorSettings)
 
 def load(kind: type[S], source: dict[str, Any], *, where: str = "settings") -> S:
     """Builds and checks settings from plain data. Raises ``ConfigError`` naming the key."""
-    known = {f.name for f in fields(kind)}
-    for key in source:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key '{key}'; known: {', '.join(sorted(known))}")
+    _check_keys(kind, source, where, "")
     try:
         settings = msgspec.convert(source, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from None
     check(settings, where)
     return settings
+
+
+def _check_keys(kind: Any, source: dict[str, Any], where: str, table: str) -> None:
+    """Tables within tables too: a misspelt key that is read as nothing is a setting ignored."""
+    known = get_type_hints(kind)
+    for key, value in source.items():
+        if key not in known:
+            listed = ", ".join(sorted(known))
+            raise ConfigError(f"{where}: unknown key '{table}{key}'; known: {listed}")
+        inner, several = known[key], False
+        if get_origin(inner) is tuple:
+            inner, several = get_args(inner)[0], True
+        if not is_dataclass(inner):
+            continue
+        for entry in value if several and isinstance(value, list) else [value]:
+            if isinstance(entry, dict):
+                _check_keys(inner, entry, where, f"{table}{key}.")
 
 
 def load_toml(path: Path) -> dict[str, Any]:

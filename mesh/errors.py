@@ -7,6 +7,7 @@
     │   ├── UnknownSpecialty      unknown_specialty
     │   ├── UnknownModel          unknown_model
     │   ├── NoCandidate           no_candidate        specialists exist, none is able to take it
+    │   ├── CannotAnswer          cannot_answer       this model answers no request of this kind
     │   └── Overloaded            overloaded          full right now; carries ``retry_after_s``
     ├── Unreachable               unreachable         no connection to the mesh
     │   └── RegistryUnavailable   registry_unavailable
@@ -81,6 +82,10 @@ class UnknownModel(NotServed):
 
 class NoCandidate(NotServed):
     code = "no_candidate"
+
+
+class CannotAnswer(NotServed):
+    code = "cannot_answer"
 
 
 class Overloaded(NotServed):

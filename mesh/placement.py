@@ -9,90 +9,37 @@ tell, and because ties are broken by a hash and not by the order of names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from heapq import nsmallest
-from math import inf
-from zlib import crc32
 
-from mesh.records import (
-    TRANSPORTS,
-    FleetView,
-    ModelLoad,
-    ModelRecord,
-    ModelState,
-    NodeState,
-    NodeView,
+from mesh.records import FleetView, ModelLoad, ModelRecord, ModelState, NodeView
+from mesh.standings import (
+    WARMTH,
+    Home,
+    Ranked,
+    Row,
+    Standings,
+    home_of,
+    in_order,
+    load_of,
+    most_bytes,
+    node_refusal,
+    ranked_of,
+    row_of,
 )
 from mesh.types import Candidate, ModelId, NodeId, Specialty
-
-# No tokenizer in use makes fewer tokens than one per 64 bytes of prose; what passes this bound may
-# still overflow, and then the engine, which counts for real, refuses it.
-BYTES_PER_TOKEN_AT_MOST = 64
-
-_WARMTH = {ModelState.RESIDENT: 2, ModelState.LOADING: 1, ModelState.COLD: 0, ModelState.FAILED: 0}
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """An eligible (node, model) with what ranks it. ``free_slots`` may be negative: work waits."""
-
-    view: NodeView
-    model: ModelRecord
-    state: ModelState
-    slots: int
-    free_slots: int
-    wait_s: float
-    free_vram_bytes: int
-
-    def key(self) -> tuple[float | str, ...]:
-        """Ascending: the best row first. No two rows of a fleet are equal."""
-        node, model = self.view.record.id, self.model.id
-        return (
-            -_WARMTH[self.state],
-            -self.free_slots,
-            self.wait_s,
-            -self.free_vram_bytes,
-            self.view.in_flight,
-            crc32(f"{node}/{model}".encode()),
-            node,
-            model,
-        )
-
-
-# A row that could be eligible, as ranked: its key, then what a request must meet.
-_Ranked = tuple[tuple[float | str, ...], ModelId, tuple[Specialty, ...], float, _Row]
-
-
-@dataclass(slots=True)
-class Standings:
-    """Rows of nodes that did not change since they were last looked at: a caller that places often
-    in a large fleet keeps one. It changes no result, only how long it takes: what ranks a node is
-    worked out once per ``NodeView``, not once per request."""
-
-    _known: dict[NodeId, tuple[NodeView, float, tuple[_Ranked, ...]]] = field(default_factory=dict)
-
-    def rows(self, view: FleetView, now: float, exclude: frozenset[NodeId]) -> Iterator[_Ranked]:
-        """Of all nodes that take work now."""
-        known = self._known
-        if len(known) > 2 * len(view.nodes) + 16:  # nodes that have left the mesh
-            known.clear()
-        for node_id, node in view.nodes.items():
-            found = known.get(node_id)
-            if found is None or found[0] is not node:
-                found = known[node_id] = _stand(node)
-            if found[1] <= now and node_id not in exclude:
-                yield from found[2]
 
 
 def best(
     view: FleetView,
     *,
     specialty: Specialty,
-    fallback: Specialty | None,
     model: ModelId | None,
     prompt_bytes: int,
     now: float,
+    substitutes: tuple[Specialty, ...] = (),
     exclude: frozenset[NodeId] = frozenset(),
+    unable: frozenset[ModelId] = frozenset(),
+    prefer: Home | None = None,
+    affinity: bytes | None = None,
     limit: int | None = None,
     only: Callable[[NodeId, ModelId], bool] | None = None,
     standings: Standings | None = None,
@@ -102,21 +49,23 @@ def best(
     true."""
     standings = standings if standings is not None else Standings()
     rows = standings.rows(view, now, exclude)
-    if model is not None:
-        found = [row for row in rows if row[1] == model and row[3] >= prompt_bytes]
-    else:
-        found = [row for row in rows if specialty in row[2] and row[3] >= prompt_bytes]
     prefix = ""
-    if not found and model is None and fallback is not None and not _served(view, specialty):
-        prefix = f"no node serves '{specialty}'; "
-        rows = standings.rows(view, now, exclude)
-        found = [row for row in rows if fallback in row[2] and row[3] >= prompt_bytes]
+    if model is not None:
+        found = [row for row in rows if row.model == model and row.most_bytes >= prompt_bytes]
+    else:
+        found = _serving(rows, specialty, prompt_bytes)
+        if not found or unable:
+            standing_in, prefix = stand_in(view, specialty, substitutes, unable)
+            if standing_in != specialty:
+                rows = standings.rows(view, now, exclude)
+                found = _serving(rows, standing_in, prompt_bytes)
+    if unable:
+        found = [row for row in found if row.model not in unable]
+    home = home_of(found, prefer)
     if only is not None:
-        found = [row for row in found if only(row[4].view.record.id, row[1])]
-    ranked = sorted(found) if limit is None else nsmallest(limit, found)
+        found = [row for row in found if only(row.node, row.model)]
     return tuple(
-        _candidate(row.view, row.model.id, True, prefix + _describe(row), _score(row))
-        for *_, row in ranked
+        _chosen(row, prefix, row is home) for row in in_order(found, limit, home, affinity)
     )
 
 
@@ -124,11 +73,14 @@ def place(
     view: FleetView,
     *,
     specialty: Specialty,
-    fallback: Specialty | None,
     model: ModelId | None,
     prompt_bytes: int,
     now: float,
+    substitutes: tuple[Specialty, ...] = (),
     exclude: frozenset[NodeId] = frozenset(),
+    unable: frozenset[ModelId] = frozenset(),
+    prefer: Home | None = None,
+    affinity: bytes | None = None,
     explain: bool = True,
 ) -> tuple[Candidate, ...]:
     """All (node, model) rows, those that can take the request first and best first.
@@ -141,46 +93,76 @@ def place(
     there: its newest attempts are not in the heartbeat yet, and adding both would count twice.
 
     ``specialty``: what was decided. When no model of the fleet has it, whatever its state, rows are
-    ranked for ``fallback`` instead and say so; None: no such substitution (the client asked for
-    it by name). ``model``: only that model, whatever its specialties. ``prompt_bytes``: UTF-8 size
-    of all messages. ``now``: monotonic seconds, as in ``NodeView.set_aside_until``. ``exclude``:
-    nodes that this request has tried already. ``explain`` False leaves ineligible rows out
-    (``best``), which is all that dispatching needs.
+    ranked for the first of ``substitutes`` that some model has, and say so; none given: no such
+    substitution (the client asked for it by name). ``model``: only that model, whatever its
+    specialties. ``prompt_bytes``: UTF-8 size of all messages. ``now``: monotonic seconds, as in
+    ``NodeView.set_aside_until``. ``exclude``: nodes that this request has tried already.
+    ``unable``: models that said they cannot answer such a request; as good as not in the fleet.
+
+    ``prefer``: where the conversation's earlier turns are, and with them its prefix cache. That row
+    goes first while it is eligible and resident, has a free slot, and would not be served more than
+    ``STAY_WAIT_S`` later than the row that is best otherwise. ``affinity``: of the conversation;
+    rows that rank equal are then ordered by a hash of it with (node, model), the greatest first
+    (rendezvous hashing: Thaler and Ravishankar 1998), so that processes which know nothing of each
+    other send one conversation the same way, and others elsewhere.
+
+    ``explain`` False leaves ineligible rows out (``best``), which is all that dispatching needs.
     """
     if not explain:
         return best(
             view,
             specialty=specialty,
-            fallback=fallback,
+            substitutes=substitutes,
             model=model,
             prompt_bytes=prompt_bytes,
             now=now,
             exclude=exclude,
+            unable=unable,
+            prefer=prefer,
+            affinity=affinity,
         )
     prefix = ""
-    if model is None and fallback is not None and not _served(view, specialty):
-        prefix = f"no node serves '{specialty}'; "
-        specialty = fallback
-    eligible: list[_Row] = []
+    if model is None:
+        specialty, prefix = stand_in(view, specialty, substitutes, unable)
+    eligible: list[Ranked] = []
     rest: list[Candidate] = []
     for node in view.nodes.values():
-        refusal = _node_refusal(node, now, exclude)
+        refusal = node_refusal(node, now, exclude)
         for record in node.record.models:
-            load = _load(node, record)
-            why = _model_refusal(record, load, specialty, model, prompt_bytes) or refusal
+            load = load_of(node, record)
+            why = _model_refusal(record, load, specialty, model, prompt_bytes)
+            if not why and record.id in unable:
+                why = "said that it cannot answer this"
+            why = why or refusal
             if not why:
-                eligible.append(_row(node, record, load))
+                eligible.append(ranked_of(row_of(node, record, load)))
             else:
                 rest.append(_candidate(node, record.id, False, prefix + why))
         if not node.record.models:
             rest.append(_candidate(node, ModelId(""), False, prefix + (refusal or "has no model")))
-    eligible.sort(key=_Row.key)
+    home = home_of(eligible, prefer)
     rest.sort(key=lambda row: (row.node_name, row.model))
-    ranked = [
-        _candidate(row.view, row.model.id, True, prefix + _describe(row), _score(row))
-        for row in eligible
-    ]
+    ranked = [_chosen(row, prefix, row is home) for row in in_order(eligible, None, home, affinity)]
     return (*ranked, *rest)
+
+
+def stand_in(
+    view: FleetView,
+    specialty: Specialty,
+    substitutes: tuple[Specialty, ...],
+    unable: frozenset[ModelId] = frozenset(),
+) -> tuple[Specialty, str]:
+    """The specialty whose models answer: ``specialty`` itself where some model has it, else the
+    first of ``substitutes`` that some model has, else itself after all; and what placement's
+    reasons begin with because of it. A model in ``unable`` does not count."""
+    if not substitutes or _served(view, specialty, unable):
+        return specialty, ""
+    for other in substitutes:
+        if _served(view, other, unable):
+            if unable and _served(view, specialty):
+                return other, f"no model for '{specialty}' can answer this; "
+            return other, f"no node serves '{specialty}'; "
+    return specialty, ""
 
 
 def known_specialties(view: FleetView) -> frozenset[Specialty]:
@@ -198,36 +180,18 @@ def known_models(view: FleetView) -> frozenset[ModelId]:
     return frozenset(model.id for node in view.nodes.values() for model in node.record.models)
 
 
-def _served(view: FleetView, specialty: Specialty) -> bool:
+def _served(
+    view: FleetView, specialty: Specialty, unable: frozenset[ModelId] = frozenset()
+) -> bool:
     return any(
-        specialty in model.specialties
+        specialty in model.specialties and model.id not in unable
         for node in view.nodes.values()
         for model in node.record.models
     )
 
 
-def _load(node: NodeView, model: ModelRecord) -> ModelLoad | None:
-    if node.heartbeat is None:
-        return None
-    return next((load for load in node.heartbeat.models if load.model == model.id), None)
-
-
-def _node_refusal(node: NodeView, now: float, exclude: frozenset[NodeId]) -> str:
-    """Why this node takes nothing from here now, "" when it does. A heartbeat is newer than the
-    record, and goes on while the registry is away, so its state counts where there is one."""
-    record, heartbeat = node.record, node.heartbeat
-    state, reason = (heartbeat or record).state, (heartbeat or record).reason
-    if record.id in exclude:
-        return "already tried for this request"
-    if state is not NodeState.READY:
-        return f"{state}: {reason}" if reason else str(state)
-    if node.set_aside_until is not None and node.set_aside_until > now:
-        return f"set aside for {node.set_aside_until - now:.1f} s more: {node.set_aside_reason}"
-    if record.transport not in TRANSPORTS:
-        return f"speaks '{record.transport}', which this version does not; upgrade one of the two"
-    if not node.link_up:
-        return f"no link to {record.endpoint}"
-    return ""
+def _serving(rows: Iterator[Ranked], specialty: Specialty, prompt_bytes: int) -> list[Ranked]:
+    return [row for row in rows if specialty in row.specialties and row.most_bytes >= prompt_bytes]
 
 
 def _model_refusal(
@@ -245,7 +209,7 @@ def _model_refusal(
         return f"does not serve '{specialty}'"
     if (load or record).state is ModelState.FAILED:
         return f"model failed: {record.error}" if record.error else "model failed"
-    if prompt_bytes > _most_bytes(record):
+    if prompt_bytes > most_bytes(record):
         return (
             f"a prompt of {prompt_bytes:,} bytes cannot fit "
             f"its context of {record.context_length:,} tokens"
@@ -253,65 +217,25 @@ def _model_refusal(
     return ""
 
 
-def _most_bytes(record: ModelRecord) -> float:
-    """Of a prompt. A context that the record does not know yet rules nothing out: heartbeats say
-    `ready` before the registry has the whole record, and the node checks the prompt itself."""
-    return record.context_length * BYTES_PER_TOKEN_AT_MOST or inf
+def _chosen(ranked: Ranked, prefix: str, home: bool) -> Candidate:
+    row = ranked.row
+    reason = ("holds this conversation; " if home else "") + _describe(row)
+    return _candidate(row.view, row.model.id, True, prefix + reason, _score(row, home))
 
 
-def _row(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> _Row:
-    hot = load or record
-    heartbeat = node.heartbeat
-    if heartbeat is not None:
-        told = sum(entry.used_slots for entry in heartbeat.models)
-    else:
-        told = sum(entry.used_slots for entry in node.record.models)
-    # ``in_flight`` is per node: on a node with several models, what heartbeats do not tell of yet
-    # is charged to each of them, since any of them may have it.
-    unseen = max(0, node.in_flight - told)
-    queued = load.queued if load is not None else 0
-    free_vram = (
-        heartbeat.free_vram_bytes
-        if heartbeat is not None and heartbeat.free_vram_bytes
-        else tuple(gpu.free_bytes for gpu in node.record.gpus)
-    )
-    return _Row(
-        view=node,
-        model=record,
-        state=hot.state,
-        slots=hot.slots,
-        free_slots=hot.slots - hot.used_slots - unseen - queued,
-        wait_s=heartbeat.expected_wait_s if heartbeat is not None else 0.0,
-        free_vram_bytes=max(free_vram, default=0),
-    )
-
-
-def _stand(node: NodeView) -> tuple[NodeView, float, tuple[_Ranked, ...]]:
-    """The view, the moment from which it takes work (monotonic seconds, infinity for not as it is
-    now), and its rows as far as no request is needed to know them."""
-    if _node_refusal(node, inf, frozenset()):
-        return node, inf, ()
-    rows = []
-    for record in node.record.models:
-        load = _load(node, record)
-        if (load or record).state is ModelState.FAILED:
-            continue
-        row = _row(node, record, load)
-        rows.append((row.key(), record.id, record.specialties, _most_bytes(record), row))
-    return node, node.set_aside_until or -inf, tuple(rows)
-
-
-def _describe(row: _Row) -> str:
+def _describe(row: Row) -> str:
     free = max(0, row.free_slots)
     noun = "slot" if row.slots == 1 else "slots"
     wait = f", wait {row.wait_s:.1f} s" if row.wait_s >= 0.05 else ""
     return f"{row.state}, {free} of {row.slots} {noun} free{wait}"
 
 
-def _score(row: _Row) -> float:
-    """For people: falls along the ranks. Thousands: warmth; units: free slots; fraction: wait."""
+def _score(row: Row, home: bool) -> float:
+    """For people: falls along the ranks. Ten thousands: the conversation is there; thousands:
+    warmth; units: free slots; fraction: wait."""
     free = max(-99, min(99, row.free_slots))
-    return round(1000.0 * _WARMTH[row.state] + free + 1.0 / (1.0 + max(0.0, row.wait_s)), 3)
+    first = 10_000.0 if home else 0.0
+    return round(first + 1000.0 * WARMTH[row.state] + free + 1.0 / (1.0 + max(0.0, row.wait_s)), 3)
 
 
 def _candidate(

@@ -17,10 +17,9 @@ from mesh.protobuf_resume import (
     resumes_from_wire,
     resumes_to_wire,
 )
-from mesh.stream import Assigned, Decided, Done, Progress, Route, StreamEvent, Tokens
+from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
 from mesh.types import (
     Alternative,
-    Candidate,
     Decision,
     FinishReason,
     Message,
@@ -57,8 +56,8 @@ def request_to_wire(request: Request) -> pb.GenerateRequest:
     cannot hold."""
     try:
         return pb.GenerateRequest(
-            messages=_messages_to_wire(request.messages),
-            sampling=_sampling_to_wire(request.sampling),
+            messages=messages_to_wire(request.messages),
+            sampling=sampling_to_wire(request.sampling),
             specialty=request.specialty or "",
             model=request.model or "",
             timeout_s=request.timeout_s or 0.0,
@@ -82,37 +81,15 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
     return Request(
         id=check_request_id(wire.request_id) if wire.request_id else fresh_id,
         messages=messages_from_wire(wire.messages),
-        sampling=_sampling_from_wire(wire.sampling),
+        sampling=sampling_from_wire(wire.sampling),
         specialty=check_specialty(wire.specialty) if wire.specialty else None,
-        model=_model_from_wire(wire.model),
+        model=model_from_wire(wire.model),
         timeout_s=wire.timeout_s or None,
         priority=_priority_from_wire(wire.priority),
         resumable=not wire.no_resume,
         continuation=continuation_from_wire(wire),
         tenant=check_tenant(wire.tenant),
         cacheable=wire.cacheable if wire.HasField("cacheable") else None,
-    )
-
-
-def route_request_to_wire(
-    messages: Sequence[Message], specialty: str | None, model: str | None
-) -> pb.RouteRequest:
-    """Raises ``InvalidRequest``."""
-    try:
-        return pb.RouteRequest(
-            messages=_messages_to_wire(messages), specialty=specialty or "", model=model or ""
-        )
-    except (ValueError, TypeError) as error:
-        raise InvalidRequest(f"the request cannot be sent: {error}") from None
-
-
-def route_request_from_wire(wire: pb.RouteRequest, *, fresh_id: RequestId) -> Request:
-    """The request that the dry run is about. Raises ``InvalidRequest``."""
-    return Request(
-        id=fresh_id,
-        messages=messages_from_wire(wire.messages),
-        specialty=check_specialty(wire.specialty) if wire.specialty else None,
-        model=_model_from_wire(wire.model),
     )
 
 
@@ -251,45 +228,11 @@ def decision_from_wire(wire: pb.Decision) -> Decision:
     )
 
 
-def route_to_wire(route: Route, request_id: RequestId) -> pb.RouteResponse:
-    return pb.RouteResponse(
-        decision=decision_to_wire(route.decision, request_id),
-        candidates=[
-            pb.Candidate(
-                node_id=c.node,
-                node_name=c.node_name,
-                model=c.model,
-                eligible=c.eligible,
-                reason=c.reason,
-                score=c.score,
-            )
-            for c in route.candidates
-        ],
-    )
-
-
-def route_from_wire(wire: pb.RouteResponse) -> Route:
-    return Route(
-        decision=decision_from_wire(wire.decision),
-        candidates=tuple(
-            Candidate(
-                node=NodeId(c.node_id),
-                node_name=c.node_name,
-                model=ModelId(c.model),
-                eligible=c.eligible,
-                reason=c.reason,
-                score=c.score,
-            )
-            for c in wire.candidates
-        ),
-    )
-
-
-def _messages_to_wire(messages: Sequence[Message]) -> list[pb.Message]:
+def messages_to_wire(messages: Sequence[Message]) -> list[pb.Message]:
     return [pb.Message(role=message.role, content=message.content) for message in messages]
 
 
-def _sampling_to_wire(sampling: Sampling) -> pb.Sampling:
+def sampling_to_wire(sampling: Sampling) -> pb.Sampling:
     return pb.Sampling(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
@@ -302,7 +245,7 @@ def _sampling_to_wire(sampling: Sampling) -> pb.Sampling:
     )
 
 
-def _sampling_from_wire(wire: pb.Sampling) -> Sampling:
+def sampling_from_wire(wire: pb.Sampling) -> Sampling:
     """Unset fields take the domain's defaults; 0 where it was set is 0."""
     default = Sampling()
 
@@ -323,7 +266,7 @@ def _sampling_from_wire(wire: pb.Sampling) -> Sampling:
     )
 
 
-def _model_from_wire(text: str) -> ModelId | None:
+def model_from_wire(text: str) -> ModelId | None:
     if not text:
         return None
     check_model_id(text)

@@ -12,6 +12,7 @@ from mesh.errors import (
     AttemptFailed,
     BadTicket,
     Cancelled,
+    CannotAnswer,
     ConfigError,
     DeadlineExceeded,
     InvalidRequest,
@@ -28,6 +29,7 @@ _STATUS: tuple[tuple[type[MeshError], grpc.StatusCode], ...] = (
     (InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
     (UnknownSpecialty, grpc.StatusCode.NOT_FOUND),
     (UnknownModel, grpc.StatusCode.NOT_FOUND),
+    (CannotAnswer, grpc.StatusCode.NOT_FOUND),  # and will be the same the next time
     (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (NotServed, grpc.StatusCode.UNAVAILABLE),
     (Unreachable, grpc.StatusCode.UNAVAILABLE),

@@ -106,6 +106,14 @@ def check_router(router: RouterSettings, where: str) -> None:
         for name in (specialty, other):
             if not SPECIALTY_PATTERN.fullmatch(name):
                 raise ConfigError(f"{where}: router.substitutes: '{name}' is not a specialty name")
+        seen = {specialty}
+        while other not in seen and other in router.substitutes:
+            seen.add(other)
+            other = router.substitutes[other]
+        if other in seen:
+            raise ConfigError(
+                f"{where}: router.substitutes goes round in a circle at '{specialty}'"
+            )
     for name, value in (
         ("classifier.threshold", router.classifier.threshold),
         ("classifier.margin", router.classifier.margin),
@@ -127,7 +135,7 @@ def check_router(router: RouterSettings, where: str) -> None:
         ("judge.remembered", 0, router.judge.remembered),
         ("log.max_bytes", 4096, router.log.max_bytes),
     ):
-        if number < least:
+        if not number >= least:  # which nan is not either
             raise ConfigError(f"{where}: router.{name} must be at least {least:,}, not {number:,}")
     if router.log.prompts not in ("redacted", "full"):
         raise ConfigError(

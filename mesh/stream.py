@@ -19,6 +19,7 @@ from mesh.types import (
     ModelId,
     NodeId,
     RequestId,
+    Specialty,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "FleetStatus",
     "NodeStatus",
     "Progress",
+    "Ready",
     "Resume",
     "Route",
     "StreamEvent",
@@ -100,12 +102,27 @@ StreamEvent = Decided | Assigned | Progress | Tokens | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A whole answer that stage ``source`` of the router has, so that no node is asked.
+    ``node_name`` "": the orchestrator itself makes it."""
+
+    source: str
+    text: str
+    node_name: str
+    model: ModelId
+    reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """A dry run: what would be decided, and which nodes would be asked, best first; those that
-    would not be come last, with their reason."""
+    would not be come last, with their reason. ``ready``: the answer, where it is there already.
+    ``prior``: the conversation's specialty so far, None at its start or when nothing told it."""
 
     decision: Decision
     candidates: tuple[Candidate, ...]
+    ready: Ready | None = None
+    prior: Specialty | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mesh.errors import ModelFileError
 from mesh.types import ModelId
-from node.gguf_header import TENSOR_TYPES, Array, Header, read_header
+from node.gguf_header import TENSOR_TYPES, Array, Header, numbers, read_header
+from node.gguf_shape import Shape, shape_of
 
 # Used where a file brings no template; what most small models of today were tuned on.
 CHATML = (
@@ -22,6 +23,7 @@ CHATML = (
 
 _HUB_FORM = "hf:OWNER/REPO/FILE"
 _SPLIT_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")
+_PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")  # llama.cpp, llama_split_path
 # What makes token ids mean the same: ids of one model may be handed to another with equal hash.
 _TOKENIZER_KEYS = (
     "tokenizer.ggml.model",
@@ -74,8 +76,9 @@ _FILE_TYPES = {
 class GgufFacts:
     """What a GGUF's header says. Lengths and counts are 0 where the file does not say.
 
-    ``context_length`` is the one it was trained for, in tokens. ``file_bytes`` is this file's size
-    (one part's, of a split model). ``chat_template`` is None where the file has none.
+    ``context_length`` is the one it was trained for, in tokens. ``file_bytes`` is the size of the
+    file, or of all its parts together. ``chat_template`` is None where the file has none.
+    ``shape``: what decides how much memory it takes.
     """
 
     name: str
@@ -91,6 +94,7 @@ class GgufFacts:
     tokenizer_hash: str
     template_hash: str
     chat_template: str | None
+    shape: Shape
 
 
 def model_id(source: str) -> ModelId:
@@ -164,29 +168,61 @@ def _from_hub(source: str) -> Path:
 def inspect(path: Path) -> GgufFacts:
     """The facts in the header of the GGUF at ``path``; reads no weights.
 
-    Raises ``ModelFileError`` as ``read_header`` does, and for a GGUF that is no language model.
+    Of a model in several files ``path`` is the first one, and all of them are looked at. Raises
+    ``ModelFileError`` as ``read_header`` does, for a GGUF that is no language model, and for a
+    missing part.
     """
     header = read_header(path)
     architecture = _text(header, "general.architecture")
     if not architecture:
         raise ModelFileError(f"{path} names no architecture; it is not a complete GGUF model")
+    headers = (header, *map(read_header, _further_parts(path, header)))
     template = _text(header, "tokenizer.chat_template") or None
     return GgufFacts(
         name=_text(header, "general.name") or path.stem,
         architecture=architecture,
-        parameters=sum(t.elements for t in header.tensors),
-        quantisation=_quantisation(header),
+        parameters=sum(t.elements for part in headers for t in part.tensors),
+        quantisation=_quantisation(headers),
         context_length=_count(header, f"{architecture}.context_length"),
         layers=_count(header, f"{architecture}.block_count"),
         heads=_count(header, f"{architecture}.attention.head_count"),
         key_value_heads=_count(header, f"{architecture}.attention.head_count_kv")
         or _count(header, f"{architecture}.attention.head_count"),
         embedding_length=_count(header, f"{architecture}.embedding_length"),
-        file_bytes=header.file_bytes,
+        file_bytes=sum(part.file_bytes for part in headers),
         tokenizer_hash=_tokenizer_hash(header),
         template_hash=hashlib.sha256((template or CHATML).encode()).hexdigest(),
         chat_template=template,
+        shape=shape_of(header, architecture, headers),
     )
+
+
+def _further_parts(path: Path, header: Header) -> list[Path]:
+    """The files that belong to the first part at ``path``, () of a whole model. llama.cpp finds
+    them by their names (llama-model-loader.cpp, ``split.count``)."""
+    count = _count(header, "split.count")
+    if count <= 1:
+        return []
+    match = _PART.fullmatch(path.name)
+    if match is None or int(match[3]) != count:
+        raise ModelFileError(
+            f"{path} is a part of a model in {count} files and its name does not say so; rename "
+            f"the files to NAME-00001-of-{count:05d}.gguf and so on, or join them with "
+            "`llama-gguf-split --merge`"
+        )
+    if int(match[2]) != 1:
+        first = path.with_name(f"{match[1]}-00001-of-{count:05d}.gguf")
+        raise ModelFileError(
+            f"{path} is part {int(match[2])} of {count} of a model; give the first, {first}"
+        )
+    parts = [path.with_name(f"{match[1]}-{n:05d}-of-{count:05d}.gguf") for n in range(2, count + 1)]
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise ModelFileError(
+            f"the model {path} is in {count} files and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not beside it; copy or download all parts"
+        )
+    return parts
 
 
 def _text(header: Header, key: str) -> str:
@@ -201,23 +237,19 @@ def _count(header: Header, key: str) -> int:
             return 0
         case int(value):
             return value
-        case Array(kind=4 | 5 as kind, raw=raw):
-            signed = kind == 5
-            numbers = (
-                int.from_bytes(raw[i : i + 4], "little", signed=signed)
-                for i in range(0, len(raw), 4)
-            )
-            return max(numbers, default=0)
+        case Array() as array:
+            return max(numbers(array), default=0)
     return 0
 
 
-def _quantisation(header: Header) -> str:
-    file_type = header.values.get("general.file_type")
+def _quantisation(headers: tuple[Header, ...]) -> str:
+    file_type = headers[0].values.get("general.file_type")
     if isinstance(file_type, int) and file_type in _FILE_TYPES:
         return _FILE_TYPES[file_type]
     sizes: Counter[int] = Counter()
-    for tensor in header.tensors:
-        sizes[tensor.type] += tensor.elements
+    for header in headers:
+        for tensor in header.tensors:
+            sizes[tensor.type] += tensor.elements
     if not sizes:
         return ""
     common = sizes.most_common(1)[0][0]

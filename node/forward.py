@@ -187,7 +187,6 @@ def choose(
         rows = place(
             view,
             specialty=specialty,
-            fallback=None,
             model=model,
             prompt_bytes=_size(attempt),
             now=now,
@@ -207,7 +206,6 @@ def why_not(view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: fl
     rows = place(
         view,
         specialty=attempt.specialty or Specialty(""),
-        fallback=None,
         model=attempt.model if attempt.specialty is None else None,
         prompt_bytes=_size(attempt),
         now=now,

@@ -92,6 +92,14 @@ class Array:
     raw: bytes
 
 
+def numbers(array: Array) -> tuple[int, ...]:
+    """The whole numbers (or truth values, as 0 and 1) in ``array``; () for other kinds."""
+    code = _SCALARS.get(array.kind, "")
+    if not code or code in ("<f", "<d"):
+        return ()
+    return tuple(int(value) for (value,) in struct.iter_unpack(code, array.raw))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
     """``size``: bytes, None for a type newer than this table. ``offset``: from the data's start."""

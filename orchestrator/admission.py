@@ -256,5 +256,5 @@ def _order(waiting: Waiting) -> tuple[float, int]:
 def _patience(work: Work, absent: Absent) -> float:
     """Seconds to wait for a node when there is none."""
     patience_s = max(work.patience_s, SETTLING_S if absent.may_come else 0.0)
-    # Settled: the fallback could have answered by now, and there is none that can.
+    # Settled: a substitute could have answered by now, and there is none that can.
     return max(patience_s, LOADING_S) if work.settled and absent.loading else patience_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
@@ -11,18 +11,18 @@ from opentelemetry.trace import Span, SpanKind
 
 from mesh.clock import Clock
 from mesh.errors import MeshError
-from mesh.placement import place
 from mesh.records import FleetView
-from mesh.stream import Decided, Done, Route, StreamEvent, Tokens
+from mesh.stream import Decided, Done, Route, StreamEvent
 from mesh.telemetry import spans
-from mesh.types import Decision, ModelId, Request, Specialty
+from mesh.types import Candidate, Decision, ModelId, Request, Role, Specialty
 from mesh.validation import check_continuation, check_messages, check_request
-from orchestrator.dispatch import Dispatch, work_of
+from orchestrator import outlook
+from orchestrator.dispatch import Dispatch
 from orchestrator.fleet import Fleet
-from orchestrator.outlook import substitutes
-from orchestrator.router.base import Features
+from orchestrator.router import ready
+from orchestrator.router.base import Features, Recording, Stage
 from orchestrator.router.cascade import Outcome
-from orchestrator.router.ready import ReadyAnswer
+from orchestrator.router.conversation import prior_of
 
 REQUESTED = "requested"
 RESUMED = "resumed"
@@ -36,6 +36,13 @@ class Cascade(Protocol):
 
     async def decide(self, features: Features) -> Outcome: ...
 
+    async def recall(self, features: Features) -> Outcome | None: ...
+
+    def recording(self, features: Features) -> Recording | None: ...
+
+    @property
+    def quick(self) -> Sequence[Stage]: ...
+
 
 class Cascades(Protocol):
     """Where the cascade of this moment is: it changes when the rules do."""
@@ -44,9 +51,16 @@ class Cascades(Protocol):
     def current(self) -> Cascade: ...
 
 
+class DecisionLog(Protocol):
+    """Where decisions are kept for whoever improves the rules. Never waits, never raises."""
+
+    def record(self, features: Features, decision: Decision) -> None: ...
+
+
 class Answers:
     """``default_timeout_s``: budget of a request that names none. ``max_request_bytes``: of its
-    messages. ``name``: the orchestrator's, for answers that it has itself."""
+    messages. ``name``: the orchestrator's, for answers that it has itself. ``substitutes``: who
+    answers for a specialty that nobody serves."""
 
     def __init__(
         self,
@@ -58,14 +72,18 @@ class Answers:
         default_timeout_s: float,
         max_request_bytes: int,
         name: str = "",
+        substitutes: Mapping[str, str] | None = None,
+        log: DecisionLog | None = None,
     ) -> None:
-        self._name = name
         self._fleet = fleet
         self._dispatch = dispatch
         self._cascades = cascades
         self._clock = clock
         self._default_timeout_s = default_timeout_s
         self._max_request_bytes = max_request_bytes
+        self._name = name
+        self._substitutes = substitutes or {}
+        self._log = log
 
     @property
     def view(self) -> FleetView:
@@ -86,8 +104,9 @@ class Answers:
     async def generate(
         self, request: Request, *, traceparent: str = ""
     ) -> AsyncGenerator[StreamEvent, None]:
-        """``Decided`` first, then what ``Dispatch.generate`` yields. Every error carries the
-        request's id. ``traceparent``: the caller's W3C trace context."""
+        """``Decided`` first, then what ``Dispatch.generate`` yields, or the whole answer where the
+        router has it. Every error carries the request's id. ``traceparent``: the caller's W3C trace
+        context."""
         arrived = self._clock.now()
         with spans.detached(
             "orchestrator.generate",
@@ -102,117 +121,160 @@ class Answers:
             },
         ) as span:
             try:
-                check_request(
-                    request.messages,
-                    request.sampling,
-                    max_bytes=self._max_request_bytes,
-                    timeout_s=request.timeout_s,
-                )
-                if request.continuation is not None:
-                    check_continuation(
-                        request.continuation, request.sampling, max_bytes=self._max_request_bytes
-                    )
-                with spans.detached("route", parent=span) as routing:
-                    outcome = await self.decide(request)
-                    decision = outcome.decision
-                    routing.set_attribute("squadron.specialty", decision.specialty)
-                    routing.set_attribute("squadron.stage", decision.stage)
-                    routing.set_attribute("squadron.rule", decision.rule or "")
-                    routing.set_attribute("squadron.confidence", decision.confidence)
-                yield Decided(request_id=request.id, decision=decision)
+                self._check(request)
+                # Once a request: rules that change meanwhile must not mix with those it was
+                # decided by.
+                cascade = self._cascades.current
+                features = self._features(request, cascade)
+                outcome = await self._routed(request, cascade, features, span)
+                decided = Decided(request_id=request.id, decision=outcome.decision)
+                yield decided
                 if outcome.answer is not None:
                     span.set_attribute("squadron.source", outcome.answer.source)
-                    for ready in self._ready(outcome.answer, arrived, span):
-                        yield ready
+                    waited_s = self._clock.now() - arrived
+                    for known in ready.events(outcome.answer, self._name, waited_s, span):
+                        yield known
+                    # What the conversation's node has of it is still the most that anyone has.
+                    said = "".join(piece.text for piece in outcome.answer.pieces)
+                    self._dispatch.affinity.keep(request.tenant, request.messages, said, None)
                     return
+                recording = _recording(request, cascade, features, decided)
                 events = self._dispatch.generate(
                     request,
-                    decision,
-                    fallback=self._cascades.current.fallback,
+                    outcome.decision,
+                    substitutes=self._chain(outcome.decision, cascade),
                     arrived=arrived,
                     deadline=arrived + (request.timeout_s or self._default_timeout_s),
                     span=span,
                 )
                 async with aclosing(events):
                     async for event in events:
+                        if recording is not None:
+                            recording.take(event)
+                            if isinstance(event, Done):  # before whoever listens goes away
+                                await recording.keep()
                         yield event
             except MeshError as error:
                 error.request_id = request.id
                 raise
 
-    async def route(self, request: Request) -> Route:
-        """A dry run. Raises ``InvalidRequest``."""
+    async def route(self, request: Request, *, candidates: bool = True) -> Route:
+        """A dry run. ``candidates`` False: the decision only. Raises ``InvalidRequest``."""
         check_messages(request.messages, max_bytes=self._max_request_bytes)
-        decision = (await self.decide(request, dry_run=True)).decision
-        work = work_of(request, decision, self._cascades.current.fallback, self._clock.now())
-        now = self._clock.now()
-        candidates = place(
-            self._fleet.view,
-            specialty=work.specialty,
-            fallback=work.fallback,
-            model=work.model,
-            prompt_bytes=work.prompt_bytes,
-            now=now,
+        cascade = self._cascades.current
+        features = self._features(request, cascade, dry_run=True)
+        outcome = await self._decide(request, cascade, features)
+        return Route(
+            decision=outcome.decision,
+            candidates=self._candidates(request, cascade, outcome.decision) if candidates else (),
+            ready=None if outcome.answer is None else ready.shown(outcome.answer),
+            prior=features.prior,
         )
-        if not any(row.eligible for row in candidates):
-            candidates = (*substitutes(self._fleet.view, work, now), *candidates)
-        return Route(decision=decision, candidates=candidates)
 
-    async def decide(self, request: Request, *, dry_run: bool = False) -> Outcome:
+    async def _decide(self, request: Request, cascade: Cascade, features: Features) -> Outcome:
         """What the client asked for by name, else what the cascade says."""
+        begun = request.continuation
+        if begun is not None:
+            # One answer, one decision: another orchestrator's rules may be of another version. And
+            # what goes on after its first tokens is never given anew.
+            if begun.specialty is not None:
+                return Outcome(_named(begun.specialty, RESUMED))
+            if begun.pieces:
+                return Outcome((await cascade.decide(features)).decision)
+        if request.specialty is None and request.model is None:
+            return await cascade.decide(features)
+        if (remembered := await cascade.recall(features)) is not None:
+            return remembered
         if request.specialty is not None:
-            return Outcome(_requested(request.specialty))
-        if request.model is not None:
-            return Outcome(_requested(self._specialty_of(request.model)))
-        if request.continuation is not None and request.continuation.specialty is not None:
-            # One answer, one decision: another orchestrator's rules may be of another version.
-            specialty = request.continuation.specialty
-            return Outcome(Decision(specialty=specialty, stage=RESUMED, rule=None, confidence=1.0))
-        return await self._cascades.current.decide(_features(request, dry_run))
+            return Outcome(_named(request.specialty, REQUESTED))
+        specialty = self._specialty_of(request.model) or cascade.fallback
+        return Outcome(_named(specialty, REQUESTED))
 
-    def _ready(
-        self, answer: ReadyAnswer, arrived: float, span: Span
-    ) -> tuple[Tokens, Done] | tuple[Done]:
-        """What a node would have sent, from an answer that is there whole."""
-        done = Done(
-            reason=answer.reason,
-            node=answer.node,
-            node_name=answer.node_name or self._name,
-            model=answer.model,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=len(answer.pieces),
-            cached_tokens=0,
-            ttft_ms=(self._clock.now() - arrived) * 1000.0,
-            tokens_per_second=0.0,
-            resumed=False,
-            attempts=0,
-            trace_id=format(span.get_span_context().trace_id, "032x"),
-            queue_ms=0.0,
-            source=answer.source,
+    async def _routed(
+        self, request: Request, cascade: Cascade, features: Features, parent: Span
+    ) -> Outcome:
+        with spans.detached("route", parent=parent) as span:
+            outcome = await self._decide(request, cascade, features)
+            decision = outcome.decision
+            span.set_attribute("squadron.specialty", decision.specialty)
+            span.set_attribute("squadron.stage", decision.stage)
+            span.set_attribute("squadron.rule", decision.rule or "")
+            span.set_attribute("squadron.confidence", decision.confidence)
+            span.set_attribute("squadron.rules_version", decision.rules_version)
+            for said in decision.verdicts:
+                span.add_event(
+                    said.stage,
+                    {
+                        "squadron.specialty": said.specialty or "",
+                        "squadron.confidence": said.confidence,
+                        "squadron.rule": said.rule or "",
+                        "squadron.micros": said.micros,
+                        "squadron.note": said.note,
+                    },
+                )
+        if self._log is not None and decision.stage not in (REQUESTED, RESUMED):
+            self._log.record(features, decision)
+        return outcome
+
+    def _check(self, request: Request) -> None:
+        check_request(
+            request.messages,
+            request.sampling,
+            max_bytes=self._max_request_bytes,
+            timeout_s=request.timeout_s,
         )
-        return (Tokens(first=0, pieces=answer.pieces), done) if answer.pieces else (done,)
+        if request.continuation is not None:
+            check_continuation(
+                request.continuation, request.sampling, max_bytes=self._max_request_bytes
+            )
 
-    def _specialty_of(self, model: ModelId) -> Specialty:
+    def _features(self, request: Request, cascade: Cascade, *, dry_run: bool = False) -> Features:
+        messages = request.messages
+        prior = None
+        if sum(message.role is Role.USER for message in messages) > 1:
+            prior = prior_of(messages, cascade.quick)
+        return replace(
+            Features.of(messages, prior),
+            sampling=request.sampling,
+            model=request.model,
+            specialty=request.specialty,
+            tenant=request.tenant,
+            cacheable=request.cacheable,
+            dry_run=dry_run,
+        )
+
+    def _candidates(
+        self, request: Request, cascade: Cascade, decision: Decision
+    ) -> tuple[Candidate, ...]:
+        now = self._clock.now()
+        work = self._dispatch.work_of(request, decision, self._chain(decision, cascade), now)
+        found = outlook.explained(self._fleet.view, work, now)
+        if any(row.eligible for row in found):
+            return found
+        return (*outlook.relieved(self._fleet.view, work, now), *found)
+
+    def _chain(self, decision: Decision, cascade: Cascade) -> tuple[Specialty, ...]:
+        return outlook.chain(decision.specialty, self._substitutes, cascade.fallback)
+
+    def _specialty_of(self, model: ModelId | None) -> Specialty | None:
         """A named model answers whatever is asked; its first specialty is what that is called."""
         for node in self._fleet.view.nodes.values():
             for record in node.record.models:
                 if record.id == model and record.specialties:
                     return record.specialties[0]
-        return self._cascades.current.fallback
+        return None
 
 
-def _features(request: Request, dry_run: bool) -> Features:
-    asked = Features.of(request.messages)
-    return replace(
-        asked,
-        sampling=request.sampling,
-        model=request.model,
-        specialty=request.specialty,
-        tenant=request.tenant,
-        cacheable=request.cacheable,
-        dry_run=dry_run,
-    )
+def _recording(
+    request: Request, cascade: Cascade, features: Features, decided: Decided
+) -> Recording | None:
+    if request.continuation is not None:  # half an answer
+        return None
+    recording = cascade.recording(features)
+    if recording is not None:
+        recording.take(decided)
+    return recording
 
 
-def _requested(specialty: Specialty) -> Decision:
-    return Decision(specialty=specialty, stage=REQUESTED, rule=None, confidence=1.0)
+def _named(specialty: Specialty, stage: str) -> Decision:
+    return Decision(specialty=specialty, stage=stage, rule=None, confidence=1.0)

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from mesh.clock import Clock
-from mesh.placement import Standings, best, place
+from mesh.placement import best
 from mesh.records import ModelRecord
+from mesh.standings import Standings
 from mesh.types import Candidate, ModelId, NodeId
 from orchestrator.fleet import Fleet
-from orchestrator.outlook import Absent, Busy, Work, absent, substitutes
+from orchestrator.outlook import Absent, Busy, Work, absent, explained, relieved
 
 FEW = 8  # candidates that are looked at before all are
 
@@ -50,14 +51,14 @@ class Capacity:
         found = self._found(work, now)
         if found is not None:
             return found
-        rows = self._explained(work, now)
+        rows = explained(self._fleet.view, work, now)
         away = "" if self._fleet.registry_connected else f"{self._registry} is unreachable"
         outlook = absent(self._fleet.view, rows, work, now, registry=away)
         # A specialist that will be there in a moment is worth waiting for, and one that began the
         # answer is worth more.
         if (outlook.may_come or work.patience_s) and not work.settled:
             return outlook
-        return self._first(substitutes(self._fleet.view, work, now), work) or outlook
+        return self._first(relieved(self._fleet.view, work, now), work) or outlook
 
     def _found(self, work: Work, now: float) -> Reservation | Busy | None:
         """None: there is no candidate at all."""
@@ -106,25 +107,17 @@ class Capacity:
         return best(
             self._fleet.view,
             specialty=work.specialty,
-            fallback=work.fallback,
+            substitutes=work.substitutes,
             model=work.model,
             prompt_bytes=work.prompt_bytes,
             now=now,
             exclude=work.exclude,
+            unable=work.unable,
+            prefer=work.home,
+            affinity=work.affinity,
             limit=limit,
             only=only,
             standings=self._standings,
-        )
-
-    def _explained(self, work: Work, now: float) -> tuple[Candidate, ...]:
-        return place(
-            self._fleet.view,
-            specialty=work.specialty,
-            fallback=work.fallback,
-            model=work.model,
-            prompt_bytes=work.prompt_bytes,
-            now=now,
-            exclude=work.exclude,
         )
 
     def _free(self, node: NodeId, model: ModelId, work: Work) -> bool:

@@ -16,6 +16,7 @@ from opentelemetry.trace import Span, SpanKind
 from mesh.clock import Clock
 from mesh.errors import (
     AttemptFailed,
+    CannotAnswer,
     ContextOverflow,
     DeadlineExceeded,
     Draining,
@@ -27,11 +28,15 @@ from mesh.errors import (
     Overloaded,
     from_code,
 )
+from mesh.placement import stand_in
+from mesh.records import FleetView
+from mesh.standings import Home
 from mesh.stream import Assigned, StreamEvent
 from mesh.telemetry import spans
 from mesh.transport.base import Accepted, Attempt, Finished, Progress, Refused, Tokens
-from mesh.types import Decision, Request, Specialty
+from mesh.types import Decision, ModelId, Request, Specialty
 from orchestrator.admission import Admission
+from orchestrator.affinity import Affinity, origin_of
 from orchestrator.attempt import AttemptRun, Broken
 from orchestrator.capacity import Reservation
 from orchestrator.course import Course, given_up, too_late
@@ -51,7 +56,8 @@ MOST_ATTEMPTS = 64
 
 class Dispatch:
     """``max_attempts``: tries per request that broke without bringing it further, or in the engine;
-    refusals do not count. ``run`` watches what is under way, and must run."""
+    refusals do not count. ``affinity``: where conversations are, None: this one's own memory.
+    ``run`` watches what is under way, and must run."""
 
     def __init__(
         self,
@@ -61,11 +67,13 @@ class Dispatch:
         *,
         max_attempts: int,
         hedging: HedgePolicy | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
         self._fleet = fleet
         self._admission = admission
         self._clock = clock
         self._max_attempts = max_attempts
+        self.affinity = affinity if affinity is not None else Affinity()
         self._watch = Watch(fleet, admission, clock)
         self._lanes = Lanes(fleet, admission, clock, hedging or HedgePolicy())
 
@@ -78,19 +86,19 @@ class Dispatch:
         request: Request,
         decision: Decision,
         *,
-        fallback: Specialty | None,
+        substitutes: tuple[Specialty, ...],
         arrived: float,
         deadline: float,
         span: Span,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Yields ``Assigned``, ``Progress`` and ``Tokens``, and ``Done`` last.
 
-        ``fallback``: the specialty that answers when nobody serves the decided one.
+        ``substitutes``: who answers when nobody serves the decided specialty (``outlook.chain``).
         ``arrived``, ``deadline``: monotonic seconds; ``span``: the parent of every attempt's. Close
         the generator to cancel: the node's slot is freed. Raises ``InvalidRequest``, ``NotServed``,
         ``DeadlineExceeded`` and ``AttemptFailed``, of which ``NotResumable``.
         """
-        work = work_of(request, decision, fallback, arrived)
+        work = self.work_of(request, decision, substitutes, arrived)
         course = Course(request=request, arrived=arrived, deadline=deadline, work=work, span=span)
         lost: AttemptFailed | None = None
         try:
@@ -110,11 +118,22 @@ class Dispatch:
                             yield event
                 match course.outcome:
                     case Finished() as finished:
-                        self._fleet.succeeded(course.reservation.candidate.node)
+                        row = course.reservation.candidate
+                        self._fleet.succeeded(row.node)
+                        self.affinity.keep(
+                            request.tenant,
+                            request.messages,
+                            "".join(piece.text for piece in course.delivery.pieces),
+                            (row.node, row.model),
+                        )
                         yield course.done(course.reservation, finished, self._clock.now())
                         return
                     case Refused() as refused:
                         course.work = self._after_refusal(course.work, course.reservation, refused)
+                    case Broken(error=CannotAnswer() as error) if not course.delivery.pieces:
+                        course.work = _without(
+                            course.work, course.reservation.candidate.model, error
+                        )
                     case Broken() as broken:
                         lost = self._after_failure(course, course.reservation, broken)
                     case None:
@@ -127,6 +146,34 @@ class Dispatch:
             raise given_up(lost, course, f"nobody could go on: {error.message}") from error
         finally:
             course.close()
+
+    def work_of(
+        self,
+        request: Request,
+        decision: Decision,
+        substitutes: tuple[Specialty, ...],
+        arrived: float,
+    ) -> Work:
+        """What the request needs of a node, and where its conversation is. ``substitutes`` do not
+        stand in for a specialty that the client named. ``arrived``: monotonic seconds."""
+        begun = request.continuation
+        resuming = begun is not None and bool(begun.pieces)
+        chosen = () if request.specialty is not None else substitutes
+        specialty, _ = stand_in(self._fleet.view, decision.specialty, chosen)
+        homes = self.affinity.homes(request.tenant, request.messages)
+        return Work(
+            specialty=decision.specialty,
+            substitutes=chosen,
+            model=request.model,
+            prompt_bytes=sum(len(m.content.encode("utf-8")) for m in request.messages),
+            priority=request.priority,
+            arrived=arrived,
+            resuming=resuming,
+            patience_s=RECOVERY_S if resuming else 0.0,
+            prefer=begun.model if begun is not None else None,
+            home=_home(homes, self._fleet.view, specialty, request.model) if homes else None,
+            affinity=origin_of(request.tenant, request.messages),
+        )
 
     async def _attempt(
         self, course: Course, reservation: Reservation
@@ -248,6 +295,8 @@ class Dispatch:
                 larger = max(work.larger_than, known)
                 exclude = work.exclude if known else work.exclude | {row.node}
                 return replace(work, larger_than=larger, overflow=error, exclude=exclude)
+            case CannotAnswer():
+                return _without(work, row.model, error)
             case InvalidRequest() | DeadlineExceeded():
                 raise error
             case Overloaded() | Draining():
@@ -294,21 +343,25 @@ class Dispatch:
         return lost
 
 
-def work_of(
-    request: Request, decision: Decision, fallback: Specialty | None, arrived: float
-) -> Work:
-    """What the request needs of a node. ``fallback`` does not stand in for a specialty that the
-    client named. ``arrived``: monotonic seconds."""
-    begun = request.continuation
-    resuming = begun is not None and bool(begun.pieces)
-    return Work(
-        specialty=decision.specialty,
-        fallback=None if request.specialty is not None else fallback,
-        model=request.model,
-        prompt_bytes=sum(len(m.content.encode("utf-8")) for m in request.messages),
-        priority=request.priority,
-        arrived=arrived,
-        resuming=resuming,
-        patience_s=RECOVERY_S if resuming else 0.0,
-        prefer=begun.model if begun is not None else None,
-    )
+def _without(work: Work, model: ModelId, error: CannotAnswer) -> Work:
+    """Every node's ``model`` would say the same, so that the work is for others: of its specialty,
+    or of the next substitute."""
+    return replace(work, unable=work.unable | {model}, inability=work.inability or error, home=None)
+
+
+def _home(
+    homes: tuple[Home, ...], view: FleetView, specialty: Specialty, named: ModelId | None
+) -> Home | None:
+    """The newest of them that serves the specialty, or is the model that the client named: a
+    conversation that changed its subject and came back is where it was."""
+    for node, model in homes:
+        if named is not None and model != named:
+            continue
+        found = view.nodes.get(node)
+        models = found.record.models if found is not None else ()
+        if any(
+            each.id == model and (named is not None or specialty in each.specialties)
+            for each in models
+        ):
+            return node, model
+    return None

@@ -6,12 +6,20 @@ request that found nothing, and words the error so that its reader knows what to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mesh.errors import ContextOverflow, MeshError, NoCandidate, UnknownModel, UnknownSpecialty
-from mesh.placement import known_models, known_specialties, place
+from mesh.errors import (
+    CannotAnswer,
+    ContextOverflow,
+    MeshError,
+    NoCandidate,
+    UnknownModel,
+    UnknownSpecialty,
+)
+from mesh.placement import known_models, known_specialties, place, stand_in
 from mesh.records import FleetView, ModelState, NodeState
+from mesh.standings import Home
 from mesh.types import Candidate, ModelId, NodeId, Priority, Specialty
 
 REASONS_SHOWN = 5
@@ -21,27 +29,34 @@ REASONS_SHOWN = 5
 class Work:
     """What one attempt needs of a node.
 
-    ``fallback`` None: the client named the specialty itself. ``exclude``: nodes that said they will
-    not take this request. ``larger_than``: tokens of context that proved too few (``overflow`` is
-    the refusal that said so). ``resuming``: tokens were delivered, so it goes before new work and
-    is never turned away for a full queue. ``patience_s``: how long to hope for a node to come when
-    none is in sight. ``settled``: that hope is over, and the fallback may answer. ``prefer``: the
-    model that began the answer; another of the specialty only where that one has no slot free.
+    ``substitutes``: who else may answer, the nearest first; empty: the client named the specialty
+    itself. ``exclude``: nodes that said they will not take this request. ``unable``: models that
+    said they cannot answer it, whatever the node (``inability`` is the first such refusal).
+    ``larger_than``: tokens of context that proved too few (``overflow`` is the refusal that said
+    so). ``resuming``: tokens were delivered, so it goes before new work and is never turned away
+    for a full queue. ``patience_s``: how long to hope for a node to come when none is in sight.
+    ``settled``: that hope is over, and a substitute may answer. ``prefer``: the model that began
+    the answer; another of the specialty only where that one has no slot free. ``home``: where the
+    conversation's earlier turns are. ``affinity``: the conversation's, for ties (``place``).
     """
 
     specialty: Specialty
-    fallback: Specialty | None
     model: ModelId | None
     prompt_bytes: int
+    substitutes: tuple[Specialty, ...] = ()
     priority: Priority = Priority.NORMAL
     arrived: float = 0.0
     exclude: frozenset[NodeId] = frozenset()
     larger_than: int = 0
     overflow: ContextOverflow | None = None
+    unable: frozenset[ModelId] = frozenset()
+    inability: CannotAnswer | None = None
     resuming: bool = False
     patience_s: float = 0.0
     settled: bool = False
     prefer: ModelId | None = None
+    home: Home | None = None
+    affinity: bytes | None = None
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -49,10 +64,11 @@ class Work:
         size = self.prompt_bytes.bit_length()
         return (
             self.specialty,
-            self.fallback,
+            self.substitutes,
             self.model,
             size,
             self.exclude,
+            self.unable,
             self.larger_than,
             self.settled,
         )
@@ -83,6 +99,9 @@ def absent(
     ``registry``: "" when it is connected, else the words that say what is wrong with it."""
     if work.overflow is not None:
         return Absent(work.overflow, may_come=False)
+    standing_in, _ = stand_in(view, work.specialty, work.substitutes, work.unable)
+    if work.inability is not None and not _able(view, work, standing_in):
+        return Absent(work.inability, may_come=False)
     if not view.nodes:
         # An orchestrator that started while the registry was away knows nobody, and may in a moment
         # know everybody.
@@ -95,40 +114,74 @@ def absent(
             may_come=False,
         )
     specialties = known_specialties(view)
-    served = {work.specialty, work.fallback} & specialties
-    if work.model is None and not served:
+    if work.model is None and standing_in not in specialties:
         return Absent(_unknown(work, specialties), may_come=False)
-    specialty = work.specialty if work.specialty in specialties else work.fallback
-    relevant = [row for row in rows if _concerned(view, row, specialty, work.model)]
-    what = f"model '{work.model}'" if work.model is not None else f"'{specialty}'"
+    relevant = [row for row in rows if _concerned(view, row, standing_in, work.model)]
+    able = [row for row in relevant if row.model not in work.unable]
+    what = f"model '{work.model}'" if work.model is not None else f"'{standing_in}'"
     reasons = [f"{row.node_name}: {row.reason}" for row in relevant]
     if len(reasons) > REASONS_SHOWN:
         reasons = [*reasons[:REASONS_SHOWN], f"and {len(reasons) - REASONS_SHOWN} more"]
     error = NoCandidate(f"no node can take {what} now: {'; '.join(reasons) or 'none is up'}")
     return Absent(
         error,
-        may_come=any(_may_come(view, row, work, now) for row in relevant),
-        loading=any(_loading(view, row, work) for row in relevant),
+        may_come=any(_may_come(view, row, work, now) for row in able),
+        loading=any(_loading(view, row, work) for row in able),
     )
 
 
-def substitutes(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
-    """Eligible rows of the fallback, for when specialists exist and none of them can work.
-    (When none exists, placement itself turns to the fallback.)"""
-    if work.model is not None or work.fallback in (None, work.specialty):
-        return ()
-    rows = place(
+def explained(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
+    """Placement's rows for the work, each with its reason."""
+    return place(
         view,
-        specialty=work.fallback or work.specialty,
-        fallback=None,
-        model=None,
+        specialty=work.specialty,
+        substitutes=work.substitutes,
+        model=work.model,
         prompt_bytes=work.prompt_bytes,
         now=now,
         exclude=work.exclude,
-        explain=False,
+        unable=work.unable,
+        prefer=work.home,
+        affinity=work.affinity,
     )
-    why = f"no node can take '{work.specialty}' now; "
-    return tuple(replace(row, reason=why + row.reason) for row in rows)
+
+
+def relieved(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
+    """Eligible rows of the first substitute that has any, for when specialists exist and none of
+    them can work. (When none exists, placement itself turns to a substitute.)"""
+    if work.model is not None:
+        return ()
+    for other in work.substitutes:
+        rows = place(
+            view,
+            specialty=other,
+            model=None,
+            prompt_bytes=work.prompt_bytes,
+            now=now,
+            exclude=work.exclude,
+            unable=work.unable,
+            affinity=work.affinity,
+            explain=False,
+        )
+        if rows and other != work.specialty:
+            why = f"no node can take '{work.specialty}' now; "
+            return tuple(replace(row, reason=why + row.reason) for row in rows)
+    return ()
+
+
+def chain(
+    specialty: Specialty, substitutes: Mapping[str, str], fallback: Specialty | None
+) -> tuple[Specialty, ...]:
+    """Who may answer for ``specialty``, the nearest first: its substitute, that one's own and so
+    on, and the fallback last, be it ``specialty`` itself (None: nobody). Each once."""
+    found: list[Specialty] = []
+    other = substitutes.get(specialty)
+    while other is not None and other != specialty and other not in found:
+        found.append(Specialty(other))
+        other = substitutes.get(other)
+    if fallback is not None and fallback not in found:
+        found.append(fallback)
+    return tuple(found)
 
 
 def _nobody(registry: str) -> NoCandidate:
@@ -137,20 +190,28 @@ def _nobody(registry: str) -> NoCandidate:
     return NoCandidate("no node is known yet; start one with `mesh node` or `mesh up`")
 
 
+def _able(view: FleetView, work: Work, specialty: Specialty) -> bool:
+    """Whether some model of the fleet has not said yet that it cannot answer this."""
+    return any(
+        model.id not in work.unable
+        and (model.id == work.model if work.model is not None else specialty in model.specialties)
+        for node in view.nodes.values()
+        for model in node.record.models
+    )
+
+
 def _unknown(work: Work, specialties: frozenset[Specialty]) -> MeshError:
     known = _listed(specialties)
-    if work.fallback is None:
+    if not work.substitutes:
         return UnknownSpecialty(f"no node serves '{work.specialty}'; known specialties: {known}")
-    both = (
-        f"'{work.specialty}'"
-        if work.fallback == work.specialty
-        else f"'{work.specialty}' or the fallback '{work.fallback}'"
-    )
+    *others, fallback = work.substitutes
+    asked = ", ".join(f"'{name}'" for name in (work.specialty, *others))
+    both = asked if work.specialty == fallback else f"{asked} or the fallback '{fallback}'"
     return NoCandidate(f"no node serves {both}; known specialties: {known}")
 
 
 def _concerned(
-    view: FleetView, row: Candidate, specialty: Specialty | None, model: ModelId | None
+    view: FleetView, row: Candidate, specialty: Specialty, model: ModelId | None
 ) -> bool:
     """Whether the row is about what was asked for; the others only say that they are not."""
     if model is not None:

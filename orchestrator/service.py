@@ -31,6 +31,8 @@ from orchestrator.hedge import HedgePolicy
 from orchestrator.identity import Identity, identify
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.reload import RulesReloader
+from orchestrator.router.stages import Stages
+from orchestrator.rules.decision_log import DecisionLog
 from orchestrator.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,10 @@ class Orchestrator:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         fallback = Specialty(settings.fallback)
+        self._stages = Stages(
+            settings.router, clock, ask=lambda asked: self.answers.generate(asked)
+        )
+        self._log = DecisionLog(settings.router.log, clock)
         self._rules = RulesReloader(
             fallback=fallback,
             clock=clock,
@@ -71,6 +77,7 @@ class Orchestrator:
             registry=registry,
             on_change=lambda _: self._announce(),
             cache=cache,
+            arrange=self._stages.arrange,
         )
         self.fleet = Fleet(
             registry,
@@ -101,6 +108,8 @@ class Orchestrator:
             default_timeout_s=settings.default_timeout_s,
             max_request_bytes=settings.max_request_bytes,
             name=settings.name,
+            substitutes=settings.router.substitutes,
+            log=self._log if settings.router.log.file else None,
         )
         self._tickets = Tickets(
             signer or Signer.generate(),
@@ -141,6 +150,8 @@ class Orchestrator:
                     "admission": self.admission.run(),
                     "dispatch": self.dispatch.run(),
                     "rules": self._rules.run(),
+                    "stages": self._stages.run(),
+                    "decision log": self._log.run(),
                     "gateway": self._gateway.run(),
                 }
                 tasks = [group.create_task(_run(part), name=name) for name, part in parts.items()]

@@ -198,6 +198,17 @@ class FakeMesh(mesh_pb2_grpc.MeshServicer):
             _abort(context, self.route)
         return self.route
 
+    def RouteBatch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """The scripted route for each prompt; a failure for one that says so."""
+        self.requests.append(request)
+        for index, prompt in enumerate(request.prompts):
+            text = prompt.messages[-1].content
+            if isinstance(self.route, Broken) or "fail" in text:
+                broken = mesh_pb2.Failure(code="invalid_request", message=f"cannot: {text}")
+                yield mesh_pb2.RouteBatchResponse(index=index, failure=broken)
+            else:
+                yield mesh_pb2.RouteBatchResponse(index=index, route=self.route)
+
     def Fleet(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self.fleet
 

@@ -35,6 +35,7 @@ class Ask:
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             timeout_s=self.timeout_s,
+            cacheable=False,  # it is the mesh that is measured, not its memory
         )
 
 

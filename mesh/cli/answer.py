@@ -146,7 +146,7 @@ def summary(decision: Decision, done: Done) -> str:
         case _:
             parts.append(f"answered by {done.node_name} itself, no GPU asked")
     parts.append(f"first token {milliseconds(done.ttft_ms)}")
-    if not done.source:
+    if done.tokens_per_second:  # 0: it came all at once
         parts.append(f"{done.tokens_per_second:.0f} tokens/s")
     if done.resumed:
         parts.append(resumed_by(done))

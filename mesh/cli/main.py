@@ -16,7 +16,18 @@ from mesh.errors import MeshError
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 # Name -> module in mesh.cli. Loaded when asked for, so that `mesh --version` stays instant.
-COMMANDS = ("up", "down", "node", "orchestrator", "ask", "route", "status", "bench")
+COMMANDS = (
+    "up",
+    "down",
+    "node",
+    "orchestrator",
+    "models",
+    "ask",
+    "route",
+    "status",
+    "rules",
+    "bench",
+)
 
 
 class MeshGroup(click.Group):

@@ -40,7 +40,15 @@ def reference() -> str:
         if command is not None:
             inner = click.Context(command, info_name=name, parent=context)
             sections.append(_section(command, inner, f"## mesh {name}"))
+            if isinstance(command, click.Group):
+                sections += _group(command, inner)
     return "\n".join(sections)
+
+
+def _group(group: click.Group, context: click.Context) -> Iterator[str]:
+    for name, command in group.commands.items():
+        inner = click.Context(command, info_name=name, parent=context)
+        yield _section(command, inner, f"### {inner.command_path}")
 
 
 def _section(command: click.Command, context: click.Context, title: str) -> str:

@@ -1,40 +1,76 @@
-"""`mesh route`: what the router would do with a prompt, and why."""
+"""`mesh route`: what the router would do with a prompt or many, and why."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, read_prompt
+from mesh.types import Message, Role
 
 if TYPE_CHECKING:
+    from mesh.cli.prompt_file import Line
     from mesh.stream import Route
 
 
 @click.command()
 @click.argument("prompt", required=False)
+@click.option(
+    "--file", "file", metavar="FILE", help="Many prompts: one a line, or JSON lines; '-' for stdin."
+)
+@click.option("--history", metavar="FILE", help="A conversation before PROMPT: JSON messages.")
 @click.option("--specialty", metavar="NAME", help="Skip the router: this kind of specialist.")
 @click.option("--model", metavar="ID", help="Skip the router: this model.")
+@click.option("--tenant", metavar="NAME", help="Whose request it would be.")
+@click.option("--candidates", is_flag=True, help="With --file --json: the ranked nodes of each.")
 @json_option("The decision, its alternatives and the ranked candidates as JSON.")
 @endpoint_option()
 def route(
     prompt: str | None,
+    file: str | None,
+    history: str | None,
     specialty: str | None,
     model: str | None,
+    tenant: str | None,
+    candidates: bool,
     as_json: bool,
     endpoint: str | None,
 ) -> None:
-    """Show what would be decided for PROMPT, and which nodes would be asked. Nothing is run."""
-    text = read_prompt(prompt)
+    """Show what would be decided for PROMPT, and which nodes would be asked. Nothing is run.
+
+    \b
+    mesh route "and for 12?" --history conversation.json
+    mesh route --file prompts.txt
+    jq -c '{messages}' log.jsonl | mesh route --file - --json
+    """
     options = {
         name: checked(value, f"--{name}")
-        for name, value in (("specialty", specialty), ("model", model))
+        for name, value in (("specialty", specialty), ("model", model), ("tenant", tenant))
         if value
     }
-    found = asyncio.run(_route(chosen_endpoint(endpoint), text, options))
+    where = chosen_endpoint(endpoint)
+    if file is not None:
+        if prompt is not None or history is not None:
+            raise click.UsageError("--file has all prompts; give no PROMPT and no --history")
+        if candidates and not as_json:
+            raise click.UsageError("--candidates is for --json; a table has no room for them")
+        failed, total = asyncio.run(_route_file(where, file, options, candidates, as_json))
+        if failed:
+            noun = "prompt" if total == 1 else "prompts"
+            click.echo(f"mesh: {failed:,} of {total:,} {noun} had an error", err=True)
+            sys.exit(1)
+        return
+    if candidates:
+        raise click.UsageError("--candidates is for --file; one prompt shows them anyway")
+    found = asyncio.run(_route(where, _asked(prompt, history), options))
+    from mesh.cli.route_screen import as_data, show
+
     if as_json:
         import msgspec
 
@@ -43,63 +79,55 @@ def route(
         show(found)
 
 
-async def _route(endpoint: str, text: str, options: dict[str, Any]) -> Route:
+def _asked(prompt: str | None, history: str | None) -> tuple[Message, ...]:
+    before: tuple[Message, ...] = ()
+    if history is not None:
+        from mesh.cli.prompt_file import history_of
+
+        before = history_of(history)
+        if prompt is None and before[-1].role is Role.USER:
+            return before
+    return (*before, Message(role=Role.USER, content=read_prompt(prompt)))
+
+
+async def _route(endpoint: str, messages: tuple[Message, ...], options: dict[str, Any]) -> Route:
     from mesh.sdk import connect
 
     async with connect(endpoint.split(",")) as client:
-        return await client.route(text, **options)
+        return await client.route(messages, **options)
 
 
-def as_data(found: Route) -> dict[str, Any]:
-    """The ``--json`` form."""
-    import msgspec
+async def _route_file(
+    endpoint: str, path: str, options: dict[str, Any], candidates: bool, as_json: bool
+) -> tuple[int, int]:
+    """How many had an error, and how many there were."""
+    from mesh.cli.prompt_file import prompts_in
+    from mesh.cli.route_screen import Rows, Tally, line_of
+    from mesh.sdk import connect
 
-    data = msgspec.to_builtins(found)
-    decision = data["decision"]
-    return {
-        "decision": {k: v for k, v in decision.items() if k != "alternatives"},
-        "alternatives": decision["alternatives"],
-        "candidates": data["candidates"],
-    }
+    tally, rows = Tally(), Rows()
+    # What was read and is not shown yet: as much as one call takes.
+    pending: list[Line] = []
+
+    def read(lines: Iterator[Line]) -> Iterator[str | tuple[Message, ...]]:
+        for line in lines:
+            pending.append(line)
+            yield line[1]
+
+    with closing(prompts_in(path)) as lines:
+        async with connect(endpoint.split(",")) as client:
+            found = client.route_many(read(lines), candidates=candidates, **options)
+            async for routed in found:
+                number, asked = pending.pop(0)
+                tally.add(routed)
+                if as_json:
+                    click.echo(line_of(number, routed, candidates=candidates))
+                else:
+                    rows.add(number, _text_of(asked), routed)
+    if not as_json:
+        rows.finish(tally)
+    return tally.errors, tally.prompts
 
 
-def show(found: Route) -> None:
-    from rich.text import Text
-
-    from mesh.cli.answer import decided_by
-    from mesh.cli.screen import console, table
-
-    screen = console()
-    decision = found.decision
-    screen.print(
-        Text.assemble((decided_by(decision), "bold"), (f"  in {decision.micros:.0f} µs", "dim"))
-    )
-    if decision.verdicts:
-        stages = table("STAGE", "SAYS", "SURE", "RULE", "µs", right=("µs",))
-        for verdict in decision.verdicts:
-            said = verdict.specialty or "abstains"
-            stages.add_row(
-                Text(verdict.stage),
-                Text(said, style="" if verdict.specialty else "dim"),
-                f"{verdict.confidence:.2f}" if verdict.specialty else "",
-                Text(verdict.rule or verdict.note or ""),
-                f"{verdict.micros:.0f}",
-            )
-        screen.print(stages)
-    if others := [a for a in decision.alternatives if a.specialty != decision.specialty]:
-        listed = ", ".join(f"{other.specialty} {other.probability:.2f}" for other in others)
-        screen.print(Text(f"otherwise: {listed}"))
-    if not found.candidates:
-        screen.print(Text("no node is known that could take it"))
-        return
-    ranked = table("RANK", "NODE", "MODEL", "WHY", right=("RANK",))
-    rank = 0
-    for candidate in found.candidates:
-        rank += candidate.eligible
-        ranked.add_row(
-            str(rank) if candidate.eligible else "-",
-            Text(candidate.node_name),
-            Text(candidate.model),
-            Text(candidate.reason, style="" if candidate.eligible else "dim"),
-        )
-    screen.print(ranked)
+def _text_of(asked: str | tuple[Message, ...]) -> str:
+    return asked if isinstance(asked, str) else asked[-1].content

@@ -22,10 +22,11 @@ PROMPTS = (
     "Tom has 12 apples and buys 30 more. How many apples does he have now?",
     "Write a Python function that returns the sum of a list of numbers.",
     "Hello! Who are you?",
+    "What is 15% of 80?",
 )
 
 TRY = (
-    'mesh ask "What is 17 + 25?"',
+    'mesh ask "How many cups are in 4 quarts?"',
     'mesh ask --json "Say hello."',
     'mesh route "Write a function that reverses a string."',
     "mesh status",

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 import grpc
 
-from mesh import protobuf, protobuf_fleet
+from mesh import protobuf_fleet, protobuf_route
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.conversation import Conversation
 from mesh.client.direct import DirectRoutes
+from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.stream import Events, EventStream, Generation, Lane
 from mesh.config import DEFAULT_ENDPOINT
-from mesh.errors import ConfigError, InvalidRequest, Unreachable
+from mesh.errors import ConfigError, InvalidRequest, MeshError, Unreachable
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from mesh.validation import (
-    check_messages,
     check_request,
     check_specialty,
     check_tenant,
@@ -29,7 +29,6 @@ from mesh.validation import (
 )
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
-CALL_TIMEOUT_S = 10.0  # route and fleet listing
 MOST_LANES = 16  # orchestrators that one client keeps a channel to
 
 
@@ -160,16 +159,21 @@ class Client:
             traceparent=traceparent,
         )
 
-    async def route(
-        self, prompt: Prompt, *, specialty: str | None = None, model: str | None = None
-    ) -> Route:
-        """A dry run: what would be decided, and which nodes would be asked, best first."""
-        messages = messages_of(prompt)
-        check_messages(messages, max_bytes=wire.MAX_MESSAGE_BYTES)
-        if specialty is not None:
-            check_specialty(specialty)
-        message = protobuf.route_request_to_wire(messages, specialty, model)
-        return protobuf.route_from_wire(await self._call("Route", message))
+    async def route(self, prompt: Prompt, **options: Unpack[Options]) -> Route:
+        """A dry run: what would be decided for ``generate`` with the same arguments, and which
+        nodes would be asked, best first."""
+        request = _request(prompt, options, self._timeout_s)
+        message = protobuf_route.route_request_to_wire(request)
+        return protobuf_route.route_from_wire(await self._call("Route", message))
+
+    def route_many(
+        self, prompts: Iterable[Prompt], *, candidates: bool = False, **options: Unpack[Options]
+    ) -> AsyncIterator[Route | MeshError]:
+        """Dry runs of many prompts, in their order: each one's route or its own error, as they
+        come. ``candidates``: with the nodes that would be asked, which costs some time each.
+        Iterating raises ``Unreachable`` when no orchestrator is left to ask."""
+        asked = (_asked(prompt, options, self._timeout_s) for prompt in prompts)
+        return route_all(asked, self._open(), self._prefer, candidates=candidates)
 
     async def fleet(self) -> FleetStatus:
         """All records that the orchestrator sees now."""
@@ -309,6 +313,13 @@ def _request(prompt: Prompt, options: Options, timeout_s: float | None) -> Reque
         raise InvalidRequest(
             f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
         ) from None
+
+
+def _asked(prompt: Prompt, options: Options, timeout_s: float | None) -> Request | MeshError:
+    try:
+        return _request(prompt, options, timeout_s)
+    except InvalidRequest as error:
+        return error
 
 
 def _stub(channel: Any) -> Any:

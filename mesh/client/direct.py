@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from opentelemetry.trace import SpanKind
 
-from mesh import protobuf, protobuf_direct
+from mesh import protobuf, protobuf_direct, protobuf_route
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.stream import EventStream, fresh_trace
@@ -104,7 +104,7 @@ class DirectRoutes:
         found = self._tickets.get(key) if key is not None else None
         if found is not None and found.good_for(request, now):
             return found
-        message = protobuf.route_request_to_wire(request.messages, request.specialty, request.model)
+        message = protobuf_route.route_request_to_wire(request)
         message.want_ticket = True
         message.conversation_id = conversation
         answer = await self.call("Route", message)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, Unpack
 
 from mesh.client.client import Client, Options, Prompt, connect
 from mesh.client.stream import Chunk, Generation
 from mesh.config import DEFAULT_ENDPOINT
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, MeshError
 from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route
 from mesh.types import Decision, RequestId
 
@@ -124,10 +124,16 @@ class SyncClient:
     def generate(self, prompt: Prompt, **options: Unpack[Options]) -> SyncGeneration:
         return SyncGeneration(self._client.generate(prompt, **options), self._running())
 
-    def route(
-        self, prompt: Prompt, *, specialty: str | None = None, model: str | None = None
-    ) -> Route:
-        return self._running().call(self._client.route(prompt, specialty=specialty, model=model))
+    def route(self, prompt: Prompt, **options: Unpack[Options]) -> Route:
+        return self._running().call(self._client.route(prompt, **options))
+
+    def route_many(
+        self, prompts: Iterable[Prompt], *, candidates: bool = False, **options: Unpack[Options]
+    ) -> Iterator[Route | MeshError]:
+        thread = self._running()
+        routes = self._client.route_many(prompts, candidates=candidates, **options)
+        while (routed := thread.call(_after(routes))) is not None:
+            yield routed
 
     def fleet(self) -> FleetStatus:
         return self._running().call(self._client.fleet())
@@ -168,3 +174,7 @@ def connect_sync(
 
 async def _next(generation: Generation) -> Chunk | None:
     return await anext(generation, None)
+
+
+async def _after(routes: AsyncIterator[Route | MeshError]) -> Route | MeshError | None:
+    return await anext(routes, None)

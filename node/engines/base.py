@@ -75,7 +75,8 @@ Emission = Prefilling | Token | Ended
 
 class Engine(Protocol):
     """Raises ``ModelFileError`` (load), ``ContextOverflow``/``InvalidRequest`` (open),
-    ``EngineFailed`` (step: the model is lost and the runner ends)."""
+    ``NotServed`` (open: this engine does not answer such a thing, another may), ``EngineFailed``
+    (step: the model is lost and the runner ends)."""
 
     def load(self, spec: ModelSpec) -> ModelFacts: ...
 

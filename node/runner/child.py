@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from mesh.errors import EngineFailed, InvalidRequest, MeshError, ProtocolError
+from mesh.errors import EngineFailed, InvalidRequest, MeshError, NotServed, ProtocolError
 from mesh.telemetry import spans
 from mesh.types import FinishReason, Piece, Usage
 from mesh.validation import check_sampling
@@ -247,7 +247,7 @@ class Child:
             live.prompt_tokens = engine.open(
                 slot, request.messages, request.sampling, ids, "" if ids else text
             )
-        except InvalidRequest as error:
+        except (InvalidRequest, NotServed) as error:  # not of this request, or not by this engine
             live.span.set_status(Status(StatusCode.ERROR, error.message))
             live.span.end()
             self._send(m.Rejected(sequence=live.sequence, code=error.code, message=error.message))

@@ -12,11 +12,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh import protobuf, protobuf_direct, protobuf_fleet
+from mesh import protobuf, protobuf_direct, protobuf_fleet, protobuf_route
 from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, InternalError, MeshError
+from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError
 from mesh.grpc_server import guarded, open_server, tolerant, traceparent_of, whole
-from mesh.stream import StreamEvent
+from mesh.protobuf_route import MAX_BATCH
+from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.answers import Answers
@@ -29,6 +30,7 @@ MAX_STREAMS = 4096  # RPCs at once; more are refused by gRPC itself with RESOURC
 SIZE_SLACK_BYTES = 1024 * 1024
 # Beyond the request's own deadline, which dispatch words better: for a client that does not read.
 WRITE_SLACK_S = 1.0
+BATCH_S = 600.0  # of a batch of dry runs, whose client may not read either
 
 
 class GrpcGateway:
@@ -101,6 +103,11 @@ class GrpcGateway:
                 request_deserializer=tolerant(pb.RouteRequest),
                 response_serializer=pb.RouteResponse.SerializeToString,
             ),
+            "RouteBatch": grpc.unary_stream_rpc_method_handler(
+                self._route_batch,
+                request_deserializer=tolerant(pb.RouteBatchRequest),
+                response_serializer=pb.RouteBatchResponse.SerializeToString,
+            ),
             "Fleet": grpc.unary_unary_rpc_method_handler(
                 self._fleet,
                 request_deserializer=tolerant(pb.FleetRequest),
@@ -136,9 +143,14 @@ class GrpcGateway:
         request_id = _fresh_id()
 
         async def answer() -> pb.RouteResponse:
-            request = protobuf.route_request_from_wire(whole(wire), fresh_id=request_id)
+            request = protobuf_route.route_request_from_wire(whole(wire), fresh_id=request_id)
             route = await self._answers.route(request)
-            response = protobuf.route_to_wire(route, request_id)
+            response = protobuf_route.route_to_wire(route, request_id)
+            if wire.want_ticket and route.ready is not None:
+                response.no_ticket = (
+                    f"the orchestrator has this answer already ({route.ready.source})"
+                )
+                return response
             if wire.want_ticket and self._tickets is not None:
                 view, conversation = self._answers.view, wire.conversation_id
                 match self._tickets.issue(request, route, view, conversation=conversation):
@@ -149,6 +161,37 @@ class GrpcGateway:
             return response
 
         return await guarded(context, request_id, WHO, answer)
+
+    async def _route_batch(self, wire: Any, context: Any) -> None:
+        await guarded(context, _fresh_id(), WHO, lambda: self._routes(wire, context))
+
+    async def _routes(self, wire: Any, context: Any) -> None:
+        """One after the other, so that a batch never takes more of the router than one client."""
+        prompts = whole(wire).prompts
+        if len(prompts) > MAX_BATCH:
+            raise InvalidRequest(
+                f"{len(prompts):,} prompts are too many for one call; send at most {MAX_BATCH:,}"
+            )
+        try:
+            async with asyncio.timeout(BATCH_S):
+                for index, prompt in enumerate(prompts):
+                    request_id = _fresh_id()
+                    routed = await self._routed(prompt, request_id, wire.with_candidates)
+                    response = protobuf_route.routed_to_wire(index, routed, request_id)
+                    await context.write(response)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the batch was not decided and read within {BATCH_S:.0f} s; send fewer at a time"
+            ) from None
+
+    async def _routed(
+        self, prompt: pb.RouteRequest, request_id: RequestId, candidates: bool
+    ) -> Route | MeshError:
+        try:
+            request = protobuf_route.route_request_from_wire(prompt, fresh_id=request_id)
+            return await self._answers.route(request, candidates=candidates)
+        except MeshError as error:
+            return error
 
     async def _fleet(self, wire: Any, context: Any) -> pb.FleetResponse:
         async def answer() -> pb.FleetResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mesh.stream import StreamEvent
 from mesh.types import Alternative, Message, ModelId, Role, Sampling, Specialty
 from orchestrator.router.ready import ReadyAnswer
 
@@ -83,3 +84,19 @@ class SlowStage(Protocol):
     async def consult(self, features: Features) -> Verdict | Abstain: ...
 
     async def run(self) -> None: ...
+
+
+class Recording(Protocol):
+    """One answer on its way, kept at its end for the next who asks the same. ``take`` every event
+    of the stream; ``keep`` after the last one keeps it if it is whole and may be kept."""
+
+    def take(self, event: StreamEvent) -> None: ...
+
+    async def keep(self) -> bool: ...
+
+
+class Remembering(Protocol):
+    """A stage that gives earlier answers. ``recording``: None where this answer is not to be
+    kept."""
+
+    def recording(self, features: Features) -> Recording | None: ...

@@ -12,15 +12,25 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mesh.types import Alternative, Decision, Specialty, StageVerdict
-from orchestrator.router.base import Abstain, Features, SlowStage, Stage, Verdict
+from orchestrator.router.base import (
+    Abstain,
+    Features,
+    Recording,
+    Remembering,
+    SlowStage,
+    Stage,
+    Verdict,
+)
 from orchestrator.router.ready import ReadyAnswer
 
 _LOG = logging.getLogger(__name__)
 
 CONVERSATION = "conversation"
 FALLBACK = "fallback"
+_QUICK = ("rules", "classifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,28 @@ class Cascade:
         self.fallback = fallback
         self.rules_version = rules_version
         self._perf_counter = perf_counter
+        self._memo: Any = next((s for s in self.stages if hasattr(s, "recording")), None)
+        self._quick: tuple[Any, ...] = tuple(s for s in self.stages if s.name in _QUICK)
         self._reported: set[str] = set()  # at most one entry a stage
+
+    @property
+    def quick(self) -> tuple[Stage, ...]:
+        """The stages that only look at the prompt, for what a conversation was about so far."""
+        return self._quick
+
+    async def recall(self, features: Features) -> Outcome | None:
+        """An earlier answer to a request that names who shall answer, None where there is none."""
+        if self._memo is None:
+            return None
+        outcome = await Cascade(
+            [self._memo], self.fallback, self.rules_version, perf_counter=self._perf_counter
+        ).decide(features)
+        return outcome if outcome.answer is not None else None
+
+    def recording(self, features: Features) -> Recording | None:
+        """What keeps this answer for the next who asks the same, None where nothing does."""
+        memo: Remembering | None = self._memo
+        return memo.recording(features) if memo is not None else None
 
     async def decide(self, features: Features) -> Outcome:
         """The decision, with one verdict for each stage that was asked. Never raises for what a

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import hyperscan
 
-KEPT = 8  # files; older ones are removed, so that editing rules all day does not fill the disk
+# Files, up to three a rule set. Older ones are removed, so that editing rules all day does not fill
+# the disk.
+KEPT = 16
 Entry = tuple[int, bytes, int]  # id, expression, flags
 
 _LOG = logging.getLogger(__name__)

@@ -3,7 +3,10 @@
 Hyperscan is an automaton: it reads the text once, in linear time, whatever the pattern. Constructs
 that need to look back or to try again do not exist in it. Its own messages name the construct but
 seldom the place and never the remedy. Source of the list: Hyperscan developer reference, "Pattern
-Support: Unsupported Constructs".
+Support: Unsupported Constructs", and the constructs of PCRE, Python, Java and Oniguruma, tried.
+
+Also refused is what the engine takes without a word but reads otherwise than its writer meant:
+``{,3}`` and ``[a&&b]``, which are plain text to it, and escapes that it does not know.
 """
 
 from __future__ import annotations
@@ -27,10 +30,18 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("(?(", "a conditional (?(...)...)", "write both branches as alternatives"),
     ("(?|", "a branch reset (?|...)", "write (?:...): groups capture nothing here"),
     ("(?C", "a callout (?C)", "drop it"),
+    ("(?{", "embedded code (?{...})", "drop it: a rule is a pattern, not a program"),
+    ("(??{", "embedded code (??{...})", "drop it: a rule is a pattern, not a program"),
+    ("(?~", "an absent operator (?~...)", _USE_COMPANIONS + " (excludes)"),
+    ("(?*", "a look-around (?*...)", _USE_COMPANIONS),
+    ("(?^", "a flag reset (?^...)", "name the flags, as in (?-i)"),
     ("(*", "a verb (*...)", "drop it; set flags with caseless, multiline, dotall, unicode"),
 )
 _CALL_BY_NUMBER = re.compile(r"\(\?[+-]?\d")
 _BACK_REFERENCE = re.compile(r"\\(?:[1-9]|g\{?-?\w|k[<{'])")
+_CALL_BY_NAME = re.compile(r"\\g[<']")
+_FLAGS = re.compile(r"\(\?([A-Za-z]*)(-?)([A-Za-z]*)[:)]")
+_KNOWN_FLAGS = frozenset("imsx")
 _ESCAPES: dict[str, tuple[str, str]] = {
     "K": (r"\K", "drop it: only whether a rule fires counts, not where its match starts"),
     "G": (r"\G", "drop it: each text is scanned once, from its start"),
@@ -39,8 +50,21 @@ _ESCAPES: dict[str, tuple[str, str]] = {
     "R": (r"\R", r"write (?:\r\n|\n|\r)"),
     "N": (r"\N", r"write [^\n]"),
     "u": (r"\u", r"write \x{...} with the hexadecimal code point, or the character itself"),
+    "l": (r"\l", "write the letter itself; rules are caseless unless caseless = false"),
+    "L": (r"\L", "write the letters themselves; rules are caseless unless caseless = false"),
+    "U": (r"\U", r"write \x{...} with the hexadecimal code point, or the character itself"),
+    **{c: (f"\\{c}", r"write \b, the border of a word") for c in "mMyY"},
+    **{c: (f"\\{c}", "the engine knows no such escape; write the letter itself") for c in "ijqTIO"},
 }
+# In a class these mean something else than outside, or what they always mean.
+_NOT_IN_A_CLASS = frozenset("BRXNKGlLUu")
 _POSSESSIVE = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\+")
+_NO_LOWER_BOUND = re.compile(r"\{,\s*(\d+)\}")
+_POSIX = re.compile(r"\[([:.=])([^\]]*?)\1\]")
+_POSIX_CLASSES = {
+    *("alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph"),
+    *("lower", "print", "punct", "space", "upper", "word", "xdigit"),
+}
 
 
 def check_pattern(pattern: str, *, unicode: bool, limit: int) -> str:
@@ -60,6 +84,7 @@ def check_pattern(pattern: str, *, unicode: bool, limit: int) -> str:
 
 def _scan(pattern: str, unicode: bool) -> str:
     at = 0
+    spaced = False  # (?x): "#" begins a comment
     while at < len(pattern):
         match pattern[at]:
             case "\\":
@@ -71,11 +96,25 @@ def _scan(pattern: str, unicode: bool) -> str:
                 at += 2
                 continue
             case "[":
-                at = _class_end(pattern, at)
+                end, problem = _class(pattern, at)
+                if problem:
+                    return problem
+                at = end
                 continue
+            case "#" if spaced:
+                end = pattern.find("\n", at)
+                at = len(pattern) if end < 0 else end
             case "(":
+                if pattern.startswith("(?#", at):
+                    end = pattern.find(")", at)
+                    at = len(pattern) if end < 0 else end + 1
+                    continue
                 if problem := _group(pattern, at):
                     return problem
+                flags = _FLAGS.match(pattern, at)
+                spaced = (spaced or "x" in flags[1]) and "x" not in flags[3] if flags else spaced
+            case "{" if found := _NO_LOWER_BOUND.match(pattern, at):
+                return _refused(f"a repeat {found[0]}", at, f"write {{0,{found[1]}}}")
             case "*" | "+" | "?" | "{":
                 if found := _POSSESSIVE.match(pattern, at):
                     return _refused(f"a possessive quantifier {found[0]}", at, _PLAIN_QUANTIFIER)
@@ -84,6 +123,8 @@ def _scan(pattern: str, unicode: bool) -> str:
 
 
 def _escape(pattern: str, at: int, unicode: bool) -> str:
+    if _CALL_BY_NAME.match(pattern, at):
+        return _refused(f"a subpattern call {pattern[at : at + 3]}", at, "repeat the subpattern")
     if found := _BACK_REFERENCE.match(pattern, at):
         return _refused(f"a back-reference {found[0]}", at, "write out the alternatives")
     letter = pattern[at + 1 : at + 2]
@@ -100,22 +141,42 @@ def _group(pattern: str, at: int) -> str:
             return _refused(what, at, remedy)
     if _CALL_BY_NUMBER.match(pattern, at):
         return _refused("a subpattern call (?n)", at, "repeat the subpattern")
+    if flags := _FLAGS.match(pattern, at):
+        for flag in flags[1] + flags[3]:
+            if flag not in _KNOWN_FLAGS:
+                remedy = "drop it; the engine knows (?i), (?m), (?s) and (?x)"
+                return _refused(f"an inline flag (?{flag})", at, remedy)
     return ""
 
 
-def _class_end(pattern: str, at: int) -> int:
-    """The position after the class that opens at ``at``; the pattern's end if it never closes,
-    which the engine then reports."""
+def _class(pattern: str, at: int) -> tuple[int, str]:
+    """The position after the class that opens at ``at``, and what is wrong in it. A class that
+    never closes ends with the pattern, and the engine reports it."""
     at += 1
     if pattern.startswith("^", at):
         at += 1
     if pattern.startswith("]", at):  # first in a class, it is an ordinary character
         at += 1
     while at < len(pattern) and pattern[at] != "]":
-        if pattern.startswith("[:", at) and (end := pattern.find(":]", at)) > 0:
-            at = end + 1
-        at += 2 if pattern[at] == "\\" else 1
-    return at + 1
+        if found := _POSIX.match(pattern, at):
+            kind, name = found[1], found[2].removeprefix("^")
+            if kind != ":":
+                return at, _refused(f"a collating element {found[0]}", at, "write the characters")
+            if name not in _POSIX_CLASSES:
+                known = ", ".join(sorted(_POSIX_CLASSES))
+                return at, _refused(f"a class {found[0]}", at, f"the engine knows {known}")
+            at = found.end()
+            continue
+        if pattern.startswith("&&", at):
+            remedy = "write the characters that both have"
+            return at, _refused("a class intersection &&", at, remedy)
+        if pattern[at] == "\\":
+            if (letter := pattern[at + 1 : at + 2]) in _NOT_IN_A_CLASS:
+                remedy = "write out the characters that the class shall have"
+                return at, _refused(f"\\{letter} in a class", at, remedy)
+            at += 1
+        at += 1
+    return at + 1, ""
 
 
 def _refused(what: str, at: int, remedy: str) -> str:

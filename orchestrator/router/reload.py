@@ -21,6 +21,7 @@ from mesh.clock import Clock
 from mesh.errors import ConfigError, RuleError
 from mesh.registry.base import RULES, Delete, Put, Registry
 from mesh.types import Specialty
+from orchestrator.router.base import SlowStage, Stage
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.rule_file import MAX_FILE_BYTES, parse, version_of
@@ -29,6 +30,8 @@ from orchestrator.router.rules import RulesStage
 POLL_S = 0.5
 
 _LOG = logging.getLogger(__name__)
+# (stage ``rules``, its version) -> the stages in order. Called in a thread, at each reload.
+Arrange = Callable[[RulesStage, str], tuple[Stage | SlowStage, ...]]
 _Signature = tuple[int, int, int]  # modification time in ns, size in bytes, inode
 
 
@@ -43,13 +46,23 @@ def starter_rules() -> Path:
     return Path(configs.__file__).with_name("rules.toml")
 
 
+def only_rules(rules: RulesStage, version: str) -> tuple[Stage | SlowStage, ...]:
+    """The least arrangement."""
+    return (rules,)
+
+
 def build(
-    content: bytes, where: str, fallback: Specialty, cache: CompiledRules | None = None
+    content: bytes,
+    where: str,
+    fallback: Specialty,
+    cache: CompiledRules | None = None,
+    arrange: Arrange = only_rules,
 ) -> Cascade:
-    """The cascade of one rules file: stage ``rules``, then the file's own fallback if it names one,
-    else ``fallback``. Blocks while it compiles. Raises ``RuleError``."""
+    """The cascade of one rules file: the stages that ``arrange`` puts around stage ``rules``, then
+    the file's own fallback if it names one, else ``fallback``. Blocks while it compiles. Raises
+    ``RuleError``."""
     rules = parse(content, where=where)
-    stages = [RulesStage(rules, where=where, cache=cache)]
+    stages = arrange(RulesStage(rules, where=where, cache=cache), rules.version)
     return Cascade(stages, rules.fallback or fallback, rules.version)
 
 
@@ -58,7 +71,7 @@ class RulesReloader:
 
     ``file`` None: the starter rules. ``registry`` None: only the file. ``clock`` paces the polling.
     ``on_change`` is called on the event loop after each swap (to announce the new version).
-    ``cache``: where compiled rules are kept, None: nowhere.
+    ``cache``: where compiled rules are kept, None: nowhere. ``arrange``: see ``build``.
 
     Making one reads and compiles the file, blocking, and raises ``RuleError`` or ``ConfigError``:
     an orchestrator does not start on rules that are wrong, though it goes on when they become so.
@@ -73,8 +86,10 @@ class RulesReloader:
         registry: Registry | None = None,
         on_change: Callable[[Cascade], None] | None = None,
         cache: CompiledRules | None = None,
+        arrange: Arrange = only_rules,
     ) -> None:
         self._cache = cache
+        self._arrange = arrange
         self._fallback = fallback
         self._clock = clock
         self._path = file if file is not None else starter_rules()
@@ -85,7 +100,7 @@ class RulesReloader:
         self._signature: _Signature | None = None
         self._from_file = self._first_reading()
         self._settled = self._from_file
-        self._current = build(self._from_file.content, self._from_file.where, fallback, cache)
+        self._current = self._build(self._from_file)
         self._last_error: str | None = None
 
     @property
@@ -156,9 +171,7 @@ class RulesReloader:
                 self._last_error = None  # what is in use already, offered again
                 return
             try:
-                cascade = await asyncio.to_thread(
-                    build, source.content, source.where, self._fallback, self._cache
-                )
+                cascade = await asyncio.to_thread(self._build, source)
             except RuleError as error:
                 self._refuse(f"new rules refused: {error.message}")
                 return
@@ -172,6 +185,9 @@ class RulesReloader:
             )
             if self._on_change is not None:
                 self._on_change(cascade)
+
+    def _build(self, source: _Source) -> Cascade:
+        return build(source.content, source.where, self._fallback, self._cache, self._arrange)
 
     def _refuse(self, problem: str) -> None:
         if (

@@ -95,30 +95,41 @@ def parse(content: bytes, *, where: str = "rules") -> RuleSet:
     Raises ``RuleError``: the first problem in file order, then up to four more. ``where`` is what
     the message calls the source (a path, or a registry key).
     """
-    if len(content) > MAX_FILE_BYTES:
-        raise RuleError(
-            f"{where}: {len(content):,} bytes of rules; at most {MAX_FILE_BYTES:,} are read"
-        )
-    try:
-        data = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise RuleError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RuleError(f"{where}: not TOML: {str(error) or 'nested too deeply'}") from None
+    rules, problems = read(content)
+    raise_for(problems, where)
+    return rules
+
+
+def read(content: bytes) -> tuple[RuleSet, list[str]]:
+    """What can be understood of a file, and every problem in it, for tools that report them all.
+    With problems, the rules that have some are missing, and companions are not checked."""
     problems: list[str] = []
+    data = _toml(content, problems)
     _check_keys(data, _FILE_KEYS, "top level", problems)
     threshold = _share(data, "threshold", DEFAULT_THRESHOLD, "top level", problems)
     margin = _share(data, "margin", DEFAULT_MARGIN, "top level", problems)
     fallback = _specialty(data.get("fallback"), "top level: fallback", problems)
-    rules = _rules(data.get("rules", []), problems)
-    raise_for(problems, where)
-    return RuleSet(
+    rules = RuleSet(
         version=version_of(content),
-        rules=rules,
+        rules=_rules(data.get("rules", []), problems),
         threshold=threshold,
         margin=margin,
         fallback=fallback,
     )
+    return rules, problems
+
+
+def _toml(content: bytes, problems: list[str]) -> dict[str, Any]:
+    if len(content) > MAX_FILE_BYTES:
+        problems.append(f"{len(content):,} bytes of rules; at most {MAX_FILE_BYTES:,} are read")
+        return {}
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        problems.append(f"not UTF-8 text (byte {error.start}); save it as UTF-8")
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        problems.append(f"not TOML: {str(error) or 'nested too deeply'}")
+    return {}
 
 
 def version_of(content: bytes) -> str:

@@ -13,19 +13,16 @@ How a decision is made of the rules that fire:
 * The most probable specialty wins when its probability reaches ``threshold`` and exceeds the next
   one's by ``margin``. Otherwise the stage abstains and says what it leaned to.
 
-Cost is bounded whatever the prompt: of a part longer than 32 KiB only the first and last 16 KiB are
-looked at. Between them stands a NUL in a line of its own, so that ``^`` and ``$`` still mean the
-text's own ends and few patterns can reach across. ASCII text is scanned as it is; other text is
-brought to NFKC first, without invisible characters and with typographic quotes made plain.
+Cost is bounded whatever the prompt: ``folding.shown`` says what is looked at of a part, at most
+32 KiB, with disguises taken off. Nothing that a prompt says of rules or routing is obeyed: it is
+text like any other, and decides by the rules that it fires.
 """
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from unicodedata import normalize
 
 import hyperscan
 
@@ -33,30 +30,29 @@ from mesh.errors import RuleError
 from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.compiled import CompiledRules, Entry
+from orchestrator.router.folding import shown
 from orchestrator.router.rule_file import REPORTED_PROBLEMS, Part, Rule, RuleSet, raise_for
 
-EDGE_BYTES = 16 * 1024
-_GAP = "\n\0\n"
 _NAMED_IN_NOTES = 6
-
-# Zero-width, bidirectional and tag characters and variation selectors: they show as nothing, and
-# would split a word for the engine. NFKC keeps them.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e01ef]+"
-)
-_PLAIN = (("\u2018", "'"), ("\u2019", "'"), ("\u201c", '"'), ("\u201d", '"'), ("\u2212", "-"))
-# NFKC sorts runs of combining marks by insertion, in quadratic time. Runs in real text are a few
-# marks long; what a piece's border may cost is one composition in this many characters.
-_NORMALISE_CHARACTERS = 128
+_ONLY_MARKERS = Abstain("only markers fired")
 
 # A match that ends at 0 is a match of nothing. Each of these is a place where one can hide.
 _ZERO_WIDTH_PROBES = (b"", b"a", b" ", b"\n", b"a b\n")
 _REMEDIES = (
     ("matches empty buffer", "it matches where there is nothing; make it need a character"),
     ("Bounded repeat is too large", "repeat at most 32,767 times, or use '+' or '*'"),
+    ("Resource limit", "repeats within repeats multiply; count lower, or use '+' or '*'"),
+    ("in \\x{", r"write \x{...} with a hexadecimal code point up to 10FFFF"),
     ("too large", "it needs too many states; shorten the counted repeats"),
-    ("Unterminated comment", "close it with ')', or leave (?x) away"),
+    ("Unterminated comment", "close it with ')', end it with a newline, or leave (?x) away"),
+    ("Embedded start anchors", "put '^' first, or set multiline = true"),
+    ("Embedded end anchors", "put '$' last, or set multiline = true"),
+    ("Invalid repeat", "put a group around what is repeated, (?:...), or a '\\' before the sign"),
+    ("Range out of order", "in a class write the lower character first; sets cannot be subtracted"),
+    ("Unescaped \\", "write '\\\\' for a backslash"),
+    ("parenthes", "write '\\(' or '\\)' where the text has one"),
+    ("character class", "close it with ']', or write '\\[' where the text has one"),
+    ("property", r"use a script or category, such as \p{Greek} or \p{L}"),
 )
 
 
@@ -65,6 +61,9 @@ class _Compiled:
     """A rule in the form that deciding needs: companions as indices."""
 
     rule: Rule
+    specialty: Specialty
+    weight: float
+    veto: bool
     requires: frozenset[int]
     excludes: frozenset[int]
 
@@ -84,84 +83,94 @@ class RulesStage:
     ) -> None:
         self.rules = rules
         index = {rule.name: number for number, rule in enumerate(rules.rules)}
-        self._compiled = tuple(
-            _Compiled(
+        self._compiled = {  # without markers, which decide nothing by themselves
+            number: _Compiled(
                 rule,
+                rule.specialty,
+                rule.weight,
+                rule.veto,
                 frozenset(index[name] for name in rule.requires),
                 frozenset(index[name] for name in rule.excludes),
             )
-            for rule in rules.rules
-        )
-        self._by_part = {
-            part: frozenset(n for n, rule in enumerate(rules.rules) if rule.part is part)
-            for part in Part
+            for number, rule in enumerate(rules.rules)
+            if rule.specialty is not None
         }
-        self._parts = tuple(part for part in Part if self._by_part[part])
-        self._markers = frozenset(n for n, r in enumerate(rules.rules) if r.specialty is None)
-        self._database = _database(rules, where, cache) if rules.rules else None
+        # One database a part: a few rules on the conversation must not scan all of it for the rest.
+        self._databases = {
+            part: _database(rules, part, where, cache)
+            for part in Part
+            if any(rule.part is part for rule in rules.rules)
+        }
         self._threads = threading.local()
 
     @property
     def database(self) -> hyperscan.Database | None:
-        """The compiled rules, for benchmarks and tools; None for an empty set. Its own scratch is
-        for one thread at a time; this stage never uses it."""
-        return self._database
+        """The compiled rules on the last user turn, for benchmarks and tools; None when there are
+        none. Its own scratch is for one thread at a time; this stage never uses it."""
+        return self._databases.get(Part.LAST_USER)
 
     def decide(self, features: Features) -> Verdict | Abstain:
         """The verdict by the formula in this module's docstring. Never raises for any text."""
-        fired = self._fired(features)
-        if not fired:
-            return Abstain("no rule fired" if self._database is not None else "no rules")
-        return self._weigh(fired)
+        return self.weigh(self.fired(features))
 
-    def _fired(self, features: Features) -> set[int]:
+    def fired(self, features: Features) -> set[int]:
         """Indices of the rules whose patterns matched in the part that they look at."""
-        database = self._database
-        if database is None:
-            return set()
         try:
-            scratch = self._threads.scratch
+            scans = self._threads.scans
         except AttributeError:
-            # One a thread: two scans must never share one. Only clones may be kept; the database
-            # frees its own with itself, whoever still holds it.
-            scratch = self._threads.scratch = database.scratch.clone()
+            # One scratch a thread: two scans must never share one. Only clones may be kept; the
+            # database frees its own with itself, whoever still holds it.
+            scans = self._threads.scans = [
+                (part, database, database.scratch.clone())
+                for part, database in self._databases.items()
+            ]
         fired: set[int] = set()
-        for part in self._parts:
-            data = prepare(_text(features, part))
-            if data and (hits := _scan(database, data, scratch)):
-                fired |= self._by_part[part].intersection(hits)
+        for part, database, scratch in scans:
+            if data := prepare(_text(features, part)):
+                fired.update(_scan(database, data, scratch))
         return fired
 
-    def _weigh(self, fired: set[int]) -> Verdict | Abstain:
+    def counting(self, fired: Set[int]) -> list[int]:
+        """Indices of those among ``fired`` that count, vetoes included, in file order."""
+        known = self._compiled
+        return [
+            number
+            for number in sorted(fired & known.keys())
+            if known[number].requires <= fired and known[number].excludes.isdisjoint(fired)
+        ]
+
+    def weigh(self, fired: Set[int]) -> Verdict | Abstain:
+        """The verdict when exactly the rules of these indices matched."""
+        if not fired:
+            return Abstain("no rule fired" if self._databases else "no rules")
         counting: list[Rule] = []
         doubt: dict[Specialty, float] = {}
         strongest: dict[Specialty, Rule] = {}
         vetoes: dict[Specialty, str] = {}
-        for number in sorted(
-            fired - self._markers
-        ):  # file order, so that ties go to the rule that stands first
+        for number in self.counting(fired):  # file order, so that ties go to the first one there
             compiled = self._compiled[number]
-            rule = compiled.rule
-            specialty = rule.specialty
-            if specialty is None or not (
-                compiled.requires <= fired and compiled.excludes.isdisjoint(fired)
-            ):
+            specialty = compiled.specialty
+            if compiled.veto:
+                vetoes.setdefault(specialty, compiled.rule.name)
                 continue
-            if rule.veto:
-                vetoes.setdefault(specialty, rule.name)
+            counting.append(compiled.rule)
+            if specialty not in doubt:
+                doubt[specialty] = 1.0 - compiled.weight
+                strongest[specialty] = compiled.rule
                 continue
-            counting.append(rule)
-            doubt[specialty] = doubt.get(specialty, 1.0) * (1.0 - rule.weight)
-            if specialty not in strongest or rule.weight > strongest[specialty].weight:
-                strongest[specialty] = rule
+            doubt[specialty] *= 1.0 - compiled.weight
+            if compiled.weight > strongest[specialty].weight:
+                strongest[specialty] = compiled.rule
+        if not counting and not vetoes:
+            return _ONLY_MARKERS
         note = _summary(counting, vetoes)
         scores = {s: 1.0 - d for s, d in doubt.items() if s not in vetoes and d < 1.0}
         if not scores:
-            return Abstain(f"nothing left to decide by; {note}" if note else "only markers fired")
+            return Abstain(f"nothing left to decide by; {note}")
         total = max(1.0, sum(scores.values()))
         ranked = tuple(
-            Alternative(specialty=s, probability=score / total, rule=strongest[s].name)
-            for s, score in sorted(scores.items(), key=lambda item: -item[1])
+            Alternative(specialty=s, probability=scores[s] / total, rule=strongest[s].name)
+            for s in sorted(scores, key=scores.__getitem__, reverse=True)
         )
         best = ranked[0]
         lead = best.probability - (ranked[1].probability if len(ranked) > 1 else 0.0)
@@ -181,46 +190,8 @@ class RulesStage:
 
 
 def prepare(text: str) -> bytes:
-    """What is scanned of ``text``: at most 32 KiB of valid UTF-8, normalised. Lone surrogates,
-    which no UTF-8 has, become '?'."""
-    if len(text) > 2 * EDGE_BYTES:
-        text = text[:EDGE_BYTES] + _GAP + text[-EDGE_BYTES:]
-    if text.isascii():
-        return text.encode("ascii")
-    text = _clip(text.encode("utf-8", "replace")).decode("utf-8")
-    text = _INVISIBLE.sub("", text)
-    for typographic, plain in _PLAIN:
-        text = text.replace(typographic, plain)
-    return _clip(_nfkc(text).encode("utf-8"))
-
-
-def _nfkc(text: str) -> str:
-    """In pieces, and from both ends inwards until enough is there: a single character can become
-    eighteen (U+FDFA), so that bounding what goes in does not bound the work."""
-    step = _NORMALISE_CHARACTERS
-    starts = range(0, len(text), step)
-    head: list[str] = []
-    size = used = 0
-    while used < len(starts) and size < EDGE_BYTES:
-        head.append(normalize("NFKC", text[starts[used] : starts[used] + step]))
-        size += len(head[-1])
-        used += 1
-    tail: list[str] = []
-    size, left = 0, len(starts)
-    while left > used and size < EDGE_BYTES:
-        left -= 1
-        tail.append(normalize("NFKC", text[starts[left] : starts[left] + step]))
-        size += len(tail[-1])
-    return "".join((*head, _GAP if left > used else "", *reversed(tail)))
-
-
-def _clip(data: bytes) -> bytes:
-    if len(data) <= 2 * EDGE_BYTES + len(_GAP):
-        return data
-    # A cut inside a character leaves bytes that are no UTF-8, and the engine must not see those.
-    head = data[:EDGE_BYTES].decode("utf-8", "ignore")
-    tail = data[-EDGE_BYTES:].decode("utf-8", "ignore")
-    return (head + _GAP + tail).encode("utf-8")
+    """What is scanned of ``text``: at most 32 KiB of valid UTF-8, normalised (``folding``)."""
+    return shown(text).encode("utf-8")
 
 
 def _text(features: Features, part: Part) -> str:
@@ -249,6 +220,8 @@ def _scan(database: hyperscan.Database, data: bytes, scratch: hyperscan.Scratch)
 
 
 def _summary(counting: list[Rule], vetoes: dict[Specialty, str]) -> str:
+    if not vetoes and 0 < len(counting) <= _NAMED_IN_NOTES:  # nearly always, and a microsecond less
+        return "fired: " + ", ".join([rule.name for rule in counting])
     names = [rule.name for rule in counting[:_NAMED_IN_NOTES]]
     if len(counting) > _NAMED_IN_NOTES:
         names.append(f"{len(counting) - _NAMED_IN_NOTES} more")
@@ -267,10 +240,13 @@ def _flags(rule: Rule) -> int:
     return int(flags)
 
 
-def _database(rules: RuleSet, where: str, cache: CompiledRules | None) -> hyperscan.Database:
+def _database(
+    rules: RuleSet, part: Part, where: str, cache: CompiledRules | None
+) -> hyperscan.Database:
     entries = [
         (number, pattern.encode("utf-8"), _flags(rule))  # a rule's patterns share its number
         for number, rule in enumerate(rules.rules)
+        if rule.part is part
         for pattern in rule.patterns
     ]
     # Only what passed every check is ever kept, so what is found needs none.
@@ -292,7 +268,7 @@ def _compile(rules: RuleSet, entries: list[Entry], where: str) -> hyperscan.Data
         )
     except hyperscan.error as error:
         # The binding does not say which expression it was.
-        raise_for(_culprits(rules), where)
+        raise_for(engine_problems(rules, REPORTED_PROBLEMS + 1), where)
         raise RuleError(
             f"{where}: the rules cannot be put into one database: {error}; "
             "shorten the counted repeats, or use fewer rules"
@@ -301,27 +277,45 @@ def _compile(rules: RuleSet, entries: list[Entry], where: str) -> hyperscan.Data
     return database
 
 
-def _culprits(rules: RuleSet) -> list[str]:
+def engine_problems(
+    rules: RuleSet, limit: int | None = None, *, numbered: bool = True
+) -> list[str]:
+    """Each pattern that the engine refuses, with the remedy; the search ends after ``limit``. Every
+    pattern is compiled by itself: 0.1 to 100 ms each. ``numbered`` False: ``rules`` are not all
+    that the file has, so their positions say nothing."""
     problems: list[str] = []
     for number, rule in enumerate(rules.rules, 1):
         for position, pattern in enumerate(rule.patterns, 1):
-            try:
-                hyperscan.Database().compile(
-                    expressions=[pattern.encode("utf-8")], ids=[0], flags=[_flags(rule)]
-                )
-            except hyperscan.error as error:
-                said = str(error).rstrip(".")
-                remedy = next((fix for part, fix in _REMEDIES if part in said), "")
+            if said := _refusal(pattern.encode("utf-8"), _flags(rule)):
                 label = f", pattern {position}" if len(rule.patterns) > 1 else ""
-                line = f"rule {number} '{rule.name}'{label}: {said}"
-                problems.append(f"{line}; {remedy}" if remedy else line)
-        if len(problems) > REPORTED_PROBLEMS:
+                which = f"rule {number}" if numbered else "rule"
+                problems.append(f"{which} '{rule.name}'{label}: {said}")
+        if limit is not None and len(problems) >= limit:
             break
     return problems
 
 
+def _refusal(pattern: bytes, flags: int) -> str:
+    database = hyperscan.Database()
+    try:
+        database.compile(expressions=[pattern], ids=[0], flags=[flags])
+    except hyperscan.error as error:
+        said = str(error).rstrip(".")
+        remedy = next((fix for part, fix in _REMEDIES if part in said), "")
+        return f"{said}; {remedy}" if remedy else said
+    return _REMEDIES[0][1] if _matches_nothing(database) else ""
+
+
 def _zero_width(rules: RuleSet, database: hyperscan.Database) -> list[str]:
-    """Patterns of borders only, such as ``^`` or ``\\b``, fire on any text and mean nothing."""
+    return [
+        f"rule {number + 1} '{rules.rules[number].name}': {_REMEDIES[0][1]}"
+        for number in sorted(_matches_nothing(database))
+    ]
+
+
+def _matches_nothing(database: hyperscan.Database) -> set[int]:
+    """Ids of patterns of borders only, such as ``^`` or ``\\b``: they fire on any text and mean
+    nothing."""
     empty: set[int] = set()
 
     def note(identifier: int, _start: int, end: int, _flags: int, _context: object) -> None:
@@ -330,7 +324,4 @@ def _zero_width(rules: RuleSet, database: hyperscan.Database) -> list[str]:
 
     for probe in _ZERO_WIDTH_PROBES:
         database.scan(probe, match_event_handler=note)
-    return [
-        f"rule {number + 1} '{rules.rules[number].name}': {_REMEDIES[0][1]}"
-        for number in sorted(empty)
-    ]
+    return empty

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tests.mesh.fakes import RULES
+from tests.mesh.fakes import ROUTER, RULES
 
 MARK = "SQUADRON_FAULT_RUN"  # in the environment of every process of a run, runners included
 END_S = 15.0
@@ -120,7 +120,8 @@ class RealMesh:
         rules = self.folder / "rules.toml"
         rules.write_text(RULES)
         endpoint = f"127.0.0.1:{port}"
-        box = self._box(name, "orchestrator", {"bind": endpoint, "rules": str(rules), **settings})
+        given = {"bind": endpoint, "rules": str(rules), "router": ROUTER}
+        box = self._box(name, "orchestrator", given | settings)
         self.orchestrators.append(box)
         self.endpoints.append(endpoint)
         return box

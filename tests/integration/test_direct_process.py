@@ -23,7 +23,7 @@ from mesh.registry.etcd import EtcdRegistry
 from mesh.stream import Assigned, Decided, Done, Tokens
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import Collector, free_port, process, ready
-from tests.mesh.fakes import RULES
+from tests.mesh.fakes import ROUTER, RULES
 
 WAIT_S = 30.0
 PROMPT = "What is 17 + 25?"
@@ -48,7 +48,8 @@ async def fleet(folder: Path, *, otlp: str | None = None, **nodes: Any) -> Async
         if otlp:
             common["otlp_endpoint"] = otlp
         log = folder / "orchestrator.log"
-        settings = {"name": "o", "bind": endpoint, "rules": str(folder / "rules.toml"), **common}
+        rules = {"rules": str(folder / "rules.toml"), "router": ROUTER}
+        settings = {"name": "o", "bind": endpoint, **rules, **common}
         await stack.enter_async_context(
             process("-m", "orchestrator", json.dumps(settings), log=log)
         )

@@ -19,7 +19,7 @@ from mesh.records import OrchestratorRecord
 from mesh.sdk import Done, Tokens
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import START_S, free_port, process, ready
-from tests.mesh.fakes import RULES, text_of
+from tests.mesh.fakes import ROUTER, RULES, text_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
@@ -31,6 +31,7 @@ def settings(folder: Path, etcd: str, **changes: Any) -> str:
         "state_dir": str(folder),
         "etcd": etcd,
         "rules": str(folder / "rules.toml"),
+        "router": ROUTER,
     }
     return json.dumps(given | changes)
 

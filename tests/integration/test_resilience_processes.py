@@ -22,7 +22,7 @@ from mesh.errors import MeshError
 from mesh.sdk import Assigned, Client, Done, Tokens
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import START_S, free_port, process
-from tests.mesh.fakes import RULES, text_of
+from tests.mesh.fakes import ROUTER, RULES, text_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
@@ -53,6 +53,7 @@ class Fleet:
             "etcd": self.etcd,
             "bind": endpoint,
             "rules": str(self.folder / "rules.toml"),
+            "router": ROUTER,
         }
         self.endpoints.append(endpoint)
         self.orchestrators.append(await self._start("orchestrator", name, given | changes))

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otl
 import mesh
 from mesh.errors import MeshError
 from tests.etcd import EtcdServer
-from tests.mesh.fakes import RULES
+from tests.mesh.fakes import ROUTER, RULES
 
 START_S = 30.0
 CLIENT = """
@@ -144,6 +144,7 @@ async def test_one_request_is_one_trace_over_four_processes(tmp_path: Path) -> N
             "name": "one",
             "bind": endpoint,
             "rules": str(tmp_path / "rules.toml"),
+            "router": ROUTER,
             **common,
         }
         log = tmp_path / "orchestrator.log"

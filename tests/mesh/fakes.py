@@ -17,6 +17,7 @@ from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.config import OrchestratorSettings, Timing
 from mesh.errors import MeshError
 from mesh.registry.memory import MemoryRegistry, MemoryStore
+from mesh.router_settings import RouterSettings
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.transport.memory import MemoryNetwork
 from mesh.types import (
@@ -36,13 +37,16 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.fleet import Fleet
 from orchestrator.hedge import HedgePolicy
 from orchestrator.identity import Identity
-from orchestrator.router.base import Features
+from orchestrator.outlook import chain
+from orchestrator.router.base import Features, Recording, Stage
 from orchestrator.router.cascade import Outcome
 from orchestrator.service import Orchestrator
 from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 
 TIMING = Timing(lease_ttl_s=2.0, heartbeat_s=0.1, peer_timeout_s=0.6, connect_timeout_s=0.5)
 # One rule: the starter rules take seconds to compile.
+# Tests ask the same thing again and again, and it is the nodes that shall answer.
+ROUTER = {"stages": ["rules"]}
 RULES = """
 [[rules]]
 name = "sum"
@@ -75,6 +79,16 @@ class FixedCascade:
         return Outcome(
             Decision(specialty=self.specialty, stage="rules", rule="fixed", confidence=0.9)
         )
+
+    async def recall(self, features: Features) -> Outcome | None:
+        return None
+
+    def recording(self, features: Features) -> Recording | None:
+        return None
+
+    @property
+    def quick(self) -> tuple[Stage, ...]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +182,21 @@ class Mesh:
         return seen is not None and seen.link_up and seen.heartbeat is not None
 
     def generate(
-        self, request: Request, *, timeout_s: float = WAIT_S, fallback: Specialty | None = None
+        self,
+        request: Request,
+        *,
+        timeout_s: float = WAIT_S,
+        fallback: Specialty | None = None,
+        substitutes: dict[str, str] | None = None,
+        decided: Specialty = MATH,
     ) -> Any:
-        """Dispatch's events for the request, as if the cascade had said ``math``."""
+        """Dispatch's events for the request, as if the cascade had said ``decided``."""
         now = self.clock.now()
-        specialty = request.specialty or MATH
+        specialty = request.specialty or decided
         return self.dispatch.generate(
             request,
             Decision(specialty=specialty, stage="rules", rule=None, confidence=1.0),
-            fallback=fallback,
+            substitutes=chain(specialty, substitutes or {}, fallback),
             arrived=now,
             deadline=now + timeout_s,
             span=INVALID_SPAN,
@@ -213,7 +233,11 @@ async def orchestrator(mesh: Mesh, **changes: Any) -> AsyncIterator[Orchestrator
     folder, rules = _rules()
     settings = replace(
         OrchestratorSettings(
-            name="test", bind="127.0.0.1:0", default_timeout_s=WAIT_S, rules=str(rules)
+            name="test",
+            bind="127.0.0.1:0",
+            default_timeout_s=WAIT_S,
+            rules=str(rules),
+            router=RouterSettings(stages=tuple(ROUTER["stages"])),
         ),
         **changes,
     )

@@ -17,7 +17,6 @@ from orchestrator.outlook import Absent, Busy, Work
 def work(priority: Priority = Priority.NORMAL, arrived: float = 0.0, **given: Any) -> Work:
     fields: dict[str, Any] = {
         "specialty": Specialty("math"),
-        "fallback": None,
         "model": None,
         "prompt_bytes": 10,
         "priority": priority,

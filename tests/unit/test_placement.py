@@ -112,7 +112,10 @@ def _place(
     fleet: FleetView,
     specialty: Specialty = MATH,
     *,
-    fallback: Specialty | None = None,
+    substitutes: tuple[Specialty, ...] = (),
+    unable: tuple[str, ...] = (),
+    prefer: str | None = None,
+    affinity: bytes | None = None,
     model: str | None = None,
     prompt_bytes: int = 100,
     exclude: tuple[str, ...] = (),
@@ -121,7 +124,10 @@ def _place(
     return place(
         fleet,
         specialty=specialty,
-        fallback=fallback,
+        substitutes=substitutes,
+        unable=frozenset(map(ModelId, unable)),
+        prefer=(NodeId(f"id-{prefer}"), ModelId("m")) if prefer else None,
+        affinity=affinity,
         model=ModelId(model) if model else None,
         prompt_bytes=prompt_bytes,
         now=NOW,
@@ -212,7 +218,7 @@ def test_a_node_already_tried_is_left_out() -> None:
 
 def test_a_specialty_that_nobody_has_goes_to_the_fallback_and_says_so() -> None:
     fleet = _fleet(Box(name="x", serves=(CHAT,)), Box(name="y", serves=(MATH,)))
-    rows = _place(fleet, Specialty("knowledge"), fallback=CHAT)
+    rows = _place(fleet, Specialty("knowledge"), substitutes=(CHAT,))
     assert [(row.node_name, row.eligible, row.reason) for row in rows] == [
         ("x", True, "no node serves 'knowledge'; resident, 4 of 4 slots free"),
         ("y", False, "no node serves 'knowledge'; does not serve 'chat'"),
@@ -220,7 +226,7 @@ def test_a_specialty_that_nobody_has_goes_to_the_fallback_and_says_so() -> None:
 
 
 def test_a_specialty_asked_for_by_name_is_not_replaced() -> None:
-    rows = _place(_fleet(Box(name="x", serves=(CHAT,))), Specialty("knowledge"), fallback=None)
+    rows = _place(_fleet(Box(name="x", serves=(CHAT,))), Specialty("knowledge"))
     assert [row.reason for row in rows] == ["does not serve 'knowledge'"]
 
 
@@ -228,12 +234,12 @@ def test_specialists_that_are_down_are_waited_for_and_not_replaced() -> None:
     fleet = _fleet(
         Box(name="x", serves=(CHAT,)), Box(name="y", serves=(MATH,), state=NodeState.DRAINING)
     )
-    assert _eligible(_place(fleet, MATH, fallback=CHAT)) == []
+    assert _eligible(_place(fleet, MATH, substitutes=(CHAT,))) == []
 
 
 def test_a_model_asked_for_by_name_is_served_whatever_its_specialties() -> None:
     fleet = _fleet(Box(name="x", serves=(CODE,), model="coder"), Box(name="y"))
-    rows = _place(fleet, MATH, fallback=CHAT, model="coder")
+    rows = _place(fleet, MATH, substitutes=(CHAT,), model="coder")
     assert _eligible(rows) == ["x"]
     assert rows[1].reason == "is not 'coder'"
 

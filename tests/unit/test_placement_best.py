@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.placement import Standings, best, place
+from mesh.placement import best, place
 from mesh.records import (
     FleetView,
     Heartbeat,
@@ -20,6 +20,7 @@ from mesh.records import (
     NodeState,
     NodeView,
 )
+from mesh.standings import Standings
 from mesh.types import ModelId, NodeId, Specialty
 
 NOW = 100.0
@@ -92,30 +93,45 @@ def fleets(draw: st.DrawFn) -> FleetView:
 @given(
     views=st.lists(fleets(), min_size=1, max_size=3),
     specialty=NAMES,
-    fallback=st.sampled_from([None, "chat", "code"]),
+    substitutes=st.lists(st.sampled_from(["chat", "code", "art"]), max_size=2, unique=True),
     model=st.sampled_from([None, None, "m1", "m9"]),
     prompt_bytes=st.sampled_from([0, 128, 129, 5000]),
     excluded=st.sets(st.sampled_from([NodeId("node-0"), NodeId("node-1")])),
+    unable=st.sets(st.sampled_from([ModelId("m1"), ModelId("m3")]), max_size=1),
+    prefer=st.one_of(
+        st.none(),
+        st.tuples(
+            st.sampled_from([NodeId("node-0"), NodeId("node-2"), NodeId("node-9")]),
+            st.sampled_from([ModelId("m1"), ModelId("m2")]),
+        ),
+    ),
+    affinity=st.sampled_from([None, b"one", b"two"]),
     limit=st.integers(1, 4),
 )
 def test_the_first_rows_of_best_are_the_eligible_rows_of_place(
     views: list[FleetView],
     specialty: str,
-    fallback: str | None,
+    substitutes: list[str],
     model: str | None,
     prompt_bytes: int,
     excluded: set[NodeId],
+    unable: set[ModelId],
+    prefer: tuple[NodeId, ModelId] | None,
+    affinity: bytes | None,
     limit: int,
 ) -> None:
     standings = Standings()  # one over changing fleets, as an orchestrator has it
     for view in views:
         asked = {
             "specialty": Specialty(specialty),
-            "fallback": Specialty(fallback) if fallback else None,
+            "substitutes": tuple(map(Specialty, substitutes)),
             "model": ModelId(model) if model else None,
             "prompt_bytes": prompt_bytes,
             "now": NOW,
             "exclude": frozenset(excluded),
+            "unable": frozenset(unable),
+            "prefer": prefer,
+            "affinity": affinity,
         }
         wanted = tuple(row for row in place(view, **asked) if row.eligible)  # type: ignore[arg-type]
         assert best(view, standings=standings, **asked) == wanted  # type: ignore[arg-type]
@@ -134,7 +150,7 @@ def test_the_first_rows_of_best_are_the_eligible_rows_of_place(
 def test_a_changed_node_is_looked_at_again() -> None:
     view = FleetView(nodes={v.record.id: v for v in _many(3)})
     standings = Standings()
-    asked = {"specialty": Specialty("math"), "fallback": None, "model": None, "prompt_bytes": 1}
+    asked = {"specialty": Specialty("math"), "model": None, "prompt_bytes": 1}
     first = best(view, now=NOW, standings=standings, **asked)[0]  # type: ignore[arg-type]
     gone = {**view.nodes, first.node: replace(view.nodes[first.node], link_up=False)}
     after = best(replace(view, nodes=gone), now=NOW, standings=standings, **asked)  # type: ignore[arg-type]
@@ -156,10 +172,11 @@ def test_five_hundred_nodes_cost_a_fraction_of_a_millisecond() -> None:
         rows = best(
             view,
             specialty=Specialty("math"),
-            fallback=None,
             model=None,
             prompt_bytes=100,
             now=NOW,
+            prefer=(NodeId("node-17"), ModelId("m")),
+            affinity=b"conversation",
             limit=8,
             standings=standings,
         )

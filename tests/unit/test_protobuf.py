@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh import protobuf, protobuf_fleet
+from mesh import protobuf, protobuf_fleet, protobuf_route
 from mesh.errors import InvalidRequest, ProtocolError
 from mesh.records import (
     Cpu,
@@ -27,7 +27,7 @@ from mesh.records import (
     NodeView,
     OrchestratorRecord,
 )
-from mesh.stream import Assigned, Decided, Done, Progress, Route, StreamEvent, Tokens
+from mesh.stream import Assigned, Decided, Done, Progress, Ready, Route, StreamEvent, Tokens
 from mesh.types import (
     Alternative,
     Candidate,
@@ -194,12 +194,47 @@ def test_routes_survive_the_wire() -> None:
             ),
         ),
     )
-    assert protobuf.route_from_wire(protobuf.route_to_wire(route, ID)) == route
-    wire = protobuf.route_request_to_wire(
-        (Message(role=Role.USER, content="x"),), specialty="math", model=None
+    assert protobuf_route.route_from_wire(protobuf_route.route_to_wire(route, ID)) == route
+    ready = Ready(
+        source="exact",
+        text="42",
+        node_name="",
+        model=ModelId("tools"),
+        reason=FinishReason.STOP,
     )
-    asked = protobuf.route_request_from_wire(wire, fresh_id=ID)
-    assert (asked.specialty, asked.model) == ("math", None)
+    known = replace(route, ready=ready, prior=Specialty("math"))
+    assert protobuf_route.route_from_wire(protobuf_route.route_to_wire(known, ID)) == known
+
+
+def test_what_a_dry_run_asks_survives_the_wire() -> None:
+    request = Request(
+        id=ID,
+        messages=(Message(role=Role.USER, content="x"),),
+        sampling=Sampling(max_tokens=7, seed=3),
+        specialty=Specialty("math"),
+        tenant="us",
+        cacheable=False,
+    )
+    wire = protobuf_route.route_request_to_wire(request)
+    assert protobuf_route.route_request_from_wire(wire, fresh_id=ID) == request
+    # A client that says nothing of them asks with the defaults.
+    bare = pb.RouteRequest(messages=[pb.Message(role="user", content="x")])
+    assert protobuf_route.route_request_from_wire(bare, fresh_id=ID) == Request(
+        id=ID, messages=request.messages
+    )
+
+
+def test_a_batch_says_of_each_prompt_what_became_of_it() -> None:
+    route = Route(decision=DECISION, candidates=())
+    wire = protobuf_route.routed_to_wire(3, route, ID)
+    assert (wire.index, protobuf_route.routed_from_wire(wire)) == (3, route)
+    failed = protobuf_route.routed_from_wire(
+        protobuf_route.routed_to_wire(4, InvalidRequest("the prompt is empty"), ID)
+    )
+    assert isinstance(failed, InvalidRequest)
+    assert failed.message == "the prompt is empty"
+    with pytest.raises(ProtocolError, match="prompt 6"):
+        protobuf_route.routed_from_wire(pb.RouteBatchResponse(index=5))
 
 
 def test_a_fleet_survives_the_wire_with_its_newest_slots() -> None:

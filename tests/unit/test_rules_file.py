@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mesh.errors import RuleError
@@ -61,6 +63,38 @@ UNSUPPORTED = [
     (r"\Xa", r"\X at position 1", "'.'"),
     (r"a\Rb", r"\R at position 2", r"(?:\r\n|\n|\r)"),
     (r"\u0041", r"\u at position 1", r"\x{...}"),
+    (r"(?<n>a)\g<n>", r"subpattern call \g< at position 8", "repeat"),
+    (r"(?&n)a", "subpattern call (?&...)", "repeat"),
+    (r"(?P>n)a", "subpattern call (?P>...)", "repeat"),
+    (r"(?(DEFINE)a)b", "conditional (?(...)...)", "alternatives"),
+    (r"(?C1)a", "callout (?C)", "drop it"),
+    (r"(?{code})a", "embedded code (?{...})", "not a program"),
+    (r"(??{code})a", "embedded code (??{...})", "not a program"),
+    (r"(?~abc)x", "absent operator (?~...)", "excludes"),
+    (r"(?^i)a", "flag reset (?^...)", "(?-i)"),
+    (r"(?U)a+", "inline flag (?U) at position 1", "(?i)"),
+    (r"a(?J:b)", "inline flag (?J) at position 2", "(?i)"),
+    (r"a{,3}b", "repeat {,3} at position 2", "{0,3}"),
+    (r"\mword\M", r"\m at position 1", r"\b"),
+    (r"\yword", r"\y at position 1", r"\b"),
+    (r"\Lword", r"\L at position 1", "caseless"),
+    (r"a\i", r"\i at position 2", "knows no such escape"),
+    (r"\Ga", r"\G at position 1", "scanned once"),
+    (r"\Ca", r"\C at position 1", "UTF-8"),
+    (r"\Na", r"\N at position 1", r"[^\n]"),
+    (r"[\Ra]", r"\R in a class at position 2", "write out"),
+    (r"[a-z&&b]", "class intersection && at position 5", "both have"),
+    (r"[[.a.]]", "collating element [.a.] at position 2", "characters"),
+    (r"[[:letter:]]", "class [:letter:] at position 2", "alpha"),
+    (r"[z-a]", "Range out of order", "lower character first"),
+    (r"a**", "Invalid repeat", "(?:...)"),
+    (r"a{2}{3}", "Invalid repeat", "(?:...)"),
+    (r"x^a", "Embedded start anchors", "multiline"),
+    (r"$a", "Embedded end anchors", "multiline"),
+    (r"\p{Foo}x", "Unknown property", r"\p{L}"),
+    (r"\x{110000}", "too large", "10FFFF"),
+    (r"a)b", "parenthes", r"\)"),
+    ("a\\", "Unescaped", "for a backslash"),
     (r"a*", "matches where there is nothing", "character"),
     (r"(a|)", "matches where there is nothing", "character"),
     (r"^", "matches where there is nothing", "character"),
@@ -88,11 +122,14 @@ def test_an_unsupported_pattern_is_refused_by_name_with_what_to_write_instead(
     "pattern",
     [
         r"\(?=", r"[(?=]x", r"\Q(?=\E", r"\\1", r"a\+\+", r"[*+]+", r"(?:a|b)", r"(?i)abc",
-        r"\bfoo\b", r"[[:alpha:]]+x", r"[]a]b", r"é", r"\p{L}x", r"a+?b", r"a{2}b",
+        r"(?<n>a)b", r"(?P<n>a)b", r"(?#(?= a++)x", "(?x)a # (?= b++\nc", r"(?i-s:a)b", r"(?xi)a b",
+        r"\bfoo\b", r"[[:alpha:]]+x", r"[[:^alpha:]]x", r"a{x,3}", r"[{,3}]x", r"\{,3}", r"[&]&&x",
+        r"[]a]b", r"é", r"\p{L}x", r"a+?b", r"a{2}b",
     ],
 )  # fmt: skip
 def test_what_only_looks_unsupported_is_accepted(pattern: str) -> None:
-    RulesStage(parse(_one(f"pattern = '{pattern}'")))
+    quoted = json.dumps(pattern)  # a TOML basic string takes what JSON does
+    RulesStage(parse(_one(f"pattern = {quoted}")))
 
 
 MISTAKES = [

@@ -9,8 +9,9 @@ import pytest
 
 from mesh.types import Message, Role
 from orchestrator.router.base import Abstain, Features, Verdict
+from orchestrator.router.folding import EDGE_BYTES
 from orchestrator.router.rule_file import parse
-from orchestrator.router.rules import EDGE_BYTES, RulesStage, prepare
+from orchestrator.router.rules import RulesStage, prepare
 
 
 def _stage(*rules: str, head: str = "") -> RulesStage:
@@ -184,6 +185,9 @@ ADVERSARIAL = {
     "combining marks": ("\u0301" * 50 + "\u0323" * 50) * 10_000,
     "invisible": "\u200b" * 1_000_000,
     "surrogates": "\ud800" * 1_000_000,
+    "mixed scripts": "ѕum оf thе " * 90_000,
+    "mixed, beside Russian": "ж ѕum оf thе " * 80_000,
+    "struck through": "s\u0336u\u0336m\u0336 " * 140_000,
     "every rule": "sum function " * 80_000,
 }
 
@@ -230,3 +234,23 @@ def test_threads_share_a_stage_without_mixing_their_answers() -> None:
     for thread in threads:
         thread.join(30)
     assert wrong == []
+
+
+def test_companions_may_look_at_another_part() -> None:
+    stage = _stage(
+        _rule("tutor", None, "tutor", "part = 'system'"),
+        _rule("code-before", None, "python", "part = 'conversation'"),
+        _rule("explain", "math", "explain", 'requires = ["tutor"]\nexcludes = ["code-before"]'),
+    )
+    assert _label(_ask(stage, (Role.SYSTEM, "you are a tutor"), "explain this")) == "math"
+    assert _label(_ask(stage, "you are a tutor", "explain this")) is None
+    system = (Role.SYSTEM, "you are a tutor")
+    assert _label(_ask(stage, system, "python", (Role.ASSISTANT, "yes"), "explain this")) is None
+
+
+def test_only_rules_on_the_conversation_scan_it() -> None:
+    stage = _stage(_rule("a", "math", "alpha"), _rule("b", "code", "beta", "part='conversation'"))
+    earlier = (Role.USER, "alpha beta " * 10)
+    assert _label(_ask(stage, earlier, "nothing")) == "code"
+    assert stage.database is not None
+    assert _stage(_rule("b", "code", "beta", "part = 'system'")).database is None

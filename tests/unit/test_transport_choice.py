@@ -104,6 +104,6 @@ def test_a_node_with_an_unknown_transport_is_not_linked_and_both_log_and_placeme
     assert dialer.endpoints == []
     assert "node box is not linked: it speaks 'quic'" in caplog.text
     view = FleetView(nodes={strange.id: NodeView(record=strange)})
-    (row,) = place(view, specialty=MATH, fallback=None, model=None, prompt_bytes=1, now=0.0)
+    (row,) = place(view, specialty=MATH, model=None, prompt_bytes=1, now=0.0)
     assert not row.eligible
     assert "speaks 'quic', which this version does not" in row.reason

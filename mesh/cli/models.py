@@ -1,0 +1,120 @@
+"""`mesh models`: model files and what becomes of them on a node."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from mesh.cli.options import json_option
+from mesh.errors import ConfigError
+
+if TYPE_CHECKING:
+    SizeType = click.ParamType[int]
+else:  # not generic at run time in every click that serves
+    SizeType = click.ParamType
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+KV_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "f32")
+
+
+class Size(SizeType):
+    """``8G``, ``8GiB``, ``8000M``, ``8.5g``: powers of 1024, as cards are sold."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"'{value}' is not a size, for example 8G, 8GiB or 8000M", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+@click.group()
+def models() -> None:
+    """Model files: whether they fit."""
+
+
+@models.command()
+@click.argument("file", metavar="FILE")
+@click.option("--vram", type=Size(), metavar="SIZE", help="What the GPU has free: 8G, 8000M.")
+@click.option("--cpu", is_flag=True, help="For the CPU instead of a GPU.")
+@click.option(
+    "--ram",
+    type=Size(),
+    metavar="SIZE",
+    help="What the box has free.  [default: with --cpu, this box's available memory]",
+)
+@click.option(
+    "--context", type=int, metavar="N", help="Tokens a slot.  [default: the model's, at most 8192]"
+)
+@click.option(
+    "--slots", type=int, default=4, metavar="N", help="Sequences at a time.  [default: 4]"
+)
+@click.option(
+    "--kv",
+    type=click.Choice(KV_TYPES),
+    default="f16",
+    help="How the cache is kept.  [default: f16]",
+)
+@click.option(
+    "--gpu-layers", type=int, default=-1, metavar="N", help="As for a node: -1 all.  [default: -1]"
+)
+@click.option(
+    "--capability", metavar="X.Y", help="The GPU's compute capability, for its own share of memory."
+)
+@json_option("The sums as JSON.")
+def fit(
+    file: str,
+    vram: int | None,
+    cpu: bool,
+    ram: int | None,
+    context: int | None,
+    slots: int,
+    kv: str,
+    gpu_layers: int,
+    capability: str | None,
+    as_json: bool,
+) -> None:
+    """Whether a GGUF model fits before it is loaded: the sums, and what would fit.
+
+    FILE is a path or hf:OWNER/REPO/FILE; of a model in parts, the first. Exit code 0 when it fits
+    as asked, 3 when it does not.
+
+    \b
+    mesh models fit qwen2.5-coder-7b-q4.gguf --vram 8G --slots 4
+    mesh models fit qwen2.5-coder-7b-q4.gguf --cpu --context 4096
+    """
+    if cpu == (vram is not None):
+        raise click.UsageError("say --vram SIZE for a GPU or --cpu, one of them")
+    if context is not None and context < 1:
+        raise click.UsageError("--context must be at least 1 token")
+    if gpu_layers < -1:
+        raise click.UsageError("--gpu-layers must be -1 (all), 0 or more")
+    if importlib.util.find_spec("node") is None:
+        raise ConfigError("the package 'node' is not installed here; reinstall squadron-mesh")
+    query = {
+        "file": str(Path(file).expanduser()) if not file.startswith("hf:") else file,
+        "vram_bytes": vram,
+        "ram_bytes": ram,
+        "context_length": context,
+        "slots": slots,
+        "gpu_layers": gpu_layers,
+        "kv_type": kv,
+        "compute_capability": capability,
+        "as_json": as_json,
+    }
+    # `mesh` may not import `node`; -P as in mesh/local/plan.py.
+    command = [sys.executable, "-P", "-m", "node.fit", msgspec.json.encode(query).decode()]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command[0], command)

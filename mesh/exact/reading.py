@@ -1,0 +1,73 @@
+"""The front door of the exact tools: ``read`` a text, then ``answer`` what is quick.
+
+problem = read(text, today)
+if problem is None:        # not ours
+elif problem.slow:         # await SolverProcess.solve(problem, timeout_s)
+else:                      # answer(problem)
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from mesh.exact import calculator, date_forms, dates, solve_kinds, sum_forms, unit_forms, units
+from mesh.exact.base import QUICK_CHARACTERS, SLOW_CHARACTERS, Declined, Exact, Problem
+from mesh.exact.calculator import Sum
+from mesh.exact.dates import DateAfter, DaysBetween, DaysInMonth, LeapYear, Weekday
+from mesh.exact.plain import plain
+from mesh.exact.units import Conversion
+from mesh.exact.wrapping import POLITE_WORDS, unwrap
+
+_WORD = re.compile("[a-z]+")
+# Letters, but for the sign in 4x4 and 0x10.
+_LETTERS = re.compile(r"(?<![0-9])x|x(?![0-9])|[a-wyz]")
+# Several lines, and symbols by whose capitals a megagram is no milligram, a kibibit no kibibyte.
+_UNSURE = re.compile(r"(?<![A-Za-z])(?:M[glms]|[KMGT]ib)(?![A-Za-z])|\n")
+_OPERATORS = str.maketrans({"×": "*", "÷": "/"})
+_KNOWN = sum_forms.WORDS | unit_forms.WORDS | date_forms.WORDS | POLITE_WORDS
+
+
+def read(text: str, today: date) -> Problem | None:
+    """The problem that ``text`` is, whole, or None. Pure; never raises for any text.
+
+    Costs a few microseconds where the text has a word that no quick kind knows, and is linear in
+    its length. Words that no kind knows end it, so nothing is ever read out of the middle of a
+    longer question.
+    """
+    if len(text) > SLOW_CHARACTERS:
+        return None
+    text = text.strip()
+    line = plain(text)
+    if not line:
+        return None
+    if len(line) <= QUICK_CHARACTERS:
+        lower = line.lower()
+        if _KNOWN.issuperset(_WORD.findall(lower)) and not _UNSURE.search(line):
+            asked = unwrap(lower)
+            problem = (
+                sum_forms.recognise(asked)
+                or unit_forms.recognise(asked)
+                or date_forms.recognise(asked, today)
+            )
+            if problem is not None:
+                return problem
+            if not _LETTERS.search(asked.text):
+                return None  # figures that were not read: 24/7, 2^3^2; no other kind knows better
+    return solve_kinds.recognise(line.translate(_OPERATORS))
+
+
+def answer(problem: Problem) -> Exact | Declined | None:
+    """The answer to a quick problem, at once; None for one that needs the solver's process.
+
+    Bounded: microseconds for all kinds, but for the first of ``units``, which loads its
+    definitions; see ``units.load``.
+    """
+    match problem:
+        case Sum():
+            return calculator.solve(problem)
+        case Conversion():
+            return units.solve(problem)
+        case DaysBetween() | DateAfter() | Weekday() | LeapYear() | DaysInMonth():
+            return dates.solve(problem)
+    return None

@@ -1,0 +1,257 @@
+"""What an expression of the parser's tree is worth at a point, exactly or to 40 digits.
+
+Answers are checked with this: it shares neither parser nor simplification with sympy. mpmath is
+imported late, since only the child needs it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from mesh.exact.solve_tree import (
+    Binary,
+    Call,
+    Constant,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Unreadable,
+    combine,
+    names,
+)
+
+DIGITS = 40
+_CLOSE = 10.0**-25  # relative; far above rounding at 40 digits, far below any honest difference
+_MOST_FACTORIAL = 200
+_MOST = 1e30  # of arguments and exponents; mpmath has any exponent, at a price
+
+
+class Undefined(ArithmeticError):
+    """The expression has no real value at that point."""
+
+
+def exact(tree: Expression, at: Mapping[str, Fraction]) -> Fraction | None:
+    """The value as a fraction; None where it is none (a root, pi). Raises ``Undefined`` for
+    division by zero, ``Unreadable`` for a number too large, ``KeyError`` for a name without value.
+    """
+    match tree:
+        case Number(value=value):
+            return value
+        case Name(name=name):
+            return at[name]
+        case Negative(of=of):
+            inner = exact(of, at)
+            return None if inner is None else -inner
+        case Binary(operator=operator, left=left, right=right):
+            first, second = exact(left, at), exact(right, at)
+            if first is None or second is None:
+                return None
+            if operator == "/" and second == 0:
+                raise Undefined("division by zero")
+            if operator == "^" and first == 0 and second <= 0:
+                raise Undefined("zero to a power that is not positive")
+            if operator == "^" and second.denominator != 1:
+                return _rational_root(first, second)
+            return combine(operator, first, second)
+        case Call(function="abs", arguments=(argument,)):
+            inner = exact(argument, at)
+            return None if inner is None else abs(inner)
+        case Call(function="sqrt", arguments=(argument,)):
+            inner = exact(argument, at)
+            return None if inner is None else _rational_root(inner, Fraction(1, 2))
+        case Call(function="factorial", arguments=(argument,)):
+            inner = exact(argument, at)
+            if inner is None or inner.denominator != 1 or inner < 0:
+                raise Undefined("a factorial of what is no natural number")
+            if inner > _MOST_FACTORIAL:
+                raise Unreadable("a number too large")
+            return Fraction(math.factorial(int(inner)))
+        case _:
+            return None
+
+
+def _rational_root(base: Fraction, power: Fraction) -> Fraction | None:
+    """Only square roots that come out; the rest is left to 40 digits."""
+    if power.denominator != 2:
+        return None
+    if base < 0:
+        raise Undefined("the root of a negative number")
+    above, below = math.isqrt(base.numerator), math.isqrt(base.denominator)
+    if above * above != base.numerator or below * below != base.denominator:
+        return None
+    return combine("^", Fraction(above, below), Fraction(power.numerator))
+
+
+def numeric(tree: Expression, at: Mapping[str, Any]) -> Any:
+    """The value as mpmath's ``mpf``, of ``DIGITS`` digits or what ``mp`` is set to. Raises
+    ``Undefined``."""
+    from mpmath import mp
+
+    match tree:
+        case Number(value=value):
+            return mp.mpf(value.numerator) / value.denominator
+        case Name(name=name):
+            return at[name]
+        case Constant(name="pi"):
+            return +mp.pi
+        case Constant(name="e"):
+            return +mp.e
+        case Constant():
+            raise Undefined("infinity is no value")
+        case Negative(of=of):
+            return -numeric(of, at)
+        case Binary(operator=operator, left=left, right=right):
+            return _combine(operator, numeric(left, at), numeric(right, at))
+        case Call(function=function, arguments=arguments):
+            return _call(function, [numeric(each, at) for each in arguments])
+
+
+def _combine(operator: str, left: Any, right: Any) -> Any:
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case "/":
+            if right == 0:
+                raise Undefined("division by zero")
+            return left / right
+        case _:
+            return _power(left, right)
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    from mpmath import mp
+
+    if base == 0 and exponent <= 0:
+        raise Undefined("zero to a power that is not positive")
+    whole = exponent == mp.nint(exponent)
+    if base < 0 and not whole:
+        # (-8)^(1/3) is -2 to some and complex to others.
+        raise Undefined("a negative number to a fractional power")
+    if base and abs(exponent * mp.log(abs(base), 2)) > _MOST:
+        raise Undefined("a number too large")
+    return mp.power(base, int(exponent)) if whole else mp.power(base, exponent)
+
+
+def _call(function: str, values: Sequence[Any]) -> Any:
+    from mpmath import mp
+
+    value = values[0]
+    match function:
+        case "sqrt":
+            return _root(value, mp.mpf(2))
+        case "cbrt":
+            return _root(value, mp.mpf(3))
+        case "root":
+            return _root(value, values[1])
+        case "abs":
+            return abs(value)
+        case "ln":
+            if value <= 0:
+                raise Undefined("the logarithm of what is not positive")
+            return mp.log(value)
+        case "exp":
+            if abs(value) > _MOST:
+                raise Undefined("a number too large")
+            return mp.exp(value)
+        case "factorial":
+            if value != mp.nint(value) or not 0 <= value <= _MOST_FACTORIAL:
+                raise Undefined("a factorial of what is no natural number")
+            return mp.mpf(math.factorial(int(value)))
+        case "arcsin" | "arccos":
+            if abs(value) > 1:
+                raise Undefined("outside of -1 to 1")
+            return mp.asin(value) if function == "arcsin" else mp.acos(value)
+        case "arctan":
+            return mp.atan(value)
+        case "sin" | "cos" | "sinh" | "cosh" | "tanh":
+            if abs(value) > _MOST:
+                raise Undefined("a number too large")
+            return getattr(mp, function)(value)
+        case "tan" | "sec" | "csc" | "cot":
+            return _quotient(function, value)
+    raise Undefined(f"'{function}' is not known")
+
+
+def _quotient(function: str, value: Any) -> Any:
+    from mpmath import mp
+
+    if abs(value) > _MOST:
+        raise Undefined("a number too large")
+    sine, cosine = mp.sin(value), mp.cos(value)
+    above = {"tan": sine, "sec": mp.mpf(1), "csc": mp.mpf(1), "cot": cosine}[function]
+    below = cosine if function in ("tan", "sec") else sine
+    if abs(below) < mp.mpf(10) ** (8 - mp.dps):
+        raise Undefined("division by zero")
+    return above / below
+
+
+def _root(value: Any, degree: Any) -> Any:
+    from mpmath import mp
+
+    if degree != mp.nint(degree) or not 1 <= degree <= 1000:
+        raise Undefined("a root whose degree is no small natural number")
+    if value < 0:
+        if int(degree) % 2 == 0:
+            raise Undefined("the root of a negative number")
+        return -mp.root(-value, int(degree))
+    return mp.root(value, int(degree))
+
+
+def close(first: Any, second: Any) -> bool:
+    """Equal to 25 digits, or to 25 places near zero."""
+    return bool(abs(first - second) <= _CLOSE * max(1, abs(first), abs(second)))
+
+
+def same(
+    first: Callable[[Mapping[str, Any]], Any],
+    second: Callable[[Mapping[str, Any]], Any],
+    of: frozenset[str],
+    *,
+    points: int = 8,
+    seed: int = 7,
+) -> bool:
+    """Whether two functions agree wherever the first is defined, at ``points`` random points or,
+    with no variables, at the one there is. False also when too few points are defined."""
+    from mpmath import mp
+
+    generator = random.Random(seed)
+    agreed = 0
+    wanted = points if of else 1
+    with mp.workdps(DIGITS):
+        for attempt in range(12 * wanted):
+            spread = (3, 1, 12)[attempt % 3]
+            at = {
+                name: mp.mpf(generator.randint(-(10**9), 10**9)) * spread / 10**9
+                for name in sorted(of)
+            }
+            if attempt % 2:
+                at = {name: abs(value) + mp.mpf(1) / 7 for name, value in at.items()}
+            try:
+                value = first(at)
+            except Undefined:
+                continue
+            try:
+                if not close(value, second(at)):
+                    return False
+            except Undefined:
+                return False
+            agreed += 1
+            if agreed >= wanted:
+                return True
+    return False
+
+
+def same_trees(first: Expression, second: Expression) -> bool:
+    """Whether ``second`` has ``first``'s value wherever that is defined."""
+    if not names(second) <= names(first):
+        return False
+    return same(lambda at: numeric(first, at), lambda at: numeric(second, at), names(first))

@@ -1,0 +1,69 @@
+"""Stage ``conversation``: a turn that leans on what was said before stays with its specialty.
+
+"and for 12?" says nothing of itself, so that a rule finds nothing in it and a classifier guesses. A
+turn that says enough by itself ("what is the capital of France", after code) is left to the stages
+after this one. ``elliptic`` tells which is which.
+
+Requests carry their whole conversation and orchestrators keep none, so that what it was about is
+told from its own earlier turns, each time anew (``prior_of``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mesh.types import Alternative, Message, Role, Specialty
+from orchestrator.router.base import Abstain, Features, Stage, Verdict
+from orchestrator.router.elliptic import kind_of
+
+# Of a follow-up: set by hand. No set of labelled conversations says how often one changes the
+# subject after all; of 4,400 prompts that begin one, fewer than 1 in 100 look like a follow-up.
+CONFIDENCE = 0.85
+RULE = "elliptic"
+
+MOST_TURNS = 3  # of the user, newest first, that stages are asked about
+MOST_FOLLOW_UPS = 24  # passed over between them; a longer chain of them is about nothing sure
+MOST_CHARACTERS = 8 * 1024  # of them together
+
+
+class ConversationStage:
+    """Pure, and a few microseconds. Decides only where ``Features.prior`` is known."""
+
+    name = "conversation"
+
+    def decide(self, features: Features) -> Verdict | Abstain:
+        prior = features.prior
+        if prior is None:
+            return Abstain("no conversation before it")
+        kind = kind_of(features.last_user)
+        if kind is None:
+            return Abstain(f"says enough by itself, after {prior}")
+        stays = Alternative(specialty=prior, probability=CONFIDENCE, rule=RULE)
+        return Verdict(prior, CONFIDENCE, RULE, (stays,), f"leans on the turn before ({kind})")
+
+
+def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty | None:
+    """The conversation's specialty so far: of the last earlier user turn that one of ``stages``
+    decides, as it was decided then. None where there is no earlier turn, or none decides one.
+
+    ``stages``: those that only look at the prompt, in order. Turns that are follow-ups themselves
+    are passed over, at most ``MOST_FOLLOW_UPS``. Stages see at most ``MOST_TURNS`` turns and
+    ``MOST_CHARACTERS`` characters, so that a long conversation costs no more than a short one.
+    """
+    users = [n for n, message in enumerate(messages) if message.role is Role.USER]
+    turns, passed, left = 0, 0, MOST_CHARACTERS
+    for position in reversed(users[:-1]):
+        text = messages[position].content
+        if turns == MOST_TURNS or passed == MOST_FOLLOW_UPS or left <= 0:
+            return None
+        if kind_of(text) is not None:
+            passed += 1
+            continue
+        turns, text = turns + 1, text[:left]
+        left -= len(text)
+        asked = Features(messages=tuple(messages[: position + 1]), last_user=text)
+        for stage in stages:
+            said = stage.decide(asked)
+            if isinstance(said, Verdict):
+                return said.specialty
+    return None

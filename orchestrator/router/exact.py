@@ -1,0 +1,105 @@
+"""Stage ``exact``: whole answers from the tools on the CPU, for what they read whole.
+
+Quick kinds (arithmetic, units, dates) are answered without ever waiting; problems that need sympy
+or z3 go to the solver's process, with a deadline. It abstains whenever a plain answer might not be
+what was asked for: a model was named, a system text demands a form, a stop string or ``max_tokens``
+would cut the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+
+from mesh.clock import Clock
+from mesh.exact import units
+from mesh.exact.asking import question
+from mesh.exact.base import Declined, Exact, Problem, pieces
+from mesh.exact.reading import answer, read
+from mesh.exact.solve_problem import SolverProblem
+from mesh.exact.solver import SolverProcess
+from mesh.exact.units import Conversion
+from mesh.router_settings import ExactSettings
+from mesh.types import Alternative, FinishReason, ModelId, Piece
+from orchestrator.router.base import Abstain, Features, Verdict
+from orchestrator.router.ready import ReadyAnswer
+
+MODEL = ModelId("tools")
+_GRACE_S = 0.05  # the solver ends by its own deadline, and the cascade's is only for its defects
+
+
+class ExactStage:
+    """``solver`` None: only the quick kinds. ``clock``: says which day today is, here."""
+
+    name = "exact"
+
+    def __init__(
+        self, solver: SolverProcess | None, clock: Clock, settings: ExactSettings | None = None
+    ) -> None:
+        self._solver = solver
+        self._clock = clock
+        self._solver_s = (settings or ExactSettings()).timeout_ms / 1000
+
+    @property
+    def timeout_s(self) -> float:
+        return self._solver_s + _GRACE_S
+
+    async def consult(self, features: Features) -> Verdict | Abstain:
+        """Suspends only for problems of the solver. Never raises for any prompt."""
+        if features.model is not None:
+            return Abstain("a model was asked for by name")
+        text = question(features.messages)
+        if isinstance(text, Declined):
+            return Abstain(text.note)
+        problem = read(text, date.fromtimestamp(self._clock.wall()))
+        if problem is None:
+            return Abstain("not read as a whole problem")
+        match await self._answered(problem):
+            case Exact() as exact:
+                return _verdict(exact, features, text)
+            case Declined(note=note):
+                return Abstain(f"{problem.kind}: {note}")
+            case None:
+                return Abstain(f"{problem.kind}: no answer that is sure, or not in time")
+
+    async def _answered(self, problem: Problem) -> Exact | Declined | None:
+        if isinstance(problem, SolverProblem):
+            if self._solver is None:
+                return Declined(note="needs the solver, which is not there")
+            return await self._solver.solve(problem, self._solver_s)
+        if isinstance(problem, Conversion) and not units.loaded():
+            return Declined(note="the units are still being loaded")
+        return answer(problem)
+
+    async def run(self) -> None:
+        """Loads the definitions of units beside the event loop, and owns the solver's process."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(units.load), name="units")
+            if self._solver is not None:
+                group.create_task(self._solver.run(), name="solver")
+
+
+def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
+    if features.specialty is not None and features.specialty != exact.specialty:
+        return Abstain(f"specialty '{features.specialty}' was asked for by name")
+    words = pieces(exact.text)
+    sampling = features.sampling
+    if len(words) > sampling.max_tokens:
+        return Abstain(f"the answer has {len(words)} words, max_tokens is {sampling.max_tokens}")
+    if any(stop in exact.text for stop in sampling.stop):
+        return Abstain("a stop string would cut the answer")
+    ready = ReadyAnswer(
+        source=ExactStage.name,
+        pieces=tuple(Piece(id=number, text=word) for number, word in enumerate(words)),
+        reason=FinishReason.STOP,
+        model=MODEL,
+        prompt_tokens=len(text.split()),
+    )
+    return Verdict(
+        exact.specialty,
+        1.0,
+        exact.kind,
+        (Alternative(specialty=exact.specialty, probability=1.0, rule=exact.kind),),
+        exact.note,
+        ready,
+    )

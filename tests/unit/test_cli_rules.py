@@ -1,0 +1,75 @@
+"""`mesh rules`: what its flags become. What the commands do is tested where it is done."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mesh.cli.main import cli
+
+
+class _Became(Exception):
+    """Stands for `execv`, which does not return."""
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    command: list[str] = []
+
+    def execv(_path: str, arguments: list[str]) -> None:
+        command.extend(arguments)
+        raise _Became
+
+    monkeypatch.setattr(os, "execv", execv)
+    return command
+
+
+def _run(*arguments: str) -> int:
+    return CliRunner().invoke(cli, ["rules", *arguments]).exit_code
+
+
+def test_check_becomes_the_orchestrators_tool(became: list[str], tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("")
+    _run("check", "r.toml", "--data", str(data), "--same-as", "units=math", "--strict", "--json")
+    assert became[:4] == [sys.executable, "-P", "-m", "orchestrator.rules"]
+    assert became[4:] == [
+        *("check", "--data", str(data), "--same-as", "units=math"),
+        *("--strict", "--json", "--", "r.toml"),
+    ]
+
+
+def test_mine_passes_on_only_what_was_said(became: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "-log"
+    log.write_text("")
+    _run("mine", "--stage", "judge", "--stage", "classifier", "--support", "3", "--", str(log))
+    assert became[4:] == [
+        *("mine", "--stage", "judge", "--stage", "classifier", "--support", "3", "--", str(log)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check"],
+        ["check", "r.toml", "--data", "nowhere.jsonl"],
+        ["mine", "nowhere.jsonl"],
+        ["push", "nowhere.toml"],
+        ["show", "--etcd", "nowhere"],
+        ["fly"],
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2(became: list[str], arguments: list[str]) -> None:
+    assert _run(*arguments) == 2
+    assert became == []
+
+
+def test_every_command_has_help() -> None:
+    for name in ("check", "mine", "push", "pull", "drop", "show"):
+        result = CliRunner().invoke(cli, ["rules", name, "--help"])
+        assert result.exit_code == 0
+        assert result.output.startswith("Usage: ")

@@ -1,0 +1,155 @@
+"""Which requests find each other's answers, and which never may."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh.types import Message, ModelId, Role, Sampling, Specialty
+from orchestrator.memo.key import MAX_CHARACTERS, NFC_CHARACTERS, memo_key
+from orchestrator.router.base import Features
+
+USER, SYSTEM, ASSISTANT = Role.USER, Role.SYSTEM, Role.ASSISTANT
+
+
+def asked(*turns: tuple[Role, str], **fields: Any) -> Features:
+    messages = tuple(Message(role=role, content=text) for role, text in turns)
+    return replace(Features.of(messages), **fields)
+
+
+def prompt(text: str) -> Features:
+    return asked((USER, text))
+
+
+GOLDEN = "89ef544b0531104bf7b55c31d8ac52e15950eae2adaaf5fc37db943790b0a1f8"
+BASE = asked((SYSTEM, "Be brief."), (USER, "What is 2 + 2?"))
+
+
+def sampled(**changes: Any) -> Features:
+    return replace(BASE, sampling=replace(BASE.sampling, **changes))
+
+
+def test_a_key_is_32_bytes_and_always_the_same() -> None:
+    key = memo_key(BASE, "rules-1")
+    assert key is not None
+    assert len(key) == 32
+    assert key == memo_key(replace(BASE), "rules-1")
+    # Orchestrators of one mesh share keys: a change of the encoding needs a new version in it.
+    assert key.hex() == GOLDEN
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        prompt("What is 2 + 2?"),
+        asked((SYSTEM, "Be long."), (USER, "What is 2 + 2?")),
+        asked((USER, "Be brief."), (USER, "What is 2 + 2?")),
+        asked((SYSTEM, "Be brief."), (USER, "What is 2 + 2?"), (ASSISTANT, "")),
+        asked((SYSTEM, "Be brief.What"), (USER, " is 2 + 2?")),
+        asked((SYSTEM, "Be brief."), (USER, "what is 2 + 2?")),
+        asked((SYSTEM, "Be brief."), (USER, "What is  2 + 2?")),
+        asked((SYSTEM, "Be brief."), (USER, " What is 2 + 2?")),
+        replace(BASE, tenant="someone"),
+        replace(BASE, model=ModelId("toy")),
+        replace(BASE, specialty=Specialty("math")),
+        replace(BASE, prior=Specialty("math")),
+        sampled(max_tokens=255),
+        sampled(temperature=5e-324),
+        sampled(top_p=0.9999999999999999),
+        sampled(top_k=1),
+        sampled(min_p=0.1),
+        sampled(repetition_penalty=1.0000000000000002),
+        sampled(seed=0),
+        sampled(stop=("a",)),
+        sampled(stop=("a", "b")),
+        sampled(stop=("a', 'b",)),
+    ],
+)
+def test_whatever_can_change_the_answer_changes_the_key(other: Features) -> None:
+    assert memo_key(other, "rules-1") != memo_key(BASE, "rules-1")
+
+
+def test_other_rules_have_other_keys() -> None:
+    assert memo_key(BASE, "rules-2") != memo_key(BASE, "rules-1")
+
+
+def test_fields_never_run_into_one_another() -> None:
+    first = replace(BASE, tenant="ab", model=ModelId("c"))
+    second = replace(BASE, tenant="a", model=ModelId("bc"))
+    assert memo_key(first, "") != memo_key(second, "")
+    assert memo_key(replace(BASE, tenant="a"), "") != memo_key(BASE, "a")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("caf\u00e9", "cafe\u0301"),
+        ("if x:\r\n  y", "if x:\n  y"),
+        ("if x:\r  y", "if x:\n  y"),
+        ("hello \t\n", "hello"),
+        ("\u212b", "\u00c5"),  # Angstrom sign
+        ("un caf\u00e9 " * 200, "un cafe\u0301 " * 200),  # past a piece's border many times
+    ],
+)
+def test_spellings_of_the_same_text_have_one_key(one: str, other: str) -> None:
+    assert memo_key(prompt(one), "") == memo_key(prompt(other), "")
+
+
+def test_numbers_that_are_equal_have_one_key() -> None:
+    assert memo_key(sampled(temperature=0), "") == memo_key(sampled(temperature=-0.0), "")
+
+
+def test_compatibility_forms_stay_apart() -> None:
+    """NFKC would make these equal, and in code or formulas they are not."""
+    assert memo_key(prompt("x²"), "") != memo_key(prompt("x2"), "")
+    assert memo_key(prompt("\uff41"), "") != memo_key(prompt("a"), "")
+
+
+def test_a_conversation_too_long_has_no_key() -> None:
+    half = "a" * (MAX_CHARACTERS // 2)
+    assert memo_key(asked((USER, half), (USER, half)), "") is not None
+    assert memo_key(asked((USER, half), (USER, half + "a")), "") is None
+
+
+def test_text_beyond_the_limit_of_normalising_still_has_its_own_key() -> None:
+    long = "e\u0301" * NFC_CHARACTERS
+    assert memo_key(prompt(long), "") == memo_key(prompt(long), "")
+    assert memo_key(prompt(long), "") != memo_key(prompt(long + "x"), "")
+    # The newest turn is normalised although an older one is too long.
+    one, other = ((USER, long), (USER, "caf\u00e9")), ((USER, long), (USER, "cafe\u0301"))
+    assert memo_key(asked(*one), "") == memo_key(asked(*other), "")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\ud800b", "\0", "\u0301" * 5000, "\ufdfa" * 5000])
+def test_hostile_text_has_a_key(text: str) -> None:
+    assert memo_key(prompt(text), "") is not None
+    assert memo_key(prompt(text), "") != memo_key(prompt(text + "x"), "")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_texts_share_a_key_only_when_they_are_canonically_equal(one: str, other: str) -> None:
+    def plain(text: str) -> str:
+        text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip()
+        return unicodedata.normalize("NFC", text)
+
+    if memo_key(prompt(one), "") == memo_key(prompt(other), ""):
+        assert plain(one) == plain(other)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ae \u0301\u0323\u00e9\u1ea1\n", max_size=60))
+def test_short_texts_find_their_decomposed_spelling(text: str) -> None:
+    composed = unicodedata.normalize("NFC", text)
+    decomposed = unicodedata.normalize("NFD", text)
+    if len(decomposed) <= 60:
+        assert memo_key(prompt(composed), "") == memo_key(prompt(decomposed), "")
+
+
+def test_the_default_sampling_is_deterministic() -> None:
+    assert Sampling().temperature == 0.0

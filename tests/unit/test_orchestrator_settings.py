@@ -1,0 +1,63 @@
+"""The orchestrator's settings: the example shows all of them, and what is wrong is named."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import configs
+from mesh.config import OrchestratorSettings, load, load_toml
+from mesh.errors import ConfigError
+from mesh.router_settings import (
+    ClassifierSettings,
+    DecisionLogSettings,
+    EmbeddingSettings,
+    ExactSettings,
+    JudgeSettings,
+    MemoSettings,
+    RouterSettings,
+)
+
+EXAMPLE = Path(configs.__file__).with_name("orchestrator.example.toml")
+KINDS = (
+    *(OrchestratorSettings, RouterSettings, MemoSettings, ExactSettings, ClassifierSettings),
+    *(EmbeddingSettings, JudgeSettings, DecisionLogSettings),
+)
+
+
+def test_the_example_loads_and_its_uncommented_lines_are_the_defaults() -> None:
+    settings = load(OrchestratorSettings, load_toml(EXAMPLE), where="orchestrator.example.toml")
+    assert settings == OrchestratorSettings(name="desktop")
+
+
+def test_the_example_shows_every_key_there_is() -> None:
+    text = EXAMPLE.read_text()
+    keys = {f.name for kind in KINDS for f in fields(kind)}
+    shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
+    tables = set(re.findall(r"^\[(?:router\.)?([a-z_]+)\]", text, re.MULTILINE))
+    assert keys == (shown | tables) - {"calculator", "units"}
+
+
+@pytest.mark.parametrize(
+    ("router", "words"),
+    [
+        ({"stagez": []}, "unknown key 'router.stagez'"),
+        ({"memo": {"size": 1}}, "unknown key 'router.memo.size'"),
+        ({"memo": {"ttl_s": "long"}}, "ttl_s"),
+        ({"memo": {"max_bytes": -1}}, "router.memo.max_bytes must be at least 0"),
+        ({"stages": ["rules", "magic"]}, "'magic', which is none of memo, exact, rules"),
+        ({"stages": ["rules", "rules"]}, "names a stage twice"),
+        ({"classifier": {"threshold": 1.5}}, "router.classifier.threshold must be 0 to 1"),
+        ({"exact": {"timeout_ms": 0}}, "router.exact.timeout_ms must be at least 1"),
+        ({"substitutes": {"units": "Maths!"}}, "'Maths!' is not a specialty name"),
+        ({"substitutes": {"a": "b", "b": "a"}}, "router.substitutes goes round in a circle"),
+        ({"log": {"prompts": "some"}}, "'redacted' or 'full'"),
+    ],
+)
+def test_a_router_setting_that_is_wrong_is_named(router: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load(OrchestratorSettings, {"name": "a", "router": router})
