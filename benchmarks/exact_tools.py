@@ -26,8 +26,8 @@ from pathlib import Path
 from re import findall
 
 from benchmarks.figures import Row, machine, show, spread
-from mesh.exact import units
 from mesh.exact.base import Declined, Exact
+from mesh.exact.quick import units
 from mesh.exact.reading import answer, read
 
 DEFAULT_DATA = Path("../shared/data/router-dev.jsonl")

@@ -128,7 +128,7 @@ def check_router(router: RouterSettings, where: str) -> None:
         ("memo.ttl_s", 0, router.memo.ttl_s),
         ("memo.redis_timeout_ms", 1, router.memo.redis_timeout_ms),
         ("exact.timeout_ms", 1, router.exact.timeout_ms),
-        ("exact.memory_bytes", 256 * 1024 * 1024, router.exact.memory_bytes),
+        ("exact.memory_bytes", 384 * 1024 * 1024, router.exact.memory_bytes),
         ("embedding.timeout_ms", 1, router.embedding.timeout_ms),
         ("embedding.threads", 1, router.embedding.threads),
         ("judge.timeout_ms", 1, router.judge.timeout_ms),

@@ -28,6 +28,7 @@ _PLAIN = str.maketrans(
         "\u00a0": " ",
     }
 )
+_LAYOUT = str.maketrans("\n\t\r", "   ")
 # They show as nothing. Those that turn the reading direction are not among them: text that has one
 # does not say what it seems to say, and is refused.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufe0e\ufe0f\ufeff]+")
@@ -80,4 +81,4 @@ def plain(text: str) -> str | None:
 
 
 def _printable(text: str) -> bool:
-    return all(c.isprintable() or c in " \n\t\r" for c in text)
+    return text.translate(_LAYOUT).isprintable()

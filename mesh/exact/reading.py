@@ -11,19 +11,21 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from mesh.exact import calculator, date_forms, dates, solve_kinds, sum_forms, unit_forms, units
 from mesh.exact.base import QUICK_CHARACTERS, SLOW_CHARACTERS, Declined, Exact, Problem
-from mesh.exact.calculator import Sum
-from mesh.exact.dates import DateAfter, DaysBetween, DaysInMonth, LeapYear, Weekday
 from mesh.exact.plain import plain
-from mesh.exact.units import Conversion
-from mesh.exact.wrapping import POLITE_WORDS, unwrap
+from mesh.exact.quick import calculator, date_forms, dates, sum_forms, unit_forms, units
+from mesh.exact.quick.calculator import Sum
+from mesh.exact.quick.dates import DateAfter, DaysBetween, DaysInMonth, LeapYear, Weekday
+from mesh.exact.quick.units import Conversion
+from mesh.exact.quick.wrapping import POLITE_WORDS, unwrap
+from mesh.exact.solver import kinds
 
 _WORD = re.compile("[a-z]+")
 # Letters, but for the sign in 4x4 and 0x10.
 _LETTERS = re.compile(r"(?<![0-9])x|x(?![0-9])|[a-wyz]")
 # Several lines, and symbols by whose capitals a megagram is no milligram, a kibibit no kibibyte.
 _UNSURE = re.compile(r"(?<![A-Za-z])(?:M[glms]|[KMGT]ib)(?![A-Za-z])|\n")
+_LATEX = re.compile(r"[$\\]")
 _OPERATORS = str.maketrans({"×": "*", "÷": "/"})
 _KNOWN = sum_forms.WORDS | unit_forms.WORDS | date_forms.WORDS | POLITE_WORDS
 
@@ -52,9 +54,9 @@ def read(text: str, today: date) -> Problem | None:
             )
             if problem is not None:
                 return problem
-            if not _LETTERS.search(asked.text):
+            if not _LETTERS.search(asked.text) and not _LATEX.search(line):
                 return None  # figures that were not read: 24/7, 2^3^2; no other kind knows better
-    return solve_kinds.recognise(line.translate(_OPERATORS))
+    return kinds.recognise(line.translate(_OPERATORS))
 
 
 def answer(problem: Problem) -> Exact | Declined | None:

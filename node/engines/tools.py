@@ -1,9 +1,9 @@
 """Engine ``tools``: exact answers on the CPU, from ``mesh/exact``. No weights, no GPU.
 
 A word of the answer is a token, and answers are those of the orchestrator's own stage. What the
-tools do not read whole is refused with ``NotServed``, so that the request moves on to a candidate
-that has a model. Problems for sympy or z3 are solved in the solver's process; meanwhile this
-engine's other slots wait, for ``timeout_ms`` at the most.
+tools do not read whole is refused with ``CannotAnswer``, so that the request moves on to who has a
+model. Problems for sympy or z3 are solved in the solver's process; meanwhile this engine's other
+slots wait, for ``timeout_ms`` at the most.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from datetime import date
 
 import msgspec
 
-from mesh.errors import ConfigError, ContextOverflow, InternalError, ModelFileError, NotServed
-from mesh.exact import units
+from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError, ModelFileError
 from mesh.exact.asking import question
 from mesh.exact.base import Declined, Exact, Problem, pieces
+from mesh.exact.quick import units
 from mesh.exact.reading import answer, read
-from mesh.exact.solve_problem import SolverProblem
+from mesh.exact.solver.problem import SolverProblem
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.tools_solver import SolverThread
@@ -81,7 +81,7 @@ class ToolsEngine:
         delivered: Sequence[int],
         delivered_text: str,
     ) -> int:
-        """Raises ``NotServed`` for what the tools do not answer, and for an answer that another
+        """Raises ``CannotAnswer`` for what the tools do not answer, and for an answer that another
         model began otherwise; ``ContextOverflow``."""
         spec = self._loaded()
         if slot in self._open or not 0 <= slot < spec.slots:
@@ -95,7 +95,7 @@ class ToolsEngine:
         words = pieces(self._answer(messages).text)
         position = len(delivered) or _begun(words, delivered_text)
         if position > len(words) or tuple(delivered) != tuple(range(len(delivered))):
-            raise NotServed("the answer was begun otherwise than the tools would; ask a model")
+            raise CannotAnswer("the answer was begun otherwise than the tools would; ask a model")
         self._open[slot] = _Sequence(words, prompt, position)
         return prompt
 
@@ -134,17 +134,17 @@ class ToolsEngine:
     def _answer(self, messages: Sequence[Message]) -> Exact:
         text = question(messages)
         if isinstance(text, Declined):
-            raise NotServed(f"the tools do not answer this: {text.note}; ask a model")
+            raise CannotAnswer(f"the tools do not answer this: {text.note}; ask a model")
         problem = read(text, date.fromtimestamp(self._wall()))
         if problem is None:
-            raise NotServed("the tools do not read this as a whole problem of theirs; ask a model")
+            raise CannotAnswer("the tools do not read this as a problem of theirs; ask a model")
         match self._solved(problem):
             case Exact() as exact:
                 return exact
             case Declined(note=note):
-                raise NotServed(f"the tools do not answer this: {note}; ask a model")
+                raise CannotAnswer(f"the tools do not answer this: {note}; ask a model")
             case None:
-                raise NotServed("the tools have no answer that is sure, or in time; ask a model")
+                raise CannotAnswer("the tools have no answer that is sure, or in time; ask a model")
 
     def _solved(self, problem: Problem) -> Exact | Declined | None:
         if not isinstance(problem, SolverProblem):
@@ -160,7 +160,7 @@ class ToolsEngine:
 
 
 def _begun(words: tuple[str, ...], text: str) -> int:
-    """How many of ``words`` make ``text``. Raises ``NotServed`` when it is none of their starts."""
+    """How many of ``words`` make ``text``. Raises ``CannotAnswer`` when they do not start so."""
     begun = ""
     for count, word in enumerate(words):
         if begun == text:
@@ -168,7 +168,7 @@ def _begun(words: tuple[str, ...], text: str) -> int:
         begun += word
     if begun == text:
         return len(words)
-    raise NotServed("the answer was begun otherwise than the tools would; ask a model")
+    raise CannotAnswer("the answer was begun otherwise than the tools would; ask a model")
 
 
 def _options(spec: ModelSpec) -> Options:

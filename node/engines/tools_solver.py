@@ -7,8 +7,8 @@ import threading
 from concurrent.futures import Future
 
 from mesh.exact.base import Exact
-from mesh.exact.solve_problem import SolverProblem
-from mesh.exact.solver import SolverProcess
+from mesh.exact.solver.problem import SolverProblem
+from mesh.exact.solver.process import SolverProcess
 
 _GRACE_S = 5.0
 _CLOSE_S = 10.0

@@ -20,7 +20,7 @@ from mesh.router_settings import EmbeddingSettings
 from mesh.types import Alternative
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.minilm import MiniLm, Vector
-from orchestrator.router.neighbours import Exemplars, Likely, subject
+from orchestrator.router.neighbours import Exemplars, Likely, joined, subject
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ class EmbeddingStage:
             if task is not None and task.cancelling():
                 raise
             return Abstain("the stage is stopping")  # the worker's end cancelled it, nobody else
-        return self._verdict(likely, exemplars)
+        leaning: tuple[Alternative, ...] = getattr(features, "leaning", ())
+        return self._verdict(joined(likely, leaning), exemplars)
 
     def _made(self) -> tuple[Encoder, Exemplars]:
         exemplars = self._given if self._given is not None else Exemplars.load()

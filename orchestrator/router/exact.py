@@ -12,13 +12,13 @@ import asyncio
 from datetime import date
 
 from mesh.clock import Clock
-from mesh.exact import units
 from mesh.exact.asking import question
 from mesh.exact.base import Declined, Exact, Problem, pieces
+from mesh.exact.quick import units
+from mesh.exact.quick.units import Conversion
 from mesh.exact.reading import answer, read
-from mesh.exact.solve_problem import SolverProblem
-from mesh.exact.solver import SolverProcess
-from mesh.exact.units import Conversion
+from mesh.exact.solver.problem import SolverProblem
+from mesh.exact.solver.process import SolverProcess
 from mesh.router_settings import ExactSettings
 from mesh.types import Alternative, FinishReason, ModelId, Piece
 from orchestrator.router.base import Abstain, Features, Verdict

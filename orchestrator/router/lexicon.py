@@ -52,8 +52,8 @@ CLASSES: dict[str, frozenset[str]] = {
     "chat": _set("""
     hi hello hey howdy yo hiya greetings morning evening thanks thank thx please sorry bye goodbye
     later yes no yeah nope yep ok okay sure lol haha wow oh hmm ah um well feel feeling feelings
-    love like hate favorite favourite friend friends joke jokes funny laugh fun happy sad bored tired
-    lonely nice cool great awesome talk chat tonight today yesterday tomorrow weekend name robot
+    love like hate favorite favourite friend friends joke jokes funny laugh fun happy sad bored
+    tired lonely nice cool great awesome talk chat tonight today yesterday tomorrow weekend name robot
     human bot ai assistant meet birthday hobby hobbies pet pets really guess maybe
     """),
     "connectives": _set("""

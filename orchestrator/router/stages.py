@@ -12,7 +12,7 @@ import msgspec
 
 from mesh.clock import Clock
 from mesh.errors import ConfigError
-from mesh.exact.solver import SolverProcess
+from mesh.exact.solver.process import SolverProcess
 from mesh.router_settings import DecisionLogSettings, MemoSettings, RouterSettings
 from orchestrator.memo.choice import memo_of
 from orchestrator.router.base import SlowStage, Stage

@@ -75,7 +75,7 @@ def test_a_refusal_costs_the_runner_nothing_and_says_that_another_may_serve_it()
         agent = Agent(ours)
         agent.send(m.Load(engine="tools", spec=spec), request(1, "hello"))
         refused = agent.receive(m.Rejected)
-        assert (refused.sequence, refused.code) == (1, "not_served")
+        assert (refused.sequence, refused.code) == (1, "cannot_answer")
         agent.send(request(2, "what is 12 times 7"))
         assert agent.receive(m.Opened).sequence == 2
         assert "".join(p.text for p in agent.receive(m.Pieces).pieces) == "84"

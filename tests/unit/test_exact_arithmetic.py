@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.exact.base import Declined, Exact
-from mesh.exact.calculator import Sum
+from mesh.exact.quick.calculator import Sum
+from mesh.exact.quick.showing import shown
 from mesh.exact.reading import answer, read
-from mesh.exact.showing import shown
 
 TODAY = date(2026, 1, 15)
 
@@ -171,6 +171,7 @@ def test_percentages_and_prices(text: str, expected: str) -> None:
         "the sum of 3 and 4 squared",
         "the square root of 4 factorial",
         "5 of 10",
+        "calculate 5-1/2",
         "12 / 3/4",
         "what is 1/2 divided by 3/4",
         "2/3 ÷ 1/9",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh.errors import ConfigError, ContextOverflow, InternalError, ModelFileError, NotServed
+from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError, ModelFileError
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.tools import ToolsEngine
@@ -75,14 +75,14 @@ def test_it_answers_a_word_a_step_and_ends(load: Loader) -> None:
 )
 def test_what_it_does_not_answer_is_refused_so_that_another_may(load: Loader, text: str) -> None:
     engine = load()
-    with pytest.raises(NotServed, match="ask a model"):
+    with pytest.raises(CannotAnswer, match="ask a model"):
         engine.open(0, user(text), Sampling(), (), "")
     assert engine.open(0, user(CUPS), Sampling(), (), ""), "the slot is still free"
 
 
 def test_a_system_text_that_may_demand_a_form_is_refused(load: Loader) -> None:
     messages = (Message(role=Role.SYSTEM, content="Answer in JSON."), *user("2 + 2"))
-    with pytest.raises(NotServed, match="system text"):
+    with pytest.raises(CannotAnswer, match="system text"):
         load().open(0, messages, Sampling(), (), "")
 
 
@@ -105,7 +105,7 @@ def test_a_resume_by_text_or_ids_goes_on_where_the_answer_stood(load: Loader, cu
 def test_an_answer_that_another_model_began_is_refused(
     load: Loader, delivered: tuple[int, ...], text: str
 ) -> None:
-    with pytest.raises(NotServed, match="begun otherwise"):
+    with pytest.raises(CannotAnswer, match="begun otherwise"):
         load().open(0, user(CUPS), Sampling(), delivered, text)
 
 

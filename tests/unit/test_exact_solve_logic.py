@@ -8,11 +8,11 @@ import random
 import pytest
 
 from mesh.exact.base import LOGIC, MATH
-from mesh.exact.solve_formula import Atom, Connected, Formula, Not, atoms, formula, true
-from mesh.exact.solve_kinds import SOLVERS, recognise
-from mesh.exact.solve_logic import LogicProblem
-from mesh.exact.solve_logic import solve as solve_logic
-from mesh.exact.solve_tree import Unreadable
+from mesh.exact.solver.formula import Atom, Connected, Formula, Not, atoms, formula, true
+from mesh.exact.solver.kinds import SOLVERS, recognise
+from mesh.exact.solver.logic import LogicProblem
+from mesh.exact.solver.logic import solve as solve_logic
+from mesh.exact.solver.tree import Unreadable
 
 
 def answered(prompt: str) -> tuple[str, str] | None:

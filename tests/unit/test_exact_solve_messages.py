@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from mesh.errors import ProtocolError
-from mesh.exact import solver_child
-from mesh.exact.solve_messages import (
+from mesh.exact.solver import child
+from mesh.exact.solver.messages import (
     HEADER_BYTES,
     MAX_MESSAGE_BYTES,
     FromSolver,
@@ -66,7 +66,7 @@ def test_a_message_that_is_too_large_is_refused_by_its_header() -> None:
 @pytest.fixture
 def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop runs in the test's own process here, whose CPU time is nobody's to limit."""
-    monkeypatch.setattr(solver_child, "limit_cpu", lambda seconds: None)
+    monkeypatch.setattr(child, "limit_cpu", lambda seconds: None)
 
 
 @pytest.mark.usefixtures("no_limits")
@@ -74,7 +74,7 @@ def test_the_child_answers_in_turn_until_its_pipe_is_closed() -> None:
     sink = io.BytesIO()
     other = msgspec.structs.replace(SOLVE, number=8, texts=("x = x + 1",))
     source = io.BytesIO(encode(SOLVE) + encode(other))
-    assert solver_child.serve(source, sink) == solver_child.EXIT_OK
+    assert child.serve(source, sink) == child.EXIT_OK
     data = sink.getvalue()
     length = size(data[:HEADER_BYTES])
     first = from_solver(data[HEADER_BYTES : HEADER_BYTES + length])
@@ -90,7 +90,7 @@ def test_out_of_memory_the_child_says_nothing_and_exits(monkeypatch: pytest.Monk
     def work_out(message: Solve) -> Unsolved:
         raise MemoryError
 
-    monkeypatch.setattr(solver_child, "work_out", work_out)
+    monkeypatch.setattr(child, "work_out", work_out)
     sink = io.BytesIO()
-    assert solver_child.serve(io.BytesIO(encode(SOLVE)), sink) == solver_child.EXIT_NO_MEMORY
+    assert child.serve(io.BytesIO(encode(SOLVE)), sink) == child.EXIT_NO_MEMORY
     assert sink.getvalue() == b""

@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from mesh.exact.solve_parse import expression, relations
-from mesh.exact.solve_tree import Unreadable, names
-from mesh.exact.solve_value import exact
+from mesh.exact.solver.parse import expression, relations
+from mesh.exact.solver.tree import Unreadable, names
+from mesh.exact.solver.value import exact
 
 HALF = {"x": Fraction(1, 2), "y": Fraction(3), "a": Fraction(2), "b": Fraction(5)}
 

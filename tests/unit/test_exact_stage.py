@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.exact import units
 from mesh.exact.base import Exact, Specialty
-from mesh.exact.solve_problem import SolverProblem
-from mesh.exact.solver import SolverProcess
+from mesh.exact.quick import units
+from mesh.exact.solver.problem import SolverProblem
+from mesh.exact.solver.process import SolverProcess
 from mesh.router_settings import ExactSettings
 from mesh.types import FinishReason, Message, ModelId, Role, Sampling
 from orchestrator.router.base import Abstain, Features, Verdict

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.exact import units
 from mesh.exact.base import Declined, Exact
+from mesh.exact.quick import units
+from mesh.exact.quick.unit_names import NAMES
+from mesh.exact.quick.units import Conversion
 from mesh.exact.reading import answer, read
-from mesh.exact.unit_names import NAMES
-from mesh.exact.units import Conversion
 
 TODAY = date(2026, 1, 15)
 F = Fraction

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from mesh.exact.arithmetic import Expression, Factorial, Negative, Number, Operation, Sign
-from mesh.exact.numerals import ORDINALS, Numeral, Token, numeral
+from mesh.exact.quick.arithmetic import Expression, Factorial, Negative, Number, Operation, Sign
+from mesh.exact.quick.numerals import ORDINALS, Numeral, Token, numeral
 
 _MOST_DEPTH = 16
 

@@ -13,11 +13,11 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from mesh.exact.base import MATH, Exact
-from mesh.exact.solve_parse import relations
-from mesh.exact.solve_problem import SolverProblem, answer, as_decimals
-from mesh.exact.solve_tree import Relation, Unreadable, names
-from mesh.exact.solve_value import Undefined, exact
-from mesh.exact.solve_words import plain
+from mesh.exact.solver.parse import relations
+from mesh.exact.solver.problem import SolverProblem, answer, as_decimals
+from mesh.exact.solver.tree import Relation, Unreadable, names
+from mesh.exact.solver.value import Undefined, exact
+from mesh.exact.solver.words import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,10 @@ def recognise(text: str) -> InequalityProblem | None:
 
 def solve(problem: SolverProblem) -> Exact | None:
     """In the child. Raises ``Unreadable``, and ``ZeroDivisionError`` for x/0."""
-    from mesh.exact.solve_polynomial import quotient
-    from mesh.exact.solve_roots import roots_of
-    from mesh.exact.solve_sympy import written
-    from mesh.exact.solve_tree import Binary
+    from mesh.exact.solver.expression import written
+    from mesh.exact.solver.polynomial import quotient
+    from mesh.exact.solver.roots import roots_of
+    from mesh.exact.solver.tree import Binary
 
     (relation,) = relations(problem.texts[0])
     (name,) = problem.about

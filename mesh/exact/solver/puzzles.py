@@ -15,8 +15,8 @@ from math import isqrt
 from typing import ClassVar
 
 from mesh.exact.base import LOGIC, MATH, Exact
-from mesh.exact.solve_problem import SolverProblem, answer
-from mesh.exact.solve_words import folded, plain
+from mesh.exact.solver.problem import SolverProblem, answer
+from mesh.exact.solver.words import folded, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from mesh.exact.base import MATH, Exact
-from mesh.exact.solve_parse import expression, relations
-from mesh.exact.solve_polynomial import quotient
-from mesh.exact.solve_problem import SolverProblem, answer, as_decimals
-from mesh.exact.solve_tree import (
+from mesh.exact.solver.parse import expression, relations
+from mesh.exact.solver.polynomial import quotient
+from mesh.exact.solver.problem import SolverProblem, answer, as_decimals
+from mesh.exact.solver.tree import (
     Binary,
     Call,
     Expression,
@@ -31,8 +31,8 @@ from mesh.exact.solve_tree import (
     replace,
     walk,
 )
-from mesh.exact.solve_value import exact, same_trees
-from mesh.exact.solve_words import listed, plain
+from mesh.exact.solver.value import exact, same_trees
+from mesh.exact.solver.words import listed, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +259,7 @@ def _worth(tree: Expression) -> str | None:
 def _rewritten(task: str, tree: Expression) -> str | None:
     import sympy
 
-    from mesh.exact.solve_sympy import read_back, symbolic, written
+    from mesh.exact.solver.expression import read_back, symbolic, written
 
     if _in_unknown_angle(tree):
         return None
@@ -270,11 +270,16 @@ def _rewritten(task: str, tree: Expression) -> str | None:
     if value.has(sympy.zoo, sympy.nan, sympy.oo):
         return None
     if task == "expand":
+        # What has no brackets to multiply out, such as sin(2x), is expanded by other rules.
+        if fraction is None or len(fraction[1]) != 1:
+            return None
         result = sympy.expand(value)
     elif task == "factor":
         if fraction is None or len(fraction[1]) != 1:
             return None
         result = sympy.factor(value)
+        if result.is_Atom:
+            return None
     else:
         result = _simplest(value, polynomial=fraction is not None)
     if result is None:
@@ -305,7 +310,7 @@ def _in_unknown_angle(tree: Expression) -> bool:
 
 def _equal(first: Any, second: Any) -> bool:
     """a/b = c/d, exactly."""
-    from mesh.exact.solve_polynomial import multiply
+    from mesh.exact.solver.polynomial import multiply
 
     return bool(multiply(first[0], second[1]) == multiply(second[0], first[1]))
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from mesh.exact.base import UNITS, Declined, Exact, Problem
-from mesh.exact.showing import decimals, shown
-from mesh.exact.unit_names import (
+from mesh.exact.quick.showing import decimals, shown
+from mesh.exact.quick.unit_names import (
     CELSIUS,
     FAHRENHEIT,
     KELVIN,

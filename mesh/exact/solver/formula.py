@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mesh.exact.solve_tree import Unreadable
+from mesh.exact.solver.tree import Unreadable
 
 MAX_CHARACTERS = 400
 MAX_ATOMS = 10

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mesh.exact.base import LOGIC, Exact
-from mesh.exact.solve_problem import SolverProblem, answer
-from mesh.exact.solve_words import folded, plain
+from mesh.exact.solver.problem import SolverProblem, answer
+from mesh.exact.solver.words import folded, plain
 
 MAX_TERMS = 6
 _MAX_STATEMENTS = 6

@@ -8,9 +8,9 @@ from typing import Any
 import sympy
 from mpmath import mp
 
-from mesh.exact.solve_sympy import read_back, symbol, symbolic, written
-from mesh.exact.solve_tree import Constant, Expression, Negative, names
-from mesh.exact.solve_value import DIGITS, Undefined, close, numeric, same
+from mesh.exact.solver.expression import read_back, symbol, symbolic, written
+from mesh.exact.solver.tree import Constant, Expression, Negative, names
+from mesh.exact.solver.value import DIGITS, Undefined, close, numeric, same
 
 _ROUGH = 1e-12  # relative, for what is differentiated or integrated by numbers
 _STRANGE = (sympy.zoo, sympy.nan, sympy.oo, sympy.I)

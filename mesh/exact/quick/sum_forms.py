@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from mesh.exact.arithmetic import (
+from mesh.exact.base import words
+from mesh.exact.quick.arithmetic import (
     Expression,
     Factorial,
     Number,
@@ -15,11 +16,10 @@ from mesh.exact.arithmetic import (
     Unanswerable,
     evaluate,
 )
-from mesh.exact.base import words
-from mesh.exact.calculator import Sum
-from mesh.exact.numerals import NUMBER_WORDS, ORDINALS, Token, tokens_of
-from mesh.exact.sums import Reader, Unread, root_degree
-from mesh.exact.wrapping import Asked
+from mesh.exact.quick.calculator import Sum
+from mesh.exact.quick.numerals import NUMBER_WORDS, ORDINALS, Token, tokens_of
+from mesh.exact.quick.sums import Reader, Unread, root_degree
+from mesh.exact.quick.wrapping import Asked
 
 _MOST_TOKENS = 80
 _MOST_ITEMS = 20
@@ -60,6 +60,7 @@ def recognise(asked: Asked) -> Sum | None:
 
 
 _SCORE = re.compile(r"[0-9]+(?:[-/x][0-9]+)+")
+_MIXED = re.compile(r"[0-9]-([0-9]+)/([0-9]+)")
 _YEARS = range(1000, 2101)
 
 
@@ -70,6 +71,8 @@ def _means_something_else(tokens: list[Token], asked: Asked) -> bool:
         return True
     if tokens[0].text == "0" and tokens[1].text == "x" and not tokens[1].spaced:
         return True
+    if any(int(m[1]) < int(m[2]) <= 64 for m in _MIXED.finditer(asked.text)):
+        return True  # 5-1/2 is also how many write five and a half
     if asked.verb:
         return False
     texts = [token.text for token in tokens]

@@ -9,11 +9,11 @@ from typing import Any
 import sympy
 from mpmath import mp
 
-from mesh.exact.solve_polynomial import Polynomial, coefficients, degree, quotient, unknowns
-from mesh.exact.solve_roots import Solutions, solutions
-from mesh.exact.solve_sympy import read_back, symbol, symbolic, written
-from mesh.exact.solve_tree import Binary, Expression, Name, Number, names, replace
-from mesh.exact.solve_value import DIGITS, Undefined, close, exact, numeric, same_trees
+from mesh.exact.solver.expression import read_back, symbol, symbolic, written
+from mesh.exact.solver.polynomial import Polynomial, coefficients, degree, quotient, unknowns
+from mesh.exact.solver.roots import Solutions, solutions
+from mesh.exact.solver.tree import Binary, Expression, Name, Number, names, replace
+from mesh.exact.solver.value import DIGITS, Undefined, close, exact, numeric, same
 
 Equations = Sequence[tuple[Expression, Expression]]
 Point = Mapping[str, Any]  # a sympy value for each unknown
@@ -169,6 +169,7 @@ def _holds(equations: Equations, point: Point) -> bool:
 def _in_terms_of_others(left: Expression, right: Expression, name: str) -> str | None:
     """``y = 4 - 2x``, where the equation is linear in ``name``."""
     both = quotient(Binary("-", left, right))
+    unknown = names(left, right)
     if both is None or degree(both[1]) != 0:
         return None
     by_power = coefficients(both[0], name)
@@ -183,7 +184,8 @@ def _in_terms_of_others(left: Expression, right: Expression, name: str) -> str |
     if name in names(tree):
         return None
     by = {name: tree}
-    if not same_trees(replace(left, by), replace(right, by)):
+    first, second = replace(left, by), replace(right, by)
+    if not same(lambda at: numeric(first, at), lambda at: numeric(second, at), unknown - {name}):
         return None
     # Where the coefficient vanishes the division by it means nothing.
     condition = ""

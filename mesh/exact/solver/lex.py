@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from mesh.exact.solve_tree import MAX_DIGITS, Unreadable
+from mesh.exact.solver.tree import MAX_DIGITS, Unreadable
 
 MAX_CHARACTERS = 1200
 MAX_TOKENS = 400
@@ -67,6 +67,21 @@ _WORD_COMMANDS = frozenset(
         *("arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"),
     )
 )
+_TRIGONOMETRIC = (
+    *("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh"),
+    *("arcsin", "arccos", "arctan"),
+)
+FUNCTIONS = {
+    **{name: name for name in _TRIGONOMETRIC},
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "ln": "ln",
+    "exp": "exp",
+    "sqrt": "sqrt",
+    "cbrt": "cbrt",
+    "abs": "abs",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``python -m mesh.exact.solver_child``: started by ``mesh/exact/solver.py``, not by hand.
+"""``python -m mesh.exact.solver.child``: started by ``mesh/exact/solver.py``, not by hand.
 
 One problem at a time, under limits that it sets itself: address space, CPU time for each problem,
 no core files, no files written. What sympy raises costs the problem its answer, nothing more; out
@@ -17,7 +17,7 @@ import sys
 from typing import BinaryIO
 
 from mesh.errors import ProtocolError
-from mesh.exact import solve_messages as m
+from mesh.exact.solver import messages as m
 
 EXIT_OK, EXIT_UNABLE, EXIT_NO_MEMORY = 0, 69, 71  # as in sysexits.h
 
@@ -58,7 +58,7 @@ def limit_cpu(seconds: int) -> None:
 
 def work_out(message: m.Solve) -> m.Solved | m.Unsolved:
     """The answer, or why there is none."""
-    from mesh.exact.solve_kinds import SOLVERS
+    from mesh.exact.solver.kinds import SOLVERS
 
     found = SOLVERS.get(message.kind)
     if found is None:
@@ -98,7 +98,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m mesh.exact.solver_child")
+    parser = argparse.ArgumentParser(prog="python -m mesh.exact.solver.child")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="its process id")
     parser.add_argument("--memory", type=int, required=True, help="bytes of address space")
     arguments = parser.parse_args()
@@ -129,9 +129,9 @@ def _load() -> None:
     import sympy
     import z3
 
-    from mesh.exact import solve_analysis, solve_kinds, solve_systems
+    from mesh.exact.solver import analysis, kinds, systems
 
-    del z3, solve_analysis, solve_kinds, solve_systems
+    del z3, analysis, kinds, systems
     # The first factorisation and the first integral import more.
     x = sympy.Symbol("x", real=True)
     sympy.factor_list(x**2 - 1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from mesh.exact.solve_tree import (
+from mesh.exact.solver.tree import (
     Binary,
     Expression,
     Name,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from mesh.exact.arithmetic import (
+from mesh.exact.base import CALCULATOR, Declined, Exact, Problem
+from mesh.exact.quick.arithmetic import (
     UNDEFINED,
     Expression,
     Factorial,
@@ -17,8 +18,7 @@ from mesh.exact.arithmetic import (
     Unanswerable,
     evaluate,
 )
-from mesh.exact.base import CALCULATOR, Declined, Exact, Problem
-from mesh.exact.showing import rounded, shown
+from mesh.exact.quick.showing import decimals, rounded, shown
 
 _CENTS = 100
 
@@ -87,7 +87,7 @@ def _described(expression: Expression) -> str:
         case Number(value):
             if len(str(value.numerator)) > 30:
                 return rounded(value)
-            return str(value)
+            return decimals(value) or f"({value})"
         case Negative(of):
             return f"(-{_described(of)})"
         case Factorial(of):

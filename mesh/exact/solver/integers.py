@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mesh.exact.base import MATH, Exact
-from mesh.exact.solve_problem import SolverProblem, answer
-from mesh.exact.solve_words import bare, folded, plain
+from mesh.exact.solver.problem import SolverProblem, answer
+from mesh.exact.solver.words import bare, folded, plain
 
 MAX_DIGITS = 300
 MAX_FACTORED_DIGITS = 40  # beyond that a factorisation may take longer than anybody waits

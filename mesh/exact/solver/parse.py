@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection
 from fractions import Fraction
 
-from mesh.exact.solve_lex import Cursor, Token, tokens
-from mesh.exact.solve_tree import (
+from mesh.exact.solver.lex import FUNCTIONS, Cursor, Token, tokens
+from mesh.exact.solver.tree import (
     MAX_DEPTH,
     Binary,
     Call,
@@ -25,21 +25,6 @@ from mesh.exact.solve_tree import (
     check,
 )
 
-_TRIGONOMETRIC = (
-    *("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh"),
-    *("arcsin", "arccos", "arctan"),
-)
-FUNCTIONS = {
-    **{name: name for name in _TRIGONOMETRIC},
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "ln": "ln",
-    "exp": "exp",
-    "sqrt": "sqrt",
-    "cbrt": "cbrt",
-    "abs": "abs",
-}
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 _GLUED = re.compile(r"(sin|cos|tan|sec|csc|cot|ln|sqrt)([a-z])")  # "sinx"
 _PRODUCT = re.compile(

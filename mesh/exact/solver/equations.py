@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import ClassVar
 
 from mesh.exact.base import MATH, Exact
-from mesh.exact.solve_parse import expression, relations
-from mesh.exact.solve_problem import SolverProblem, answer, as_decimals
-from mesh.exact.solve_tree import (
+from mesh.exact.solver.parse import expression, relations
+from mesh.exact.solver.problem import SolverProblem, answer, as_decimals
+from mesh.exact.solver.tree import (
     Constant,
     Expression,
     Name,
@@ -23,7 +23,7 @@ from mesh.exact.solve_tree import (
     Unreadable,
     names,
 )
-from mesh.exact.solve_words import bare, listed, plain
+from mesh.exact.solver.words import bare, listed, plain
 
 MAX_EQUATIONS = 6
 
@@ -219,17 +219,17 @@ def _names(texts: tuple[str, ...]) -> frozenset[str]:
 
 def solve(problem: SolverProblem) -> Exact | None:
     """In the child. Raises ``Unreadable``, and ``ZeroDivisionError`` for x/0."""
-    from mesh.exact import solve_systems
+    from mesh.exact.solver import systems
 
     if problem.task == "roots":
         zero = (expression(problem.texts[0]), _ZERO)
-        return _answered(problem, solve_systems.solved([zero], problem.about))
+        return _answered(problem, systems.solved([zero], problem.about))
     last = len(problem.texts) - (problem.task == "value")
     equations = [_sides(relations(text)) for text in problem.texts[:last]]
     if problem.task == "value":
         wanted = expression(problem.texts[-1])
-        return _answered(problem, solve_systems.value(equations, wanted))
-    return _answered(problem, solve_systems.solved(equations, problem.about))
+        return _answered(problem, systems.value(equations, wanted))
+    return _answered(problem, systems.solved(equations, problem.about))
 
 
 _ZERO: Expression = Number(Fraction(0))

@@ -11,8 +11,8 @@ from typing import Any
 import sympy
 from sympy import Add, Mul, Pow, Rational, Symbol
 
-from mesh.exact.solve_parse import expression
-from mesh.exact.solve_tree import (
+from mesh.exact.solver.parse import expression
+from mesh.exact.solver.tree import (
     Binary,
     Call,
     Constant,

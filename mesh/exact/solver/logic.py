@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mesh.exact.base import LOGIC, Exact
-from mesh.exact.solve_formula import (
+from mesh.exact.solver.formula import (
     MAX_ATOMS,
     Atom,
     Connected,
@@ -25,9 +25,9 @@ from mesh.exact.solve_formula import (
     formula,
     true,
 )
-from mesh.exact.solve_problem import SolverProblem, answer
-from mesh.exact.solve_tree import Unreadable
-from mesh.exact.solve_words import folded, plain
+from mesh.exact.solver.problem import SolverProblem, answer
+from mesh.exact.solver.tree import Unreadable
+from mesh.exact.solver.words import folded, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ import sympy
 from mpmath import mp
 from sympy import Poly, Rational
 
-from mesh.exact.solve_polynomial import Polynomial, distinct_real_roots, quotient, univariate
-from mesh.exact.solve_sympy import symbol, symbolic
-from mesh.exact.solve_tree import Binary, Expression, functions, names
-from mesh.exact.solve_value import DIGITS, Undefined, close, exact, numeric
+from mesh.exact.solver.expression import symbol, symbolic
+from mesh.exact.solver.polynomial import Polynomial, distinct_real_roots, quotient, univariate
+from mesh.exact.solver.tree import Binary, Expression, functions, names
+from mesh.exact.solver.value import DIGITS, Undefined, close, exact, numeric
 
 _MAX_DEGREE = 40
 _SCANNED = frozenset(("sqrt", "abs", "ln", "exp", "root", "cbrt"))
@@ -113,9 +113,12 @@ def roots_of(polynomial: Polynomial, name: str) -> Solutions | None:
     distinct = 0
     for factor, _ in poly.factor_list()[1]:
         distinct += factor.degree()
-        found = _formula([Fraction(int(c.p), int(c.q)) for c in reversed(factor.all_coeffs())])
+        terms = [Fraction(int(c.p), int(c.q)) for c in reversed(factor.all_coeffs())]
+        found = _formula(terms)
         if found is None:
-            return None
+            if distinct_real_roots(terms):
+                return None
+            continue
         real += found[0]
         imaginary += found[1]
     if len(real) != distinct_real_roots(values):

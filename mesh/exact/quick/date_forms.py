@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from mesh.exact.base import words
-from mesh.exact.dates import (
+from mesh.exact.quick.dates import (
     FIRST_YEAR,
     LAST_YEAR,
     MONTH_NAMES,
@@ -16,9 +16,9 @@ from mesh.exact.dates import (
     LeapYear,
     Weekday,
 )
-from mesh.exact.numerals import NUMBER_WORDS, tokens_of
-from mesh.exact.sums import Reader, Unread
-from mesh.exact.wrapping import Asked
+from mesh.exact.quick.numerals import NUMBER_WORDS, tokens_of
+from mesh.exact.quick.sums import Reader, Unread
+from mesh.exact.quick.wrapping import Asked
 
 _MOST_TOKENS = 40
 _MOST_DAYS = 1_000_000

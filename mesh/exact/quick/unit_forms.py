@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 from mesh.exact.base import words
-from mesh.exact.numerals import NUMBER_WORDS, Token, tokens_of
-from mesh.exact.sums import Reader, Unread
-from mesh.exact.unit_names import FLUID_OUNCE, NAMES, OUNCE, Quantity, Unit
-from mesh.exact.units import Conversion
-from mesh.exact.wrapping import Asked
+from mesh.exact.quick.numerals import NUMBER_WORDS, Token, tokens_of
+from mesh.exact.quick.sums import Reader, Unread
+from mesh.exact.quick.unit_names import FLUID_OUNCE, NAMES, OUNCE, Quantity, Unit
+from mesh.exact.quick.units import Conversion
+from mesh.exact.quick.wrapping import Asked
 
 _MOST_TOKENS = 40
 _MOST_TERMS = 3

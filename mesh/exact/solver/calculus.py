@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mesh.exact.base import MATH, Exact
-from mesh.exact.solve_parse import expression
-from mesh.exact.solve_problem import SolverProblem, answer
-from mesh.exact.solve_tree import Expression, Unreadable, names
-from mesh.exact.solve_words import bare, folded, plain
+from mesh.exact.solver.parse import expression
+from mesh.exact.solver.problem import SolverProblem, answer
+from mesh.exact.solver.tree import Expression, Unreadable, names
+from mesh.exact.solver.words import bare, folded, plain
 
 _MAX_ORDER = 6
 
@@ -213,18 +213,18 @@ def _checked(text: str, by: str | None, task: str, *about: str) -> CalculusProbl
 
 def solve(problem: SolverProblem) -> Exact | None:
     """In the child. Raises ``Unreadable``."""
-    from mesh.exact import solve_analysis
+    from mesh.exact.solver import analysis
 
     tree = expression(problem.texts[0])
     name, *about = problem.about
     match problem.task:
         case "derivative":
             order, point = min(int(about[0]), _MAX_ORDER), about[1]
-            text = solve_analysis.derivative(tree, name, order, _tree(point) if point else None)
+            text = analysis.derivative(tree, name, order, _tree(point) if point else None)
         case "integral":
-            text = solve_analysis.integral(tree, name)
+            text = analysis.integral(tree, name)
         case "definite":
-            text = solve_analysis.definite(tree, name, expression(about[0]), expression(about[1]))
+            text = analysis.definite(tree, name, expression(about[0]), expression(about[1]))
         case _:
-            text = solve_analysis.limit(tree, name, expression(about[0]), about[1])
+            text = analysis.limit(tree, name, expression(about[0]), about[1])
     return None if text is None else answer(problem, text, MATH)

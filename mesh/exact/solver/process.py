@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ProtocolError
-from mesh.exact import solve_messages as m
-from mesh.exact.base import Exact
-from mesh.exact.solve_problem import SolverProblem
+from mesh.exact.base import Exact, Problem
+from mesh.exact.solver import messages as m
+from mesh.exact.solver.problem import SolverProblem
 from mesh.types import Specialty
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class SolverProcess:
         self._memory_bytes = memory_bytes
         self._clock = clock or SystemClock()
         self._running = False
+        self._pausing = False
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -89,16 +90,20 @@ class SolverProcess:
         """Of the child; None while there is none that is ready."""
         return self._child.process.pid if self._child is not None else None
 
-    async def solve(self, problem: SolverProblem, timeout_s: float) -> Exact | None:
+    async def solve(self, problem: Problem, timeout_s: float) -> Exact | None:
         """The answer, within ``timeout_s`` seconds of now, waiting and starting included; None
-        where there is none, when it is not ready in time, or when ``MAX_WAITING`` are waiting."""
-        if not self._running or self._waiting >= MAX_WAITING:
+        where there is none, when it is not ready in time, and at once when ``MAX_WAITING`` are
+        waiting, the child cannot be started for now, or the problem is none of the solver's."""
+        if not isinstance(problem, SolverProblem):
+            return None
+        if not self._running or self._pausing or self._waiting >= MAX_WAITING:
             return None
         self._waiting += 1
         self._wanted.set()
         try:
             async with asyncio.timeout(timeout_s), self._turn:
-                await self._ready.wait()
+                if self._child is None and not self._pausing:
+                    await self._ready.wait()
                 child = self._child
                 if child is None:
                     return None
@@ -158,9 +163,13 @@ class SolverProcess:
                 failures = 0 if lived else failures + 1
                 if failures:
                     pause = _BACK_OFF_S[min(failures, len(_BACK_OFF_S)) - 1]
+                    self._pausing = True  # nobody should wait for what will not come
+                    self._ready.set()
+                    self._ready.clear()
                     await self._clock.sleep(pause)
+                    self._pausing = False
         finally:
-            self._running = False
+            self._running = self._pausing = False
 
     async def _one_life(self) -> bool:
         """From a child's start to its end; whether it was ready to serve. Raises nothing."""
@@ -197,7 +206,7 @@ class SolverProcess:
             sys.executable,
             "-P",  # a folder called `mesh` where we were started must not be taken for ours
             "-m",
-            "mesh.exact.solver_child",
+            "mesh.exact.solver.child",
             "--parent",
             str(os.getpid()),
             "--memory",

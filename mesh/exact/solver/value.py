@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from mesh.exact.solve_tree import (
+from mesh.exact.solver.tree import (
     Binary,
     Call,
     Constant,

@@ -1,0 +1,228 @@
+"""What routing costs a request: the cascade as orchestrators run it, and answers that it has.
+
+    python -m benchmarks.router_path [--data FILE] [--rounds N]
+
+Method. One process, one event loop (uvloop and frozen garbage collection, as orchestrators use),
+the default stages up to the classifier with the rules that ship, no Redis, no node. Prompts are the
+rows of the labelled file in random order, each with a number behind it in every other round, so
+that the memo misses. One figure is one ``Cascade.decide``, by wall clock and by the thread's CPU
+time, which leaves out what a busy machine did in between.
+
+* ``cascade``: all prompts whose verdict needs no other process. What the exact tools hand to their
+  solver's process is listed apart: it is an answer, not a route, and takes its milliseconds;
+* ``hash``: SHA-256 of the same prompt, in turns: about the least that looks at every byte;
+* ``1 MB``: texts of a megabyte that were made to be slow;
+* ``first token``: ``Answers.generate`` from the call to its first ``Tokens``, for a prompt that the
+  memo has and for one that the exact tools answer, with a span and all that a request carries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import hashlib
+import json
+import random
+import sys
+import time
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks.figures import Row, percentile, show
+from benchmarks.router_rules import ADVERSARIAL, DEFAULT_DATA
+from mesh.clock import SystemClock
+from mesh.router_settings import RouterSettings
+from mesh.stream import Tokens
+from mesh.types import Message, Request, RequestId, Role, Specialty
+from orchestrator.answers import Answers
+from orchestrator.router.base import Features
+from orchestrator.router.cascade import Cascade
+from orchestrator.router.reload import build, starter_rules
+from orchestrator.router.stages import Stages
+from tests.mesh.fakes import Mesh
+
+STAGES = ("memo", "exact", "rules", "conversation", "classifier")
+ANSWERS = 2_000
+
+Spent = tuple[float, float]  # microseconds: wall clock, CPU of this thread
+
+
+class Fixed:
+    def __init__(self, cascade: Cascade) -> None:
+        self.current = cascade
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.router_path")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="JSON lines, labelled")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(argv)
+    if not options.data.exists():
+        raise SystemExit(f"no labelled file at {options.data}; name one with --data")
+    lines = options.data.read_text(encoding="utf-8").splitlines()
+    prompts = [json.loads(line)["prompt"] for line in lines]
+    uvloop.run(_measure(prompts, options.rounds))
+    return 0
+
+
+async def _measure(prompts: list[str], rounds: int) -> None:
+    clock = SystemClock()
+    stages = Stages(RouterSettings(stages=STAGES), clock, ask=_nobody)
+    rules = starter_rules()
+    cascade = build(rules.read_bytes(), str(rules), Specialty("chat"), None, stages.arrange)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(stages.run())
+        await _warm(cascade)
+        gc.collect()
+        gc.freeze()
+        quick, solved, floor = await _cascade(cascade, prompts, rounds)
+        hostile = {name: await _hostile(cascade, text) for name, text in ADVERSARIAL.items()}
+        first = await _first_tokens(cascade)
+        running.cancel()
+    rows = [
+        Row("cascade, no other process", _both(quick), _both(floor), _ratio(quick, floor)),
+        Row(
+            f"answers of the solver's process ({len(solved)} of {len(quick) + len(solved)})",
+            _both(solved) if solved else "none",
+        ),
+    ]
+    rows += [Row(f"1 MB, {name}", _both(spent)) for name, spent in hostile.items()]
+    rows += [Row(f"first token, {name}", _both(spent)) for name, spent in first.items()]
+    bars = "bars: cascade p99 500 us; 1 MB 5,000 us; memo's first token 1,000 us"
+    show("Routing, up to the classifier", rows, ["p50 / p99 us, wall clock (thread's CPU)", bars])
+
+
+async def _warm(cascade: Cascade) -> None:
+    """Until the units are loaded and the solver has answered once, as in any orchestrator that has
+    been up for some seconds."""
+    async with asyncio.timeout(60):
+        for prompt in ("how many cups are in 4 quarts", "solve x^2 - 5x + 6 = 0"):
+            while (await cascade.decide(_features(prompt))).answer is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def _cascade(
+    cascade: Cascade, prompts: list[str], rounds: int
+) -> tuple[list[Spent], list[Spent], list[Spent]]:
+    quick: list[Spent] = []
+    solved: list[Spent] = []
+    floor: list[Spent] = []
+    chance = random.Random(1)
+    for number in range(rounds):
+        for prompt in chance.sample(prompts, len(prompts)):
+            features = _features(prompt if number % 2 == 0 else f"{prompt}\n")
+            began = time.perf_counter(), time.thread_time()
+            coroutine = cascade.decide(features)
+            try:
+                waiting = coroutine.send(None)
+            except StopIteration:
+                quick.append(_since(began))
+            else:
+                await _Rest(coroutine, waiting)
+                solved.append(_since(began))
+            data = prompt.encode()
+            began = time.perf_counter(), time.thread_time()
+            hashlib.sha256(data).digest()
+            floor.append(_since(began))
+    return quick, solved, floor
+
+
+class _Rest:
+    """The rest of a coroutine whose first step was taken by hand, and waits for ``waiting``."""
+
+    def __init__(self, coroutine: Coroutine[Any, None, object], waiting: Any) -> None:
+        self._coroutine = coroutine
+        self._waiting = waiting
+
+    def __await__(self) -> Generator[Any, None, None]:
+        while True:
+            yield self._waiting
+            try:
+                self._waiting = self._coroutine.send(None)
+            except StopIteration:
+                return
+
+
+async def _hostile(cascade: Cascade, text: str) -> list[Spent]:
+    spent = []
+    for number in range(41):
+        features = _features(f"{number} {text}")  # so that nothing remembers it
+        began = time.perf_counter(), time.thread_time()
+        await cascade.decide(features)
+        spent.append(_since(began))
+    return spent
+
+
+async def _first_tokens(cascade: Cascade) -> dict[str, list[Spent]]:
+    found: dict[str, list[Spent]] = {"memo": [], "exact": []}
+    async with Mesh() as mesh:
+        await mesh.node("a", specialties=tuple(map(Specialty, ("chat", "code", "math"))))
+        answers = Answers(
+            mesh.fleet,
+            mesh.dispatch,
+            Fixed(cascade),
+            SystemClock(),
+            default_timeout_s=10.0,
+            max_request_bytes=1_000_000,
+        )
+        kept = [_request(f"Write a function that sorts list number {n}.") for n in range(100)]
+        for asked in kept:
+            async with aclosing(answers.generate(asked)) as events:
+                async for _ in events:
+                    pass
+        for number in range(ANSWERS):
+            found["memo"].append(await _first(answers, kept[number % len(kept)], "memo"))
+            asked = _request(f"What is {number} times {number + 7}?")
+            found["exact"].append(await _first(answers, asked, "exact"))
+    return found
+
+
+async def _first(answers: Answers, asked: Request, stage: str) -> Spent:
+    began = time.perf_counter(), time.thread_time()
+    spent: Spent | None = None
+    async with aclosing(answers.generate(asked)) as events:
+        async for event in events:
+            match event:
+                case Tokens() if spent is None:
+                    spent = _since(began)
+                case _ if (source := getattr(event, "source", stage)) != stage:
+                    raise RuntimeError(f"'{source}' answered instead of {stage}")
+    if spent is None:
+        raise RuntimeError("an answer without a token")
+    return spent
+
+
+def _features(prompt: str) -> Features:
+    return Features.of((Message(role=Role.USER, content=prompt),))
+
+
+def _request(prompt: str) -> Request:
+    return Request(id=RequestId("0" * 32), messages=(Message(role=Role.USER, content=prompt),))
+
+
+async def _nobody(asked: Request) -> None:
+    raise RuntimeError("no judge is among these stages")
+
+
+def _since(began: Spent) -> Spent:
+    return (time.perf_counter() - began[0]) * 1e6, (time.thread_time() - began[1]) * 1e6
+
+
+def _both(spent: Sequence[Spent]) -> str:
+    wall, cpu = ([each[index] for each in spent] for index in (0, 1))
+    shown = [f"{percentile(v, 0.5):,.0f} / {percentile(v, 0.99):,.0f}" for v in (wall, cpu)]
+    return f"{shown[0]} ({shown[1]})"
+
+
+def _ratio(spent: Sequence[Spent], floor: Sequence[Spent]) -> str:
+    ours, least = (percentile([each[0] for each in v], 0.5) for v in (spent, floor))
+    return f"{ours / least:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Algebra, calculus, integers, logic and puzzles: read here, solved in a child process."""
