@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks import fit_files
 from benchmarks.figures import machine
-from benchmarks.fit_files import F16, Q4_0, Q4_K, Q6_K, Q8_0, Recipe
+from benchmarks.fit_files import F16, Q4_0, Q4_K, Q6_K, Recipe
 from node.catalogue import inspect
 from node.fit import CPU, need
 from node.fit.measured import twice_bytes

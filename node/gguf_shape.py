@@ -20,10 +20,10 @@ _NAMES = """
     llama llama4 mistral3 deci falcon grok gptneox mpt baichuan starcoder starcoder2 refact bloom
     stablelm qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe qwen3next qwen35
     qwen35moe phi2 phi3 phimoe plamo gpt2 orion internlm2 minicpm minicpm3 gemma gemma2 gemma3
-    gemma3n gemma4 mamba mamba2 jamba falcon-h1 command-r cohere2 dbrx olmo olmo2 olmoe openelm
+    mamba mamba2 jamba falcon-h1 command-r cohere2 dbrx olmo olmo2 olmoe openelm
     arctic deepseek deepseek2 chatglm glm4 glm4moe bitnet jais nemotron nemotron_h exaone exaone4
     rwkv6 rwkv6qwen2 rwkv7 arwkv7 granite granitemoe granitehybrid ernie4_5 ernie4_5-moe
-    hunyuan-moe hunyuan-dense smollm3 gpt-oss lfm2 lfm2moe apertus seed_oss kimi-linear
+    hunyuan-moe hunyuan-dense smollm3 gpt-oss lfm2 lfm2moe apertus seed_oss
 """
 KNOWN = frozenset(_NAMES.split())
 
@@ -132,10 +132,15 @@ class _Reader:
             self._notes.append(
                 f"{nextn} layer(s) that predict further tokens are counted like the others"
             )
+        layers = tuple(self._layer(at, count, blocks.get(at, [])) for at in range(count))
+        if any(each.state_width or (each.key_width and not each.value_width) for each in layers):
+            self._notes.append(
+                "recurrent or MLA layers: the compute buffer is that of plain attention, a guess"
+            )
         embedding = next((t for t in rest if t.name == "token_embd.weight"), None)
         has_output = any(t.name == "output.weight" for t in rest)
         return Shape(
-            layers=tuple(self._layer(at, count, blocks.get(at, [])) for at in range(count)),
+            layers=layers,
             input_bytes=sum(_size(t) for t in rest if _stem(t.name) in _INPUT),
             output_bytes=sum(_size(t) for t in rest if _stem(t.name) not in _INPUT),
             tied_bytes=_size(embedding) if embedding is not None and not has_output else 0,

@@ -1,8 +1,8 @@
 """Bytes of the buffers in which a decode step is computed.
 
 llama.cpp reserves them for its largest step (llama-context.cpp, ``sched_reserve``): ``n_ubatch``
-tokens of all slots, the cache full, one row of logits a slot (``n_outputs_max``, which
-node/engines/llama_loading.py sets to the slots). The graph below is that of a decoder with gated
+tokens of all slots, the cache full, and as many rows of logits as the engine says that it will ask
+for (``n_outputs_max``). The graph below is that of a decoder with gated
 feed-forward layers and flash attention (``build_llama``, ``llm_graph_context::build_attn``,
 ``build_ffn`` and ``build_moe_ffn``, llama-graph.cpp), which most architectures share, give or take
 a norm; flash attention is on wherever the device can do it, since the engine leaves it at auto.
@@ -23,15 +23,23 @@ _MOST = 24  # layers of a graph; a pattern of alternating layers has shown itsel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The largest decode step. ``tokens`` in it (``n_ubatch``), ``cells`` of each slot's cache."""
+    """The largest decode step. ``tokens`` in it (``n_ubatch``), ``cells`` of each slot's cache.
+    ``outputs``: rows of logits (``n_outputs_max``). ``flash``: attention without a matrix of
+    scores."""
 
     tokens: int
     slots: int
     cells: int
+    outputs: int
+    flash: bool = True
 
     @property
-    def outputs(self) -> int:
-        return min(self.slots, self.tokens)
+    def rows(self) -> int:
+        return min(self.outputs, self.tokens)
+
+    @property
+    def mask_bytes(self) -> int:
+        return (F16 if self.flash else F32) * self.cells * self.tokens
 
 
 def buffer_bytes(shape: Shape, batch: Batch, layers: Sequence[LayerShape]) -> int:
@@ -49,12 +57,12 @@ def host_bytes(shape: Shape, batch: Batch, layers: Sequence[LayerShape]) -> int:
     if layers:
         return buffer_bytes(shape, batch, layers) + _work_bytes(shape, batch, layers)
     embedded = F32 * shape.embedding_length * batch.tokens
-    return 2 * embedded + F16 * batch.cells * batch.tokens
+    return 2 * embedded + batch.mask_bytes
 
 
 def output_bytes(shape: Shape, batch: Batch) -> int:
     """Logits where the sampler reads them (llama-context.cpp, ``output_reserve``)."""
-    return F32 * shape.vocabulary * batch.slots
+    return F32 * shape.vocabulary * max(batch.outputs, batch.slots)
 
 
 def pool_bytes(shape: Shape, batch: Batch) -> int:
@@ -101,12 +109,11 @@ class _Graph:
         self._positions = Node(I32 * tokens, given=True)
         self._key_places = Node(I64 * tokens, given=True)
         self._value_places = Node(I64 * tokens, given=True)
-        self._mask = Node(F16 * batch.cells * tokens, given=True)
+        self._mask = Node(batch.mask_bytes, given=True)
         self._window_inputs = tuple(
-            Node(size, given=True)
-            for size in (I64 * tokens, I64 * tokens, F16 * batch.cells * tokens)
+            Node(size, given=True) for size in (I64 * tokens, I64 * tokens, batch.mask_bytes)
         )
-        self._chosen = Node(I32 * batch.outputs, given=True)
+        self._chosen = Node(I32 * batch.rows, given=True)
 
     def nodes(self, layers: Sequence[LayerShape]) -> list[Node]:
         rows = self._batch.tokens
@@ -117,7 +124,7 @@ class _Graph:
             rest = stream
             out = self._attention(layer, self._norm(stream, rows))
             if last:  # only the rows whose logits are asked for go on
-                rows = self._batch.outputs
+                rows = self._batch.rows
                 out = self._add(self._width(rows), out, self._chosen)
                 rest = self._add(self._width(rows), rest, self._chosen)
             stream = self._add(self._width(rows), out, rest, inplace=True)
@@ -156,7 +163,12 @@ class _Graph:
         key = self._add(keys, self._view(self._add(keys, normed)), self._positions)
         self._add(0, self._view(key), self._key_places)
         self._add(0, self._view(value), self._value_places)
-        attended = self._add(queries, self._view(query), self._mask)
+        seen = self._view(query)
+        if not self._batch.flash:
+            scores = F32 * layer.heads * self._batch.cells * rows
+            seen = self._add(scores, self._add(scores, seen), self._mask, inplace=True)
+            seen = self._view(self._add(queries, seen))
+        attended = self._add(queries, seen, self._mask)
         return self._add(self._width(rows), self._view(attended))
 
     def _feed_forward(self, layer: LayerShape, normed: Node, rows: int) -> Node:

@@ -16,6 +16,9 @@ from node.fit.compute import Batch
 
 CPU = "cpu"
 DEFAULT_BATCH = 512  # tokens; node/engines/llama_loading.py, which also caps n_ubatch at it
+# Head widths that CUDA's flash attention has kernels for (ggml-cuda/fattn.cu,
+# ``ggml_cuda_get_best_fattn_kernel``); with others llama.cpp turns it off.
+CUDA_FLASH_WIDTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 192, 256, 512, 576})
 
 
 class Basis(StrEnum):
@@ -107,6 +110,8 @@ def need(
     device: str,
     kv_type: str = "f16",
     batch: int = DEFAULT_BATCH,
+    outputs_per_slot: int = 1,
+    adapters_bytes: int = 0,
     compute_capability: str | None = None,
     full_windows: bool = True,
 ) -> Estimate:
@@ -115,8 +120,10 @@ def need(
 
     ``device``: ``cpu``, or a GPU's UUID (or any name for one). ``gpu_layers``: -1 for all; with
     ``device`` ``cpu`` it is 0. ``batch``: tokens of one decode step, the engine's option.
-    ``compute_capability``: of the GPU, as NVML gives it (``6.1``). ``full_windows``: whether layers
-    with a sliding window keep whole contexts, as our engine does.
+    ``outputs_per_slot``: rows of logits a step gives a slot, more than 1 with speculation.
+    ``adapters_bytes``: LoRA files loaded with it. ``compute_capability``: of the GPU, as NVML gives
+    it (``6.1``). ``full_windows``: whether layers with a sliding window keep whole contexts, as our
+    engine does.
 
     Raises ``ConfigError`` for no slots, no context, a context longer than the model's, or an
     unknown ``kv_type``.
@@ -130,6 +137,8 @@ def need(
         tokens=min(DEFAULT_BATCH, max(batch, slots), slots * context_length),
         slots=slots,
         cells=kv.cells(context_length),
+        outputs=slots * outputs_per_slot,
+        flash=device == CPU or shape.head_width in CUDA_FLASH_WIDTHS,
     )
     cache = kv.cache_type(kv_type)
     per_slot = [
@@ -147,14 +156,15 @@ def need(
     gpu = Parts()
     if gpu_layers:
         gpu = Parts(
-            weights_bytes=sum(weights[first:]) + output,
+            weights_bytes=sum(weights[first:]) + output + adapters_bytes,
             kv_bytes=slots * sum(per_slot[first:]),
             compute_bytes=compute.buffer_bytes(shape, step, shape.layers[first:])
             + compute.pool_bytes(shape, step),
             overhead_bytes=overhead.cuda_bytes(compute_capability),
         )
+    in_ram = shape.input_bytes + sum(weights[:first])
     ram = Parts(
-        weights_bytes=shape.input_bytes + sum(weights[:first]) + (0 if gpu_layers else output),
+        weights_bytes=in_ram if gpu_layers else in_ram + output + adapters_bytes,
         kv_bytes=slots * sum(per_slot[:first]),
         compute_bytes=compute.host_bytes(shape, step, shape.layers[:first])
         + compute.output_bytes(shape, step),
@@ -163,6 +173,10 @@ def need(
     notes = list(shape.notes)
     if device != CPU:
         notes.append(overhead.cuda_note(compute_capability))
+    if not step.flash:
+        notes.append(
+            f"heads of {shape.head_width} numbers: estimated without flash attention on a GPU"
+        )
     return Estimate(
         device=device,
         context_length=context_length,

@@ -1,12 +1,12 @@
 """What loads really took, kept from one run of the node to the next, to correct estimates.
 
 Two figures a load: bytes of VRAM (the difference that NVML shows) and of RAM
-(``runner_ram_bytes``). The same load again (model file, device, context, slots, KV type, layers on the
-GPU, engine version) is then estimated at what was measured. For another context or number of slots of the same model
-and device the *difference* between measured and formula is carried over: as it is, since most of it
-is a driver's or a process's fixed share; or, once two loads of different size were measured, on the
-line through the two nearest, a slope being what caches and buffers take beyond the formula. Never
-below weights and cache, which are certain.
+(``runner_ram_bytes``). The same load again (model file, device, context, slots, KV type, layers on
+the GPU, engine version) is then estimated at what was measured. For another context or number of
+slots of the same model and device the *difference* between measured and formula is carried over:
+as it is, since most of it is a driver's or a process's fixed share; or, once two loads of different
+size were measured, on the line through the two nearest, a slope being what caches and buffers take
+beyond the formula. Never below weights and cache, which are certain.
 """
 
 from __future__ import annotations

@@ -24,13 +24,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wants:
-    """How a model is to be loaded. ``context_length``: tokens a slot. ``gpu_layers``: -1 all."""
+    """How a model is to be loaded: see ``need``. ``context_length``: tokens a slot. ``gpu_layers``:
+    -1 all."""
 
     context_length: int
     slots: int = 4
     gpu_layers: int = -1
     kv_type: str = "f16"
     batch: int = DEFAULT_BATCH
+    outputs_per_slot: int = 1
+    adapters_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +117,9 @@ def fit(
 ) -> Fit:
     """Whether ``facts``' model, loaded as ``wants`` says, fits into what ``device`` has free.
 
-    ``device``: ``cpu`` or a GPU's UUID. ``ram_free_bytes``: what the box has free for a GPU's load,
-    whose embeddings and process are in RAM; None: enough. ``correct``: lays measurements over an estimate, as
-    ``Corrections.apply`` does. Raises ``ConfigError`` as ``need`` does.
+    ``device``: ``cpu`` or a GPU's UUID. ``ram_free_bytes``: what the box has free for a GPU's
+    load, whose embeddings and process are in RAM; None: enough. ``correct``: lays measurements over
+    an estimate, as ``Corrections.apply`` does. Raises ``ConfigError`` as ``need`` does.
     """
     check(facts, context_length=wants.context_length, slots=wants.slots)
     longest = facts.context_length or max(UNKNOWN_CONTEXT, wants.context_length)
@@ -131,6 +134,8 @@ def fit(
                 device=device,
                 kv_type=wants.kv_type,
                 batch=wants.batch,
+                outputs_per_slot=wants.outputs_per_slot,
+                adapters_bytes=wants.adapters_bytes,
                 compute_capability=compute_capability,
             )
         )

@@ -1,0 +1,168 @@
+"""`mesh models fit` and what it becomes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.fit_files import Recipe, write
+from mesh.cli.models import KV_TYPES, Size, models
+from node import fit as package
+from node.fit.__main__ import main
+
+GIB = 1024**3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe = Recipe(name="cli", layers=6, width=2048, heads=16, groups=4, context=16_384)
+    return write(tmp_path_factory.mktemp("fit") / "model.gguf", recipe, empty=True)
+
+
+def ask(**query: Any) -> int:
+    return main(json.dumps({key: str(v) if key == "file" else v for key, v in query.items()}))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8G", 8 * GIB),
+        ("8GiB", 8 * GIB),
+        ("8gb", 8 * GIB),
+        ("8000M", 8000 * 1024**2),
+        ("0.5 g", GIB // 2),
+        ("1073741824", GIB),
+        ("1t", 1024 * GIB),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "8X", "-8G", "8G8", "eight", "1e9"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="for example 8G"):
+        Size().convert(text, None, None)
+
+
+def test_the_kv_types_offered_are_the_ones_known() -> None:
+    assert sorted(KV_TYPES) == sorted(package.KV_TYPES)
+
+
+def test_the_sums_add_up_on_screen_and_as_json(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=model, vram_bytes=24 * GIB, as_json=True) == 0
+    data = json.loads(capsys.readouterr().out)
+    for place in ("gpu", "ram"):
+        sums = data[place]
+        assert sums.pop("total_bytes") == sum(sums.values())
+    assert data["outcome"] == "fits"
+    assert data["left_bytes"] == 24 * GIB - data["vram_bytes"]
+    assert data["context_length"] == 8192
+    assert data["fits"]["largest_context"] == 16_384
+    assert ask(file=model, vram_bytes=24 * GIB) == 0
+    page = capsys.readouterr().out
+    for word in ("weights", "cache", "compute", "overhead", "total", "left", "a slot", "it fits"):
+        assert word in page
+    assert all(len(line) <= 110 for line in page.splitlines())
+
+
+def test_what_does_not_fit_ends_with_3_and_says_what_would(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=model, vram_bytes=GIB // 2) == 3
+    page = capsys.readouterr().out
+    assert "it does not fit; would fit: " in page
+    assert "layers and the output on the GPU, the rest on the CPU" in page
+
+
+def test_on_the_cpu_this_boxs_memory_counts(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=model, ram_bytes=1024, as_json=True) == 3
+    data = json.loads(capsys.readouterr().out)
+    assert (data["device"], data["free_bytes"]) == ("cpu", 1024)
+    assert data["gpu"]["total_bytes"] == 0
+    assert ask(file=model, context_length=256, slots=1) == 0
+    assert "RAM" in capsys.readouterr().out
+
+
+def _cut(model: Path, folder: Path) -> Path:
+    path = folder / "cut.gguf"
+    path.write_bytes(model.read_bytes()[:100_000])
+    return path
+
+
+def _text(_: Path, folder: Path) -> Path:
+    path = folder / "notes.gguf"
+    path.write_text("not a model")
+    return path
+
+
+def _absent(_: Path, folder: Path) -> Path:
+    return folder / "absent.gguf"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [(_cut, "truncated"), (_text, "not a GGUF file"), (_absent, "does not exist")],
+)
+def test_a_bad_file_is_one_line_and_exit_code_2(
+    model: Path, tmp_path: Path, make: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=make(model, tmp_path), vram_bytes=GIB) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.startswith("mesh: ")
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"slots": 0}, "slots must be at least 1"),
+        ({"context_length": 20_000}, "ask for at most 16384"),
+        ({"kv_type": "q9"}, "KV type 'q9' is unknown"),
+        ({"florble": 1}, "florble"),
+    ],
+)
+def test_bad_wishes_are_one_line_and_exit_code_2(
+    model: Path, query: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=model, vram_bytes=GIB, **query) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_becomes_python_m_node_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, command: became.append(command))
+    arguments = ["fit", "~/a.gguf", "--vram", "8G", "--slots", "2", "--kv", "q8_0", "--json"]
+    assert CliRunner().invoke(models, arguments).exit_code == 0
+    assert became[0][1:4] == ["-P", "-m", "node.fit"]
+    query = json.loads(became[0][4])
+    assert query["vram_bytes"] == 8 * GIB
+    assert query["file"] == str(Path("~/a.gguf").expanduser())
+    assert (query["slots"], query["kv_type"], query["as_json"]) == (2, "q8_0", True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit", "a.gguf"],
+        ["fit", "a.gguf", "--cpu", "--vram", "8G"],
+        ["fit", "a.gguf", "--vram", "8Q"],
+        ["fit", "a.gguf", "--cpu", "--context", "0"],
+        ["fit", "a.gguf", "--vram", "8G", "--gpu-layers", "-2"],
+        ["fit"],
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:
+    assert CliRunner().invoke(models, arguments).exit_code == 2
