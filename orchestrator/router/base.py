@@ -17,7 +17,8 @@ class Features:
 
     ``sampling``, ``model`` and ``specialty`` (as asked for by name), ``tenant`` and ``cacheable``
     are the request's, for stages that have whole answers. ``dry_run``: nothing will be
-    generated, so no stage may use a GPU.
+    generated, so no stage may use a GPU. ``leaning``: what the stages before leaned to without
+    being sure of it, the last word of them, the most probable first.
     """
 
     messages: tuple[Message, ...]
@@ -29,6 +30,7 @@ class Features:
     tenant: str = ""
     cacheable: bool | None = None
     dry_run: bool = False
+    leaning: tuple[Alternative, ...] = ()
 
     @classmethod
     def of(cls, messages: tuple[Message, ...], prior: Specialty | None = None) -> Features:

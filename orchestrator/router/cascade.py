@@ -11,10 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mesh.types import Alternative, Decision, Specialty, StageVerdict
+from mesh.types import Decision, Specialty, StageVerdict
 from orchestrator.router.base import (
     Abstain,
     Features,
@@ -90,7 +90,6 @@ class Cascade:
         clock = self._perf_counter
         begun = clock()
         verdicts: list[StageVerdict] = []
-        leaning: tuple[Alternative, ...] = ()
         for stage in self.stages:
             started = clock()
             said = await self._ask(stage, features)
@@ -120,15 +119,14 @@ class Cascade:
                     return Outcome(decision, said.answer)
                 case Abstain():
                     verdicts.append(_abstained(stage.name, micros, said.note))
-                    # Later stages know more of what earlier ones left open.
-                    leaning = said.alternatives or leaning
-        return Outcome(self._undecided(features, verdicts, leaning, begun))
+                    if said.alternatives:
+                        features = replace(features, leaning=said.alternatives)
+        return Outcome(self._undecided(features, verdicts, begun))
 
     def _undecided(
         self,
         features: Features,
         verdicts: list[StageVerdict],
-        leaning: tuple[Alternative, ...],
         begun: float,
     ) -> Decision:
         """A follow-up ("and for 12?") stays with its conversation's specialty, else fallback."""
@@ -146,7 +144,7 @@ class Cascade:
             stage=stage,
             rule=None,
             confidence=0.0,
-            alternatives=leaning,
+            alternatives=features.leaning,
             verdicts=tuple(verdicts),
             rules_version=self.rules_version,
             micros=(self._perf_counter() - begun) * 1e6,

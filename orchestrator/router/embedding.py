@@ -105,8 +105,7 @@ class EmbeddingStage:
             if task is not None and task.cancelling():
                 raise
             return Abstain("the stage is stopping")  # the worker's end cancelled it, nobody else
-        leaning: tuple[Alternative, ...] = getattr(features, "leaning", ())
-        return self._verdict(joined(likely, leaning), exemplars)
+        return self._verdict(joined(likely, features.leaning), exemplars)
 
     def _made(self) -> tuple[Encoder, Exemplars]:
         exemplars = self._given if self._given is not None else Exemplars.load()

@@ -27,6 +27,10 @@ from orchestrator.router.rules import RulesStage
 
 DEFAULT = ("memo", "exact", "rules", "conversation", "classifier", "embedding")
 
+# What the classifier must be sure of where the next stage knows better than it: with sources held
+# out, the two together are right more often than either.
+SURE = 0.9
+
 
 class Stages:
     """``ask``: how the judge asks a model of the mesh. ``clock``: for ages, dates and lifetimes.
@@ -44,12 +48,15 @@ class Stages:
         self._memo = memo_of(settings.memo, clock) if "memo" in self._names else None
         self._solver = SolverProcess(settings.exact.memory_bytes, clock=clock)
         chosen = settings.classifier
+        threshold = chosen.threshold
+        if threshold is None and "embedding" in self._names:
+            threshold = SURE
         makers: dict[str, Callable[[], Stage | SlowStage]] = {
             "exact": lambda: ExactStage(self._solver, clock, settings.exact),
             "conversation": ConversationStage,
             "classifier": lambda: ClassifierStage(
                 Path(chosen.weights).expanduser() if chosen.weights else None,
-                threshold=chosen.threshold,
+                threshold=threshold,
                 margin=chosen.margin,
             ),
             "embedding": lambda: EmbeddingStage(settings.embedding),

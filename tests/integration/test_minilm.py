@@ -98,7 +98,11 @@ def test_a_file_that_holds_no_weights_is_refused(
         ("The pupils sold 40 tickets at $3 and 25 at $5. How much did they earn?", "math"),
         ("which ocean lies between africa and australia", "knowledge"),
         ("i feel a bit down today", "chat"),
-        ("All bloops are razzies and all razzies are lazzies. Are all bloops lazzies?", "logic"),
+        (
+            "Nobody in the club smokes. Everyone who dives is in the club. Tina smokes. "
+            "Does Tina dive?",
+            "logic",
+        ),
         ("how many metres are 3 miles", "units"),
     ],
 )

@@ -173,3 +173,23 @@ async def test_stages_that_do_not_wait_are_decided_without_giving_up_the_loop() 
     deciding = Cascade([_Says("rules", Verdict(MATH, 0.9))], CHAT).decide(ASKED)
     with pytest.raises(StopIteration):
         deciding.send(None)
+
+
+async def test_a_stage_sees_what_those_before_it_leaned_to() -> None:
+    seen: list[tuple[Alternative, ...]] = []
+
+    class _Looks(_Says):
+        def decide(self, features: Features) -> Verdict | Abstain:
+            seen.append(features.leaning)
+            return super().decide(features)
+
+    weak = (Alternative(specialty=MATH, probability=0.5),)
+    better = (Alternative(specialty=CODE, probability=0.6),)
+    stages = [
+        _Looks("a", Abstain("weak", weak)),
+        _Looks("b", Abstain("has no idea")),
+        _Looks("c", Abstain("leans", better)),
+        _Looks("d", Verdict(CHAT, 0.9)),
+    ]
+    await _decided(Cascade(stages, CHAT))
+    assert seen == [(), weak, weak, better]

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from mesh.errors import ConfigError
+from mesh.types import Alternative, Specialty
 from orchestrator.router.neighbours import (
     HEAD_CHARACTERS,
     SHIPPED,
     TAIL_CHARACTERS,
     Exemplars,
+    Likely,
+    joined,
     subject,
 )
 
@@ -67,6 +70,27 @@ def test_the_shipped_exemplars_are_small_and_have_every_label() -> None:
     assert SHIPPED.stat().st_size < 3_000_000
     assert 0 < shipped.threshold < 1
     assert set(shipped.kinds.tolist()) == set(range(len(shipped.labels)))
+
+
+def test_an_earlier_stages_leaning_counts_beside_the_vector() -> None:
+    math, chat, code = Specialty("math"), Specialty("chat"), Specialty("code")
+    likely = Likely(probabilities=((math, 0.6), (chat, 0.3), (code, 0.1)), nearest=0.5)
+    leaning = (
+        Alternative(specialty=chat, probability=0.8),
+        Alternative(specialty=math, probability=0.2),
+    )
+    (best, share), (second, _), (third, least) = joined(likely, leaning).probabilities
+    assert (best, second, third) == (chat, math, code)
+    weights = [0.3**0.6 * 0.8**0.4, 0.6**0.6 * 0.2**0.4, 0.1**0.6 * 0.005**0.4]
+    assert share == pytest.approx(weights[0] / sum(weights))
+    assert least > 0  # what a stage did not name is not ruled out
+
+
+def test_a_leaning_that_tells_little_does_not_count() -> None:
+    likely = Likely(probabilities=((Specialty("math"), 0.7), (Specialty("chat"), 0.3)), nearest=0.5)
+    little = (Alternative(specialty=Specialty("chat"), probability=0.4),)
+    assert joined(likely, little) is likely
+    assert joined(likely, ()) is likely
 
 
 def test_a_vector_gets_its_own_exemplars_label() -> None:
