@@ -122,21 +122,25 @@ def check_router(router: RouterSettings, where: str) -> None:
     ):
         if value is not None and not 0.0 <= value <= 1.0:
             raise ConfigError(f"{where}: router.{name} must be 0 to 1, not {value}")
-    for name, least, number in (
-        ("memo.max_bytes", 0, router.memo.max_bytes),
-        ("memo.max_answer_bytes", 0, router.memo.max_answer_bytes),
-        ("memo.ttl_s", 0, router.memo.ttl_s),
-        ("memo.redis_timeout_ms", 1, router.memo.redis_timeout_ms),
-        ("exact.timeout_ms", 1, router.exact.timeout_ms),
-        ("exact.memory_bytes", 384 * 1024 * 1024, router.exact.memory_bytes),
-        ("embedding.timeout_ms", 1, router.embedding.timeout_ms),
-        ("embedding.threads", 1, router.embedding.threads),
-        ("judge.timeout_ms", 1, router.judge.timeout_ms),
-        ("judge.remembered", 0, router.judge.remembered),
-        ("log.max_bytes", 4096, router.log.max_bytes),
+    memo, exact, judge = router.memo, router.exact, router.judge
+    mib, tib, minute_ms, year_s = 2**20, 2**40, 60_000, 366 * 86_400
+    for name, least, number, most in (
+        ("memo.max_bytes", 0, memo.max_bytes, tib),
+        ("memo.max_answer_bytes", 0, memo.max_answer_bytes, tib),
+        ("memo.ttl_s", 0, memo.ttl_s, year_s),
+        ("memo.redis_timeout_ms", 1, memo.redis_timeout_ms, minute_ms),
+        ("exact.timeout_ms", 1, exact.timeout_ms, minute_ms),
+        ("exact.memory_bytes", 384 * mib, exact.memory_bytes, tib),
+        ("embedding.timeout_ms", 1, router.embedding.timeout_ms, minute_ms),
+        ("embedding.threads", 1, router.embedding.threads, 64),
+        ("judge.timeout_ms", 1, judge.timeout_ms, minute_ms),
+        ("judge.remembered", 0, judge.remembered, 1_000_000),
+        ("log.max_bytes", 4096, router.log.max_bytes, tib),
     ):
-        if not number >= least:  # which nan is not either
-            raise ConfigError(f"{where}: router.{name} must be at least {least:,}, not {number:,}")
+        if not least <= number <= most:  # which nan is not either
+            raise ConfigError(
+                f"{where}: router.{name} must be {least:,} to {most:,}, not {number:,}"
+            )
     if router.log.prompts not in ("redacted", "full"):
         raise ConfigError(
             f"{where}: router.log.prompts must be 'redacted' or 'full', not '{router.log.prompts}'"
