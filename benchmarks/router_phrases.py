@@ -43,13 +43,17 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
     "units": router_phrases_tools.UNITS,
 }
 # How much of a label its generators make, where that is not a third.
-_GENERATED = {"chat": 0.1, "knowledge": 0.55}
+_GENERATED = {"chat": 0.1, "knowledge": 0.6, "math": 0.5, "code": 0.4}
 _GENERATORS: dict[str, tuple[Callable[[random.Random], str], ...]] = {
     "calculator": router_phrases_tools.CALCULATOR_GENERATORS,
     "units": router_phrases_tools.UNITS_GENERATORS,
     "logic": router_phrases_logic.GENERATORS,
     "knowledge": router_phrases_knowledge.GENERATORS,
-    "math": router_phrases_math.GENERATORS + router_phrases_prose.MATH_GENERATORS * 2,
+    "math": (
+        *router_phrases_math.GENERATORS,
+        *router_phrases_prose.MATH_GENERATORS,
+        *router_phrases_prose.MATH_GENERATORS,
+    ),
     "code": router_phrases_code.GENERATORS + router_phrases_prose.CODE_GENERATORS * 2,
     "chat": router_phrases_prose.CHAT_GENERATORS,
 }
@@ -100,6 +104,7 @@ def expand(template: str, chance: random.Random) -> str:
     return re.sub(r" {2,}", " ", text.replace("\\n", "\n")).strip()
 
 
+_STOPS = re.compile(r"([?.!,'])")
 _WRAPPERS: Sequence[str] = (
     "Question: {}",
     "Q: {}",
@@ -139,6 +144,8 @@ def altered(text: str, chance: random.Random) -> str:
         text = text.rstrip("?.! ")
     if chance.random() < 0.08:
         text = text.replace(",", "").replace("'", "")
+    if chance.random() < 0.06:  # as corpora of dialogues are written
+        text = _STOPS.sub(r" \1", text)
     if chance.random() < 0.2:
         text = misspelt(text, chance, 0.02)
     if chance.random() < 0.15:

@@ -117,6 +117,17 @@ what [can|should|could|may] i [ask|ask you|say to you|use you for|talk to you ab
 [are you|do you] [a cat person|a dog person|like cats or dogs|self employed|work alone|employed by anyone]
 what [do you do|you do|activities do you like] [in your|at the|with your] [free time|spare time|downtime|day off]
 who [do you work for|are your parents|pays you|do you answer to|is the person you work for|are your friends]
+[what a|such a] [lovely|beautiful|terrible|great|long|strange] [day|surprise|mess|coincidence|story|idea|pity|night][!|.|]
+[Say|Hey|Listen|Well|Look|Oh|By the way], <name>, [how about|what about|do you feel like|are you up for|let's] [going for a drink|grab a bite|a game of tennis|watching a movie|lunch] [after work|tonight|on <day>|sometime][?|]
+[why|how] do [people|men|women|we|some people|friends] [fall in love|get jealous|lie|hurt each other|laugh|miss each other|drift apart|forgive][?|]
+[The|This|Your|My] [kitchen|coffee|traffic|party|dress|room|movie|weather|new haircut|dinner] [stinks|is awful|looks great|was fun|smells good|is a mess|is lovely|was terrible].
+[Did|Have|Has] [you|she|he|they] [hear|heard|see|seen|tell|told|talk to|met] [about <name>|the news|the new boss|my <pet>|our neighbors] [yet|lately|already|]?
+[I|We] [really|honestly|just|totally] [had a great time|enjoyed it|messed up|need to leave|don't get it|can't wait|forgot|appreciate you coming|hope so][.|!]
+[She|He|They] [told me|said|thinks|doesn't believe] [it was over|I'm too nice|we should wait|she would call|he was sorry|that's okay][.| and I cried.|, can you believe it?]
+[How much do I owe you|Here's your change|Keep the change|May I take your order|Are you ready to order|Can I help you|Which one do you want|Do you have this in blue|It doesn't fit me|I'll take it][?|.]
+[set|remind me to|wake me up|play|turn on|call|order|book] [an alarm for seven|call mom|at six|some music|the lights|my <rel>|a pizza|a table for two]
+[what's the weather like|is it going to rain|will it be sunny|how cold is it] [today|tomorrow|this weekend|outside|in <city>][?|]
+[recommend|suggest] [me |][a movie|a good book|a restaurant|something to watch|some music|a place to eat|a gift for my <rel>][ please|]
 [have a|enjoy your|hope you have a] [great day|nice evening|good weekend|safe trip|lovely time|meal]
 """.splitlines()
     if line.strip()

@@ -81,6 +81,22 @@ how to install <lib> [on ubuntu|on windows|with pip|in a virtual environment]
 [Write|Create|Give me] [a|an] [example|demo|tutorial|minimal example] of [inheritance|polymorphism|multithreading|exception handling|a callback|recursion|file I/O] in <lang>
 [Print|Display|Output] [Hello World|the first <m> primes|a pyramid of stars|the current time|a chess board] [in|using] <lang>
 [What|Which] [keyword|function|method|operator|module|library] [is used to|does <lang> use to|can I use to] [define a function|catch exceptions|format a string|get the length of a <dtype>|parse XML]?
+[Show|List|Find|Return|Display|What are] the <column>[, <column>|] and <column> of [all|every|each] <table> [ordered by <column>|sorted by <column> in descending order|whose <column> is above <k>|that have no <table>|].
+[What are|Show] the names of the <table> with [more than <n> <table>|the highest <column>|a <column> below average]?
+[Find|Count|Give] the number of [distinct |]<table> [for each|per|grouped by] <column>.
+[delete|remove|print|replace|count] all [lines|words|occurrences|rows|files] [containing|matching|starting with|of] [foo|'error'|a pattern|"TODO"] [with|using|in] [sed|awk|grep|vim|notepad++|bash|find|perl]
+[add|insert|append|get|drop] [a new axis|a column|a row|the last n elements|every second element|the index] [to|in|from|of] [array `a`|list `lst`|dataframe `df`|numpy array `x`|dictionary `d`]
+[check|test|see] if [string `s`|variable x|list `l`|file 'a.txt'] [contains|is|exists|starts with] [a substring|only digits|None|empty|'abc']
+Given [a|the] [<dtype>|list|grid|string|set of points|straight line defined by two points|maze as an m*n matrix of 0s and 1s|list of room descriptions], [how can we compute|determine|what is|find] the [sum of the ids|shortest path|orthonormal basis|corrected values|number of steps|ranking of new words]? [The input is|You are given|Return] [a dictionary with keys|a list of|the result as] [strings|integers|a tuple].
+What does the [yield|static|volatile|const|async|this|self|super|final|with|lambda|finally|inline|virtual|extends|defer] keyword [do|mean][ in <lang>|]?
+What [is|does] [the -> operator|**kwargs|if __name__ == "__main__"|"use strict"|a metaclass|the double colon|@staticmethod|the ?? operator] [mean|do|for|used for][ in <lang>|]?
+How [do|can|to] [I |][undo|revert|delete|rename|push|list|check out|squash] [the most recent|a local|a remote|my last|all|the last two] [commit|commits|branch|branches|tag|tags|changes][?|]
+[Why|When] is [processing a sorted array faster|my loop slower|a virtual destructor needed|a deep copy needed|this variable undefined|the callback never called|the event fired twice][?|]
+x = <n>; x += <n>; [what is x|print(x)|x value?]
+a = {{<ints>}}; print(a{{-1}}) [what is printed|output?]
+[The|An|My] [attribute|class method|import|constructor|handler|unit test|migration|compiler|linker|IDE] [is not found|raises an error|does not compile|fails silently|gives a warning] when [calling my class|inheriting|running in docker|I add a second file]
+<name> has n [books|coins|friends|candies|tasks] and wants to [place|split|arrange|buy] them [so that each group has at most k|with the minimum cost|in increasing order]. [Print|Output|Find] the [least|largest|minimum possible|maximum] [number|sum|cost] [of shelves|]. [n and k are given|The input contains n and q|For each query print the answer].
+[Complete|Finish|Implement] the [function|method|solution] that [accepts|takes|receives] a [string parameter|number|list|list of integers], and [reverses each word|returns the sum|removes the vowels|doubles each value].
 declare a [variable|constant|2D array|pointer|struct|string] in <lang>
 Write code to [swap two variables|read a CSV|check for prime|count words in a file|draw a circle|scrape a web page|train a linear regression] [in <lang>|with <lib>|]
 [Convert|Turn] this [for loop|callback|class component|curl command|SQL] into [a list comprehension|async/await|a hook|<lang> requests code|an ORM query]
@@ -106,7 +122,20 @@ Is it possible to [overload|override|inherit|monkey patch|import] [a function|a 
     if line.strip()
 )
 
-_HEROES = ("Polycarp", "Alice and Bob", "Chef", "Monocarp", "A wizard", "Takahashi", "Farmer John", "A robot", "The mayor of the town", "Your friend", "An ant", "A frog")
+_HEROES = (
+    "Polycarp",
+    "Alice and Bob",
+    "Chef",
+    "Monocarp",
+    "A wizard",
+    "Takahashi",
+    "Farmer John",
+    "A robot",
+    "The mayor of the town",
+    "Your friend",
+    "An ant",
+    "A frog",
+)
 _STORIES = (
     "has an array {a} of length {n}. In one move, any element may be increased by one",
     "stands at position 0 on a number line and can jump {k} units to the left or to the right",
@@ -146,38 +175,89 @@ def _contest(chance: random.Random) -> str:
     parts = [text, f"{heading}\n{' '.join(chance.sample(_INPUTS, chance.randint(1, 2)))}".strip()]
     if chance.random() < 0.7:
         out = chance.choice(("-----Output-----", "Output", "### Output Format", "Output:"))
-        parts.append(f"{out}\nPrint {chance.choice(['one integer', 'the answer', 'a single line', 'YES or NO'])}.")
+        parts.append(
+            f"{out}\nPrint {chance.choice(['one integer', 'the answer', 'a single line', 'YES or NO'])}."
+        )
     if chance.random() < 0.5:
-        parts.append(f"{chance.choice(['Constraints', 'Note', 'Limits'])}\n1 ≤ n ≤ {10 ** chance.randint(2, 6)}")
+        parts.append(
+            f"{chance.choice(['Constraints', 'Note', 'Limits'])}\n1 ≤ n ≤ {10 ** chance.randint(2, 6)}"
+        )
     if chance.random() < 0.7:
-        sample = chance.choice(("-----Example-----\nInput", "Sample Input 1", "Examples\n\nInput", "Example:\nInput"))
-        parts.append(f"{sample}\n{chance.randint(1, 9)}\n{drawn('ints', chance).replace(',', '')}\n\nOutput\n{chance.randint(0, 50)}")
+        sample = chance.choice(
+            ("-----Example-----\nInput", "Sample Input 1", "Examples\n\nInput", "Example:\nInput")
+        )
+        parts.append(
+            f"{sample}\n{chance.randint(1, 9)}\n{drawn('ints', chance).replace(',', '')}\n\nOutput\n{chance.randint(0, 50)}"
+        )
     return "\n\n".join(parts)
 
 
-_VERBS = ("Return", "Check if", "Find", "Given a list, return", "Write a function that takes a string and returns", "Calculate", "Count", "Create", "Remove", "It should return", "Convert")
+_VERBS = (
+    "Return",
+    "Check if",
+    "Find",
+    "Given a list, return",
+    "Write a function that takes a string and returns",
+    "Calculate",
+    "Count",
+    "Create",
+    "Remove",
+    "It should return",
+    "Convert",
+)
 _WHATS = (
-    "the number of vowels in the string", "every other element", "the sum of squares of the numbers",
-    "two numbers are closer than a threshold", "the n-th number of the sequence", "a sorted copy",
-    "the string encoded with a shift of four", "the largest prime factor", "brackets are balanced",
-    "only the positive numbers", "elements that appear more than once", "the decimal in binary form",
-    "the longest word; if several, the first", "the list rotated by k", "the median of the elements",
-    "a dictionary of letter counts", "whether the matrix is symmetric", "an interleaved list",
+    "the number of vowels in the string",
+    "every other element",
+    "the sum of squares of the numbers",
+    "two numbers are closer than a threshold",
+    "the n-th number of the sequence",
+    "a sorted copy",
+    "the string encoded with a shift of four",
+    "the largest prime factor",
+    "brackets are balanced",
+    "only the positive numbers",
+    "elements that appear more than once",
+    "the decimal in binary form",
+    "the longest word; if several, the first",
+    "the list rotated by k",
+    "the median of the elements",
+    "a dictionary of letter counts",
+    "whether the matrix is symmetric",
+    "an interleaved list",
 )
 
 
 def _stub(chance: random.Random) -> str:
     """A signature with a docstring and examples, to be completed."""
     name = drawn("fname", chance)
-    args = chance.choice(("n", "lst", "s: str", "numbers: List[int]", "a, b", "x: int, y: int", "text", "arr, k"))
+    args = chance.choice(
+        ("n", "lst", "s: str", "numbers: List[int]", "a, b", "x: int, y: int", "text", "arr, k")
+    )
     returns = chance.choice(("", " -> int", " -> bool", " -> List[int]", " -> str"))
     quote = chance.choice(('"""', "'''"))
     what = f"{chance.choice(_VERBS)} {chance.choice(_WHATS)}."
     if chance.random() < 0.5:
         what += f"\n    {chance.choice(['Note:', 'If', 'For example,', 'You can assume', 'Constraints:'])} {chance.choice(_WHATS)}."
     example = f"{name}({chance.choice([drawn('n', chance), '[' + drawn('ints', chance) + ']', repr('abc')])})"
-    shown = chance.choice((f">>> {example}\n    {chance.randint(0, 20)}", f"{example} == {chance.randint(0, 20)}", f"Examples:\n    {example} => True", ""))
-    head = chance.choice(("", "", "from typing import List\n\n\n", "import math\n\n", "def helper(x):\n    return x + 1\n\n\n", "Complete this function:\n\n", "Complete the following code:\n```python\n"))
+    shown = chance.choice(
+        (
+            f">>> {example}\n    {chance.randint(0, 20)}",
+            f"{example} == {chance.randint(0, 20)}",
+            f"Examples:\n    {example} => True",
+            "",
+        )
+    )
+    head = chance.choice(
+        (
+            "",
+            "",
+            "from typing import List\n\n\n",
+            "import math\n\n",
+            "def helper(x):\n    return x + 1\n\n\n",
+            "Complete this function:\n\n",
+            "Complete the following code:\n```python\n",
+        )
+    )
     return f"{head}def {name}({args}){returns}:\n    {quote} {what}\n    {shown}\n    {quote}\n"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks import router_phrases_trivia
+from benchmarks import router_phrases_exams, router_phrases_trivia
 from benchmarks.router_phrases_slots import drawn, some
 
 KNOWLEDGE: tuple[str, ...] = tuple(
@@ -130,6 +130,36 @@ how [is|do you make|do they make] [<food>|cheese|glass|paper|steel|wine] [made|]
 how do [airplanes fly|magnets work|bees make honey|vaccines work|refrigerators work|tides work|you catch a cold|computers store data]
 what are the [symptoms|side effects|causes|stages|treatments] of [diabetes|the flu|aspirin|anemia|asthma|grief|sleep apnea]
 what is the [speed of light|freezing point of water|boiling point of water|ph of blood|tallest mountain|longest river|human body temperature]
+What is the [symbol|element symbol|chemical formula|meaning|plural|origin|nickname|capital|motto] of "[<element>|<country>|<animal>|<state>|caveat emptor|<work>]"?
+What element has the symbol "<letter>"?
+Whose [ghost|daughter|name|voice|sword|face] [appears in|is heard in|is on|haunts] ['<work>'|"<work>"|the dollar bill]?
+[Identify|Name] the [song|singer|film|band|speaker]: "[I want to be where the people are|You take the high road and I take the low road|Let me go, let me go home|Nobody puts Baby in a corner|I'm not your lover, I'm not your friend]"
+(Identify the <person> song) [You can take my money, honey, but you're no good for me|I know what you want so let me be|Tell me why you left me here to cry]
+[What|which] [car|flag|logo|animal|building] is this?
+[what is|whats|explain|define|what's] [dna|aids|hiv|nasa|adhd|ptsd|gdp|the un|nato|rna|co2|gmo|mri|ebola|karma|zen|yoga|jazz|rap|opera|bitcoin|inflation|entropy|gravity|voodoo|chess|rugby|lent|ramadan|diwali|hanukkah][?|]
+[tell me|can you tell me|what do you know|i want to know|read me something] about [the french revolution|<event>|<person>|ancient rome|the history of <city>|<science>|<country>|the moon landing|volcanoes|black holes|the roman empire|world war two]
+What is the [first-line|best|most common|recommended] [drug|treatment|test|dose] for [patients|people|adults|children] with [type <n> |stage <n> |]<science>[, as of <year>|]?
+In a [cohort|clinical|case-control] study [of <k> people|], the [risk|odds] ratio [of|for] [cancer|diabetes|stroke] was <dec>[ (95% CI <dec> to <dec>)|]. [What does this mean?|Which statement is correct?]
+A [car|ball|rocket|stone] [changes|increases|reduces] its speed from <n> m/s to <n> m/s. [What is this change called?|Which force caused it?|What kind of energy does it have?]
+[Water|Ice|Iron|Oxygen|The sample] at <m> degrees [melts|boils|expands]. This is an example of [which process?|what kind of change?]
+What [percentage|share|fraction] of [the human body|the Earth's surface|people in <country>|the atmosphere] is [water|nitrogen|under 18|covered by ice]?
+There are three ways to [measure|classify|describe] <science>. What is [the first|the most common|the second]?
+One of your [clients|patients|students|colleagues] asks [your advice|for help] about <science>. You [should|are required to|may] first
+In [issues management|public relations|marketing|accounting|first aid|management|nursing|dentistry], what is the [most proactive|most common|best|first] [approach to|step in|form of] <science>?
+[tell me about|explain|describe|teach me about|give me a summary of|summarize] the [french revolution|american civil war|roman empire|great depression|renaissance|solar system|digestive system|cold war|industrial revolution|ice age|silk road|ottoman empire|stock market|electoral college|food chain|big bang][.|]
+[what is|what are|whats] [dna|rna|photosynthesis|gravity|an atom|atoms|a cell|cells|an enzyme|bacteria|viruses|a black hole|black holes|antibodies|tectonic plates|fossil fuels|hormones|proteins|vitamins|stem cells|inflation|democracy|a molecule][?|]
+how [many calories|much sugar|much protein|much caffeine|many carbs|many grams of fat] [are|is|does] [in|there in] [an apple|a banana|an egg|<food>|a cup of coffee|a glass of milk|a big mac][?|]
+[what is|what's|how many miles is|how many kilometers is] the [distance|way|flight] [to the moon|from <city> to <city>|between <city> and <city>|to the sun|around the earth] [in miles|in kilometers|in light years|by car|][?|]
+how many [miles|kilometers|hours|feet] [is it|away is|deep is|high is|long is|wide is] [from <city> to <city>|the moon|<landmark>|the ocean|the equator]
+how [tall|high|deep|long|heavy|far] is <landmark> in [feet|meters|miles|pounds|kilometers]
+what is the [weight|height|speed|length|temperature] of [a blue whale|the sun|<landmark>|a <animal>|<planet>|lightning] in [tons|feet|mph|degrees|meters]
+Statement 1 | <event> ended in <year>. Statement 2 | <person> was born in <country>. [Which is right?|A. True, True B. False, False C. True, False D. False, True]
+[has|had|have|did|was|is|does] <person> [ever|once|really|also] [visited|visit|win|won|lived in|live in|write] [<country>|<city>|an Oscar|a Nobel prize][?|]
+[The|A] [number|color|main function|purpose|shape|source|cause|result|largest part] of [<organ>|<science>|<landmark>|a <animal>'s heart|the flag of <country>] is
+[When|If|As|Because] [food|water|air|light|a <animal>|the Moon|<element>] [is heated|moves|is reduced in <organ>|grows|reacts with <element>|passes through glass], [it|the result is|this is called|]
+What [happened|was discovered|was built|ended] in <year>?
+It was [discovered|painted|signed|built] in <year> and [is also known as|later became] <work>. What is it?
+A [painting|literary|musical|political] movement that flourished in <country> in the <year>s and [featured|rejected] <science>.
 what [stocks|company|brand] [is|makes|owns] [the iphone|lamborghini|instagram|the biggest|oreo]
 """.splitlines()
     if line.strip()
@@ -159,22 +189,80 @@ _STEMS = (
 def _multiple(chance: random.Random) -> str:
     """A question with lettered options, as in exams."""
     stem = chance.choice(_STEMS).format(
-        a=chance.choice(("an example of a chemical change", "a renewable source of energy", "not a vertebrate", "a physical property", "a primary consumer", "true of the Renaissance", "an inherited trait", "a right under the Constitution")),
-        b=chance.choice(("measure wind speed", "see a cell", "separate salt from water", "reduce air pollution", "prevent erosion")),
-        c=chance.choice(("the seasons change", "plants need sunlight", "metals conduct heat", "animals migrate", "Rome fell", "prices rise", "ships float")),
+        a=chance.choice(
+            (
+                "an example of a chemical change",
+                "a renewable source of energy",
+                "not a vertebrate",
+                "a physical property",
+                "a primary consumer",
+                "true of the Renaissance",
+                "an inherited trait",
+                "a right under the Constitution",
+            )
+        ),
+        b=chance.choice(
+            (
+                "measure wind speed",
+                "see a cell",
+                "separate salt from water",
+                "reduce air pollution",
+                "prevent erosion",
+            )
+        ),
+        c=chance.choice(
+            (
+                "the seasons change",
+                "plants need sunlight",
+                "metals conduct heat",
+                "animals migrate",
+                "Rome fell",
+                "prices rise",
+                "ships float",
+            )
+        ),
         d=drawn("science", chance).capitalize(),
-        e=chance.choice(("homeostasis", "manifest destiny", "specific heat", "elasticity", "mens rea", "the id", "federalism", "the Golgi apparatus", "phoneme", "externality")),
+        e=chance.choice(
+            (
+                "homeostasis",
+                "manifest destiny",
+                "specific heat",
+                "elasticity",
+                "mens rea",
+                "the id",
+                "federalism",
+                "the Golgi apparatus",
+                "phoneme",
+                "externality",
+            )
+        ),
         f=drawn("science", chance),
         g=drawn("organ", chance),
         h=drawn("event", chance),
     )
-    slot = chance.choice(("science", "organ", "animal", "country", "person", "event", "element", "invention"))
+    slot = chance.choice(
+        ("science", "organ", "animal", "country", "person", "event", "element", "invention")
+    )
     options = some(slot, 4, chance)
-    marks = chance.choice((("A. ", "B. ", "C. ", "D. "), ("(A) ", "(B) ", "(C) ", "(D) "), ("A) ", "B) ", "C) ", "D) "), ("1. ", "2. ", "3. ", "4. "), ("a) ", "b) ", "c) ", "d) "), ("- ", "- ", "- ", "- ")))
+    marks = chance.choice(
+        (
+            ("A. ", "B. ", "C. ", "D. "),
+            ("(A) ", "(B) ", "(C) ", "(D) "),
+            ("A) ", "B) ", "C) ", "D) "),
+            ("1. ", "2. ", "3. ", "4. "),
+            ("a) ", "b) ", "c) ", "d) "),
+            ("- ", "- ", "- ", "- "),
+        )
+    )
     gap = chance.choice(("\n", " ", "\n"))
     listed = gap.join(mark + option for mark, option in zip(marks, options, strict=True))
     head = chance.choice(("", "", "", "Options:\n", "Choices: ", "Answer Choices:\n"))
     return f"{stem}\n{head}{listed}"
 
 
-GENERATORS = (_multiple, _multiple, *router_phrases_trivia.GENERATORS)
+GENERATORS = (
+    _multiple,
+    _multiple,
+    *router_phrases_trivia.GENERATORS,
+    *router_phrases_exams.GENERATORS,
+)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from benchmarks.router_phrases_slots import drawn, some
 
@@ -96,29 +97,63 @@ def _rules(chance: random.Random) -> str:
     lines: list[str] = []
     if style == 0:
         chain = some("made", chance.randint(3, 7), chance)
-        for one, two in zip(chain, chain[1:], strict=False):
-            lines.append(chance.choice((f"Every {one} is a {two}.", f"Each {one} is a {two}.", f"{one.capitalize()}es are {two}es.", f"All {one}es are {two}es.")))
+        for one, two in pairwise(chain):
+            lines.append(
+                chance.choice(
+                    (
+                        f"Every {one} is a {two}.",
+                        f"Each {one} is a {two}.",
+                        f"{one.capitalize()}es are {two}es.",
+                        f"All {one}es are {two}es.",
+                    )
+                )
+            )
             if chance.random() < 0.4:
-                lines.append(f"{two.capitalize()}es are {chance.choice(['', 'not '])}{drawn('adj', chance)}.")
+                lines.append(
+                    f"{two.capitalize()}es are {chance.choice(['', 'not '])}{drawn('adj', chance)}."
+                )
         lines.append(f"{people[0]} is a {chain[0]}.")
         claim = f"{people[0]} is {chance.choice(['', 'not '])}{drawn('adj', chance)}."
     elif style == 1:
         for person in people:
             for _ in range(chance.randint(1, 3)):
-                lines.append(f"{person} is {chance.choice(['', '', 'not '])}{drawn('adj', chance)}.")
+                lines.append(
+                    f"{person} is {chance.choice(['', '', 'not '])}{drawn('adj', chance)}."
+                )
         for _ in range(chance.randint(2, 5)):
             one, two, three = some("adj", 3, chance)
-            lines.append(chance.choice((f"If someone is {one} and {two} then they are {three}.", f"All {one}, {two} people are {three}.", f"{one.capitalize()} things are {three}.", f"If {people[0]} is {one}, {people[0]} is {two}.", f"Nobody who is {one} is {two}.", f"{people[1]} being {one} implies that {people[2]} is {two}.")))
+            lines.append(
+                chance.choice(
+                    (
+                        f"If someone is {one} and {two} then they are {three}.",
+                        f"All {one}, {two} people are {three}.",
+                        f"{one.capitalize()} things are {three}.",
+                        f"If {people[0]} is {one}, {people[0]} is {two}.",
+                        f"Nobody who is {one} is {two}.",
+                        f"{people[1]} being {one} implies that {people[2]} is {two}.",
+                    )
+                )
+            )
         claim = f"{chance.choice(people)} is {chance.choice(['', 'not '])}{drawn('adj', chance)}."
     else:
         kinds = some("kind", 4, chance)
         lines = [
             f"{chance.choice(['All', 'Some', 'No', 'Most'])} {one} {chance.choice(['are', 'like', 'know', 'admire'])} {two}."
-            for one, two in zip(kinds, kinds[1:], strict=False)
+            for one, two in pairwise(kinds)
         ]
-        lines.append(f"{people[0]} is {chance.choice(['a', 'not a', 'either a'])} {kinds[0]}{chance.choice(['', ' or a ' + kinds[1]])}.")
-        lines.append(f"{people[0]} {chance.choice(['works in', 'comes from', 'has visited'])} {drawn('city', chance)}.")
-        claim = chance.choice((f"{people[0]} is a {kinds[-1]}.", f"Some {kinds[0]} are not {kinds[-1]}.", f"If {people[0]} is a {kinds[2]}, then {people[0]} is a {kinds[1]}."))
+        lines.append(
+            f"{people[0]} is {chance.choice(['a', 'not a', 'either a'])} {kinds[0]}{chance.choice(['', ' or a ' + kinds[1]])}."
+        )
+        lines.append(
+            f"{people[0]} {chance.choice(['works in', 'comes from', 'has visited'])} {drawn('city', chance)}."
+        )
+        claim = chance.choice(
+            (
+                f"{people[0]} is a {kinds[-1]}.",
+                f"Some {kinds[0]} are not {kinds[-1]}.",
+                f"If {people[0]} is a {kinds[2]}, then {people[0]} is a {kinds[1]}.",
+            )
+        )
         if chance.random() < 0.5:
             chance.shuffle(lines)
     facts = chance.choice((" ", " ", "\n")).join(lines)
@@ -126,7 +161,7 @@ def _rules(chance: random.Random) -> str:
         (
             f"{facts}\nIs the following statement true, false, or unknown? {claim}",
             f"{facts} True or false: {claim}",
-            f"{facts} Is the statement \"{claim}\" true or false?",
+            f'{facts} Is the statement "{claim}" true or false?',
             f"Premises: {facts}\nConclusion: {claim}\nDoes the conclusion follow?",
             f"Given the facts: {facts} Can we conclude that {claim}",
             f"{facts}\n\nQuestion: {claim} Answer with True, False, or Uncertain.",
@@ -138,7 +173,23 @@ def _rules(chance: random.Random) -> str:
     )
 
 
-_TOPICS = ("the new tax", "regular exercise", "the bridge", "organic food", "the museum", "electric cars", "the vaccine", "remote work", "the old theatre", "a four-day week", "the drug", "fish oil", "fast reading", "the reservoir", "advertising")
+_TOPICS = (
+    "the new tax",
+    "regular exercise",
+    "the bridge",
+    "organic food",
+    "the museum",
+    "electric cars",
+    "the vaccine",
+    "remote work",
+    "the old theatre",
+    "a four-day week",
+    "the drug",
+    "fish oil",
+    "fast reading",
+    "the reservoir",
+    "advertising",
+)
 _EVIDENCE = (
     "A recent survey found that most people who favour {t} live near a city.",
     "Over the past {n} years, spending on {t} has doubled while complaints have not fallen.",
@@ -176,15 +227,30 @@ _QUESTIONS = (
 def _argument(chance: random.Random) -> str:
     """A short argument and a question about it, now and then with options."""
     topic = chance.choice(_TOPICS)
-    parts = [text.format(t=topic, T=topic.capitalize(), n=chance.randint(2, 30)) for text in chance.sample(_EVIDENCE, chance.randint(1, 3))]
+    parts = [
+        text.format(t=topic, T=topic.capitalize(), n=chance.randint(2, 30))
+        for text in chance.sample(_EVIDENCE, chance.randint(1, 3))
+    ]
     if chance.random() < 0.8:
         parts.append(chance.choice(_CLAIMS).format(t=topic))
     if chance.random() < 0.25:
-        parts[0] = f"{chance.choice(['Editorial', 'Economist', 'Mayor', 'Researcher', 'Letter', 'Manager'])}: {parts[0]}"
+        parts[0] = (
+            f"{chance.choice(['Editorial', 'Economist', 'Mayor', 'Researcher', 'Letter', 'Manager'])}: {parts[0]}"
+        )
     text = f"{' '.join(parts)}{chance.choice([' ', chr(10)])}{chance.choice(_QUESTIONS)}"
     if chance.random() < 0.6:
-        marks = chance.choice((("A. ", "B. ", "C. ", "D. "), ("(A) ", "(B) ", "(C) ", "(D) "), ("A)", "B)", "C)", "D)"), ("", "", "", "")))
-        options = [choice.format(t=chance.choice(_TOPICS), T=topic.capitalize(), n=3) for choice in chance.sample((*_EVIDENCE, *_CLAIMS), 4)]
+        marks = chance.choice(
+            (
+                ("A. ", "B. ", "C. ", "D. "),
+                ("(A) ", "(B) ", "(C) ", "(D) "),
+                ("A)", "B)", "C)", "D)"),
+                ("", "", "", ""),
+            )
+        )
+        options = [
+            choice.format(t=chance.choice(_TOPICS), T=topic.capitalize(), n=3)
+            for choice in chance.sample((*_EVIDENCE, *_CLAIMS), 4)
+        ]
         text += "".join(f"\n{mark}{option}" for mark, option in zip(marks, options, strict=True))
     return text
 
@@ -194,13 +260,51 @@ def _order(chance: random.Random) -> str:
     count = chance.choice((3, 5, 7))
     thing = drawn("object", chance)
     people = chance.random() < 0.5
-    names = some("name", count, chance) if people else [f"the {colour} {thing}" for colour in some("colour", count, chance)]
-    relations = ("is to the left of", "is to the right of", "is older than", "is newer than", "costs more than", "finished above", "finished below", "is next to", "sits opposite", "is immediately before", "is heavier than")
-    clues = [f"{one} {chance.choice(relations)} {two}".capitalize() + "." for one, two in (chance.sample(names, 2) for _ in range(count - 1))]
+    names = (
+        some("name", count, chance)
+        if people
+        else [f"the {colour} {thing}" for colour in some("colour", count, chance)]
+    )
+    relations = (
+        "is to the left of",
+        "is to the right of",
+        "is older than",
+        "is newer than",
+        "costs more than",
+        "finished above",
+        "finished below",
+        "is next to",
+        "sits opposite",
+        "is immediately before",
+        "is heavier than",
+    )
+    clues = [
+        f"{one} {chance.choice(relations)} {two}".capitalize() + "."
+        for one, two in (chance.sample(names, 2) for _ in range(count - 1))
+    ]
     if chance.random() < 0.4:
         clues = [f"{number}. {clue}" for number, clue in enumerate(clues, 1)]
-    intro = chance.choice((f"There are {count} {thing}s: {', '.join(names)}.", f"{', '.join(names)} are in a line.", f"{count} friends live in {count} houses, each of a different colour.", f"A group of {count} people sit around a table: {', '.join(names)}.", ""))
-    question = chance.choice((f"Which is the {chance.choice(['leftmost', 'newest', 'cheapest', 'second from the left'])}?", f"Who {chance.choice(['finished last', 'is in the middle', 'is the oldest', 'owns the ' + drawn('pet', chance)])}?", f"What is the name of the person who lives in house {chance.randint(1, 4)}?", "Options: " + " ".join(f"({letter}) {name} is last" for letter, name in zip("ABCDEFG", names, strict=False)), f"Is {names[0]} {chance.choice(['before', 'older than', 'left of'])} {names[1]}?"))
+    intro = chance.choice(
+        (
+            f"There are {count} {thing}s: {', '.join(names)}.",
+            f"{', '.join(names)} are in a line.",
+            f"{count} friends live in {count} houses, each of a different colour.",
+            f"A group of {count} people sit around a table: {', '.join(names)}.",
+            "",
+        )
+    )
+    question = chance.choice(
+        (
+            f"Which is the {chance.choice(['leftmost', 'newest', 'cheapest', 'second from the left'])}?",
+            f"Who {chance.choice(['finished last', 'is in the middle', 'is the oldest', 'owns the ' + drawn('pet', chance)])}?",
+            f"What is the name of the person who lives in house {chance.randint(1, 4)}?",
+            "Options: "
+            + " ".join(
+                f"({letter}) {name} is last" for letter, name in zip("ABCDEFG", names, strict=False)
+            ),
+            f"Is {names[0]} {chance.choice(['before', 'older than', 'left of'])} {names[1]}?",
+        )
+    )
     return f"{intro} {' '.join(clues)} {question}".strip()
 
 

@@ -157,6 +157,13 @@ What is the <n>'th term of <ints>?
 Which is smaller: <frac> or <dec>?
 Sort <ints> in increasing order.
 Collect the terms in <n>*<x> - <m>*<x> + <n>*<x>.
+Is <k> [a prime number|prime|divisible by <n>|a perfect square|even or odd|a multiple of <n>]?
+Let $f$ be a [continuous|differentiable|convex|bounded] function on [the interval {{0, 1}}|(0, <n>)|$\mathbb{R}$]. [Prove|Show] that there [exists|is] [$c$ with $f(c) = c$|a point where f'(c) = 0].
+[Prove|Show] that [every bounded sequence has a convergent subsequence|the sum of two continuous functions is continuous|the sequence (1 + 1/n)^n converges|there is a point c in (a, b) with f'(c) = 0|if n^2 is even then n is even].
+[How do you|How to|How do I] [find|work out|calculate|compute] the [slope of a line|area of a trapezoid|inverse of a function|volume of a cone|roots of a quadratic|greatest common factor of two numbers|surface area of a cylinder|probability of two events]?
+<name> has <w> more <thing> than <name>. <name> has <w> <thing>. How many <thing> does <name> have?
+Each [pack|box|crate] of <thing> [costs|weighs|holds] <m> [dollars|kg|pounds]. If there is a discount of <n> [dollars|] on each, how much [do you have to pay|would it be] for <n> [packs|boxes]?
+<w> red apples and two green apples are in the basket. How many are there [altogether|]?
 Round <dec><m> to two decimal places.
 """.splitlines()
     if line.strip()

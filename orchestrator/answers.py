@@ -138,7 +138,7 @@ class Answers:
                     said = "".join(piece.text for piece in outcome.answer.pieces)
                     self._dispatch.affinity.keep(request.tenant, request.messages, said, None)
                     return
-                recording = _recording(request, cascade, features, decided)
+                recording = _recording(request, cascade, features, outcome, decided)
                 events = self._dispatch.generate(
                     request,
                     outcome.decision,
@@ -266,9 +266,11 @@ class Answers:
 
 
 def _recording(
-    request: Request, cascade: Cascade, features: Features, decided: Decided
+    request: Request, cascade: Cascade, features: Features, outcome: Outcome, decided: Decided
 ) -> Recording | None:
     if request.continuation is not None:  # half an answer
+        return None
+    if outcome.passing:  # a moment later the exact tools may have it, or another specialist
         return None
     recording = cascade.recording(features)
     if recording is not None:

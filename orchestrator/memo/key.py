@@ -27,7 +27,7 @@ MAX_CHARACTERS = 256 * 1024  # of all messages: about 1 ms of encoding and hashi
 NFC_CHARACTERS = 8 * 1024
 _PIECE_CHARACTERS = 64
 
-_VERSION = b"squadron memo 1"
+_VERSION = b"squadron memo 2"
 _ROLES = {Role.SYSTEM: b"s", Role.USER: b"u", Role.ASSISTANT: b"a"}
 
 
@@ -50,6 +50,8 @@ def memo_key(features: Features, salt: str) -> bytes | None:
             s.repetition_penalty + 0.0,
             s.seed,
             s.stop,
+            s.grammar,
+            s.json_schema,
         )
     )
     fields = [

@@ -53,10 +53,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Abstain:
-    """A stage did not decide; ``alternatives`` may still say what it leaned to."""
+    """A stage did not decide; ``alternatives`` may still say what it leaned to. ``passing``: for a
+    reason that may be gone a moment later, so that what comes of it is not to be remembered."""
 
     note: str = ""
     alternatives: tuple[Alternative, ...] = ()
+    passing: bool = False
 
 
 class Stage(Protocol):

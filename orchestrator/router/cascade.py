@@ -35,10 +35,13 @@ _QUICK = ("rules", "classifier")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``answer``: the whole answer, where the stage that decided has it already."""
+    """``answer``: the whole answer, where the stage that decided has it already. ``passing``: a
+    stage did not decide for a reason that may be gone a moment later, so that the same request may
+    be decided otherwise then."""
 
     decision: Decision
     answer: ReadyAnswer | None = None
+    passing: bool = False
 
 
 class Cascade:
@@ -90,6 +93,7 @@ class Cascade:
         clock = self._perf_counter
         begun = clock()
         verdicts: list[StageVerdict] = []
+        passing = False
         for stage in self.stages:
             started = clock()
             said = await self._ask(stage, features)
@@ -116,12 +120,13 @@ class Cascade:
                         rules_version=self.rules_version,
                         micros=(clock() - begun) * 1e6,
                     )
-                    return Outcome(decision, said.answer)
+                    return Outcome(decision, said.answer, passing)
                 case Abstain():
+                    passing = passing or (said.passing and stage is not self._memo)
                     verdicts.append(_abstained(stage.name, micros, said.note))
                     if said.alternatives:
                         features = replace(features, leaning=said.alternatives)
-        return Outcome(self._undecided(features, verdicts, begun))
+        return Outcome(self._undecided(features, verdicts, begun), passing=passing)
 
     def _undecided(
         self,
@@ -159,7 +164,7 @@ class Cascade:
             async with asyncio.timeout(stage.timeout_s):  # type: ignore[union-attr]
                 return await consult(features)  # type: ignore[no-any-return]
         except TimeoutError:
-            return Abstain("had no verdict in time")
+            return Abstain("had no verdict in time", passing=True)
         except Exception as error:  # noqa: BLE001
             # Stages may be somebody else's code, and whatever they raise costs only their opinion:
             # the prompt can still be answered by the stages after them. Kept in the decision, so
@@ -167,7 +172,7 @@ class Cascade:
             if stage.name not in self._reported:
                 self._reported.add(stage.name)
                 _LOG.exception("stage '%s' failed and counts as abstaining from now on", stage.name)
-            return Abstain(f"failed: {type(error).__name__}: {error}")
+            return Abstain(f"failed: {type(error).__name__}: {error}", passing=True)
 
 
 def _abstained(stage: str, micros: float, note: str) -> StageVerdict:

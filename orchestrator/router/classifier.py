@@ -60,14 +60,14 @@ class ClassifierStage:
         text = shown(features.last_user)
         if not text or text.isspace():
             return Abstain("nothing to classify")
-        chances = self.probabilities(text, features.prior)
-        order = np.argsort(-chances)
+        chances = self.probabilities(text, features.prior).tolist()
+        order = sorted(range(len(chances)), key=chances.__getitem__, reverse=True)
         ranked = tuple(
-            Alternative(specialty=self.labels[number], probability=float(chances[number]))
+            Alternative(specialty=self.labels[number], probability=chances[number])
             for number in order
             if chances[number] >= SHOWN
         )
-        best, second = float(chances[order[0]]), float(chances[order[1]])
+        best, second = chances[order[0]], chances[order[1]]
         label = self.labels[order[0]]
         if best < self._threshold:
             return Abstain(
@@ -84,7 +84,7 @@ class ClassifierStage:
     def probabilities(self, text: str, prior: Specialty | None = None) -> NDArray[np.float32]:
         """One for each of ``labels``, together 1. ``text`` is folded already."""
         indices, values = ngrams.vector(text)
-        scores: NDArray[np.float32] = values @ self._matrix[indices]
+        scores: NDArray[np.float32] = values @ self._matrix.take(indices, axis=0)
         if prior is not None and prior in self._index:
             scores[self._index[prior]] += PRIOR_LOG_ODDS / (1.0 + len(text) / PRIOR_FADES_AT)
         scores -= scores.max()

@@ -2,8 +2,8 @@
 
 Quick kinds (arithmetic, units, dates) are answered without ever waiting; problems that need sympy
 or z3 go to the solver's process, with a deadline. It abstains whenever a plain answer might not be
-what was asked for: a model was named, a system text demands a form, a stop string or ``max_tokens``
-would cut the answer.
+what was asked for: a model was named, a grammar, a schema or a system text demands a form, a stop
+string or ``max_tokens`` would cut the answer.
 """
 
 from __future__ import annotations
@@ -48,27 +48,31 @@ class ExactStage:
         """Suspends only for problems of the solver. Never raises for any prompt."""
         if features.model is not None:
             return Abstain("a model was asked for by name")
+        if features.sampling.grammar is not None or features.sampling.json_schema is not None:
+            return Abstain("an answer of a given form was asked for")
         text = question(features.messages)
         if isinstance(text, Declined):
             return Abstain(text.note)
         problem = read(text, date.fromtimestamp(self._clock.wall()))
         if problem is None:
             return Abstain("not read as a whole problem")
+        if isinstance(problem, Conversion) and not units.loaded():
+            return Abstain(f"{problem.kind}: the units are still being loaded", passing=True)
         match await self._answered(problem):
             case Exact() as exact:
                 return _verdict(exact, features, text)
             case Declined(note=note):
                 return Abstain(f"{problem.kind}: {note}")
             case None:
-                return Abstain(f"{problem.kind}: no answer that is sure, or not in time")
+                return Abstain(
+                    f"{problem.kind}: no answer that is sure, or not in time", passing=True
+                )
 
     async def _answered(self, problem: Problem) -> Exact | Declined | None:
         if isinstance(problem, SolverProblem):
             if self._solver is None:
                 return Declined(note="needs the solver, which is not there")
             return await self._solver.solve(problem, self._solver_s)
-        if isinstance(problem, Conversion) and not units.loaded():
-            return Declined(note="the units are still being loaded")
         return answer(problem)
 
     async def run(self) -> None:

@@ -53,8 +53,8 @@ CLASSES: dict[str, frozenset[str]] = {
     hi hello hey howdy yo hiya greetings morning evening thanks thank thx please sorry bye goodbye
     later yes no yeah nope yep ok okay sure lol haha wow oh hmm ah um well feel feeling feelings
     love like hate favorite favourite friend friends joke jokes funny laugh fun happy sad bored
-    tired lonely nice cool great awesome talk chat tonight today yesterday tomorrow weekend name robot
-    human bot ai assistant meet birthday hobby hobbies pet pets really guess maybe
+    tired lonely nice cool great awesome talk chat tonight today yesterday tomorrow weekend name
+    robot human bot ai assistant meet birthday hobby hobbies pet pets really guess maybe
     """),
     "connectives": _set("""
     if then all every each no none some either neither nor or and not unless only any nobody

@@ -2,10 +2,13 @@
 
 Only requests with one right answer are looked up and recorded: greedy ones, those with a fixed
 seed, and those that say ``cacheable`` themselves; none that says it is not. Asked again within the
-memo's time under the same rules by the same tenant, they get the earlier answer, token by token.
+memo's time, on the same day, under the same rules by the same tenant, they get the earlier answer,
+token by token.
 """
 
 from __future__ import annotations
+
+from datetime import date
 
 from mesh.clock import Clock
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
@@ -45,7 +48,7 @@ class MemoStage:
             return _NOT_CACHEABLE
         if not features.last_user or features.last_user.isspace():
             return _NO_PROMPT
-        key = memo_key(features, self._salt)
+        key = self._key(features)
         if key is None:
             return _TOO_LONG
         found = await self._memo.look(key)
@@ -69,6 +72,11 @@ class MemoStage:
             ),
         )
 
+    def _key(self, features: Features) -> bytes | None:
+        """With today's date: a node's tools count from it, and templates tell it to models."""
+        today = date.fromtimestamp(self._clock.wall())
+        return memo_key(features, f"{self._salt}/{today}")
+
     async def run(self) -> None:
         """Returns at once: the memo is run by who made it, as it outlives this stage."""
 
@@ -79,7 +87,7 @@ class MemoStage:
             return None
         if not features.last_user or features.last_user.isspace():
             return None
-        key = memo_key(features, self._salt)
+        key = self._key(features)
         return Recording(self._memo, key, self._clock) if key is not None else None
 
 

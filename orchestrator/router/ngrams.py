@@ -34,6 +34,7 @@ CHARACTER_HEAD, CHARACTER_TAIL = 260, 200  # and those that runs of characters a
 _TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+(?:[.,]\d+)*|\n+|[^\w\s]|\w")
 _BLANK = re.compile(r"\s+")
 _DIGIT = re.compile(r"\d")
+_JOINED = re.compile(r"[a-z][A-Z][a-z]")
 _YEAR = re.compile(r"1[4-9]\d\d|20[0-3]\d")
 
 # What to look for, and plain strings without which it cannot be there: looking for those first
@@ -44,32 +45,23 @@ _FLAGS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
         (("```",), r"```"),
         (
             (
-                *[
-                    "def",
-                    "class",
-                    "import",
-                    "from",
-                    "public",
-                    "private",
-                    "function",
-                    "fn",
-                    "func",
-                    "const",
-                    "let",
-                    "var",
-                ],
-                "#include",
+                *("def", "class", "import", "from", "public", "private", "function"),
+                *("fn", "func", "const", "let", "var", "#include"),
             ),
-            r"(?m)^\s*(?:def|class|import|from|public|private|function|fn|func|const|let|var|#include)\b",
+            r"(?m)^\s*(?:def|class|import|from|public|private|function|fn|func|const|let|var"
+            r"|#include)\b",
         ),
         ((";", "{", "}"), r"(?m)[;{}]\s*$"),
         (("    ", "\t"), r"(?m)^(?:    |\t)\S"),
         (("(",), r"\w\(\w*[),]"),
-        ((), r"[a-z]_[a-z]|[a-z][A-Z][a-z]"),
+        (("_",), r"[a-z]_[a-z]"),  # or a word with a capital inside, which the words know
         (("=", ">", "++", "&&", "||", "::"), r"==|!=|<=|>=|=>|->|\+\+|&&|\|\||::"),
         ((">>>", '"""', "'''"), r">>>|\"\"\"|'''"),
         (("$", "\\"), r"\$[^$\n]{1,80}\$|\\[a-z]{2,}|\\\["),
-        ((")", ".", ":"), r"(?:^|\s)\(?[A-E][).:]\s?\S"),
+        (
+            tuple(letter + mark for letter in "ABCDE" for mark in ").:"),
+            r"(?:^|\s)\(?[A-E][).:]\s?\S",
+        ),
         ((") ", ")\n"), r"(?:^|\s)\(?[a-e1-5]\)\s"),
         (("0",), r"\d\s*[-+*/x×÷^%]\s*\(?-?\d"),
         (
@@ -88,6 +80,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
         ),
     )
 )
+_NAMES_LIKE_CODE = 5  # place of the flag for snake_case among the flags
 SHAPE_SIZE = 2 * len(CLASSES) + len(_FLAGS) + 19
 SIZE = WORD_BUCKETS + SKELETON_BUCKETS + CHARACTER_BUCKETS + SHAPE_SIZE
 
@@ -104,6 +97,7 @@ class _Word:
     bone_hashed: int
     classes: tuple[int, ...]
     kind: int
+    joined: bool
 
 
 _NUMBER, _LETTERS, _CAPITAL, _MARK = range(4)
@@ -146,7 +140,14 @@ def _word(token: str) -> _Word:
     else:
         kind = _MARK
         bone = text = "\n" if first == "\n" else token
-    made = _Word(_hash(text), bone, _hash(bone), _CLASS_OF.get(small, ()), kind)
+    made = _Word(
+        _hash(text),
+        bone,
+        _hash(bone),
+        _CLASS_OF.get(small, ()),
+        kind,
+        _JOINED.search(token) is not None,
+    )
     if len(_KNOWN) < _KNOWN_LIMIT and len(token) <= _KNOWN_CHARACTERS:
         _KNOWN[token] = made
     return made
@@ -191,20 +192,27 @@ def _runs(hashes: list[int], lengths: tuple[int, ...], buckets: int) -> NDArray[
     return _once(found, buckets)
 
 
+_STEP = np.uint64(0x100000001B3)
+_LENGTH_MARK = {
+    length: np.uint64((length << 8) * 0x100000001B3 ** (length - 1) % (1 << 64))
+    for length in (3, 4, 5)
+}
+
+
 def _characters(text: str) -> NDArray[np.int64]:
     if len(text) > CHARACTER_HEAD + CHARACTER_TAIL:
         text = f"{text[:CHARACTER_HEAD]} {text[-CHARACTER_TAIL:]}"
     plain = _DIGIT.sub("0", _BLANK.sub(" ", f" {text.lower()} "))
     data = np.frombuffer(plain.encode("utf-8", "replace"), np.uint8).astype(np.uint64)
     found = []
-    for length in (3, 4, 5):
+    run = data
+    for length in (2, 3, 4, 5):  # each run is the one before it and one more character
         count = len(data) - length + 1
         if count <= 0:
-            continue
-        run = data[:count] + np.uint64(length << 8)
-        for place in range(1, length):
-            run = run * np.uint64(0x100000001B3) + data[place : place + count]
-        found.append(run * np.uint64(0x9E3779B97F4A7C15))
+            break
+        run = run[:count] * _STEP + data[length - 1 :]
+        if length > 2:
+            found.append((run + _LENGTH_MARK[length]) * np.uint64(0x9E3779B97F4A7C15))
     return _once(found, CHARACTER_BUCKETS)
 
 
@@ -225,7 +233,9 @@ def shape(text: str, words: list[_Word], length: int) -> NDArray[np.float32]:
     about 0 to 1.5. ``length``: the whole prompt's characters."""
     kinds = [0, 0, 0, 0]
     classes: list[int] = []
+    joined = False
     for word in words:
+        joined |= word.joined
         kinds[word.kind] += 1
         if word.classes:
             classes += word.classes
@@ -238,7 +248,7 @@ def shape(text: str, words: list[_Word], length: int) -> NDArray[np.float32]:
     made[_CLASS_COUNT : 2 * _CLASS_COUNT] = counts * (2 / total)
     sentences = text.count(". ") + text.count("? ") + text.count("! ") + text.count(".\n")
     made[2 * _CLASS_COUNT :] = [
-        *_flags(text),
+        *_flags(text, joined),
         log1p(length) / 6,
         1.0 if length < 25 else 0.0,
         1.0 if length < 60 else 0.0,
@@ -262,7 +272,7 @@ def shape(text: str, words: list[_Word], length: int) -> NDArray[np.float32]:
     return made
 
 
-def _flags(text: str) -> list[float]:
+def _flags(text: str, joined: bool) -> list[float]:
     made = [0.0] * len(_FLAGS)
     digit = _DIGIT.search(text) is not None
     for number, (needs, flag) in enumerate(_FLAGS):
@@ -270,10 +280,11 @@ def _flags(text: str) -> list[float]:
             if need in text or (digit and need == "0"):
                 break
         else:
-            if needs:
-                continue
+            continue
         if flag.search(text):
             made[number] = 1.0
+    if joined:
+        made[_NAMES_LIKE_CODE] = 1.0
     return made
 
 

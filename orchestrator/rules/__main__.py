@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="errors, dead rules, conflicts, precision")
     checking.set_defaults(run=_check)
     checking.add_argument("file", type=Path, help="TOML; '-' reads standard input")
+    checking.add_argument("--name", help="what reports call standard input")
     checking.add_argument("--strict", action="store_true", help="remarks count as errors")
     checking.add_argument("--quiet", action="store_true", help="only errors")
     mining = commands.add_parser("mine", help="propose rules from a decision log")
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(given: argparse.Namespace) -> int:
     content = _read(given.file)
-    where = "standard input" if str(given.file) == "-" else str(given.file)
+    where = (given.name or "standard input") if str(given.file) == "-" else str(given.file)
     report = check(content, _labelled(given), _cache())
     if given.as_json:
         _print_json(report, errors=report.errors)

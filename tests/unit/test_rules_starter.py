@@ -1,7 +1,6 @@
 """The rules that ship: what ordinary prompts get, and what must not be misled.
 
-``None``: the rules must leave it to later stages (today: the fallback). Data sets are measured by
-``benchmarks/router_rules.py``; these are prompts as people type them.
+Data sets are measured by ``benchmarks/router_quality.py``; these are prompts as people type them.
 """
 
 from __future__ import annotations
@@ -31,26 +30,38 @@ CLEAR = {
         "Can you write me a bash script to rename files?",
         "what does SELECT name FROM users WHERE id = 3 do",
     ],
-    "math": [
+    "calculator": [
         "What is 17 + 25?",
         "17 + 25",
         "12*(3+4)",
         "what is twelve times seven",
         "What is 15% of 80?",
-        "Tom has 12 apples and buys 30 more. How many apples does he have now?",
-        "A train travels 60 miles in 1.5 hours. How fast does it go?",
-        "Solve for x: 3x + 5 = 20",
-        "How many feet are in a mile?",
-        "convert 10 km to miles",
         "what is the square root of 144",
-        "Find the derivative of x^2 + 3x",
-        "Simplify $\\frac{3}{4} + \\frac{1}{8}$.",
-        "what is the probability that two fair dice add up to seven",
         "hi, what is 3 plus 4?",
-        "If a pizza is cut into eight slices and I eat 3, how many are left?",
         "what’s 12 times 12",
         "Ｗｈａｔ ｉｓ １７ + ２５?",
         "wh\u200bat is 15% o\u200bf 80",
+        "add 5 and 9",
+        "Calculate ( -9 + 2 ) * 3.5.",
+        "how much is a 20 percent tip on 45 dollars",
+    ],
+    "units": [
+        "How many feet are in a mile?",
+        "convert 10 km to miles",
+        "what is 5 feet in meters",
+        "how many cups are in two gallons",
+        "Please convert 350 fahrenheit to celsius",
+        "100 usd in euros",
+        "12 inches to cm",
+    ],
+    "math": [
+        "Tom has 12 apples and buys 30 more. How many apples does he have now?",
+        "A train travels 60 miles in 1.5 hours. How fast does it go?",
+        "Solve for x: 3x + 5 = 20",
+        "Find the derivative of x^2 + 3x",
+        "Simplify $\\frac{3}{4} + \\frac{1}{8}$.",
+        "what is the probability that two fair dice add up to seven",
+        "If a pizza is cut into eight slices and I eat 3, how many are left?",
     ],
     "logic": [
         "All birds can fly. Tweety is a bird. Does it follow that Tweety can fly?",
@@ -60,6 +71,9 @@ CLEAR = {
         "Which one of the following must be true?",
         "Is this syllogism valid? No cats are dogs. Some pets are cats. So some pets are not dogs.",
         "On an island of knights and knaves, A says B is a knave. What is A?",
+        "Sales fell after the tax rose. So the tax did it. Which of the following, if true, most "
+        "weakens the argument?",
+        "Premises: All cats purr. Tom is a cat. Conclusion: Tom purrs.",
     ],
     "knowledge": [
         "What is the capital of France?",
@@ -120,6 +134,15 @@ MISLEADING = [
     ("the word python means a snake", "code"),
     ("what is love", "math"),
     ("true or false: the earth is flat", "chat"),
+    ("9/11", "calculator"),
+    ("the 2017 - 2018 season", "calculator"),
+    ("Anna walks 3 miles. Ben walks twice as far. How many miles do they walk?", "units"),
+    ("how many miles is it from rome to paris", "units"),
+    ("who is 50 cent", "units"),
+    ("when was the 20 pound note introduced", "units"),
+    ("who sang do you love me", "chat"),
+    ("what was his perspective on the meaning of life", "chat"),
+    ("Given a string s, how many of its 3 letters are vowels? Input: abc Output: 1", "math"),
 ]
 
 UNDECIDED = ["", " ", "?", "asdf qwer", "\ud800", "🙂", "\u200b" * 50, "continue", "and for 12?"]
@@ -168,4 +191,4 @@ def test_a_conversation_is_judged_by_its_last_user_turn(stage: RulesStage) -> No
     )
     said = stage.decide(Features.of(turns))
     assert isinstance(said, Verdict)
-    assert said.specialty == "math"
+    assert said.specialty == "calculator"
