@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from mesh.errors import ConfigError
+from mesh.gpu_settings import GpuLimits, check_gpu_limits
 from mesh.records import TRANSPORTS
 from mesh.router_settings import RouterSettings, check_router
 from mesh.types import SPECIALTY_PATTERN
@@ -56,7 +57,11 @@ PRESETS: dict[str, Timing] = {
 class ModelSettings:
     """``source``: a GGUF path, ``hf:OWNER/REPO/FILE``, or what the engine names as its model.
     ``context_length`` None: what the file says, capped at 8192. ``threads`` None: physical cores.
-    ``gpu_layers``: -1 all, 0 none (only where the engine build has a GPU)."""
+    ``gpu_layers``: -1 all there is, 0 none; a positive number asks for a GPU and fails without one.
+    ``allow_cpu``: what is meant for a GPU may run on the CPU where it does not fit or none is
+    usable. ``pinned``: never unloaded. ``ttl_s``: unloaded after so many seconds without use; None:
+    only when others need the memory. ``memory_bytes``: what it takes on its device, for engines
+    that cannot tell before they load; None: what the file says, else nothing is planned for it."""
 
     source: str
     specialties: tuple[str, ...]
@@ -66,6 +71,10 @@ class ModelSettings:
     slots: int = 4
     threads: int | None = None
     gpu_layers: int = -1
+    allow_cpu: bool = False
+    pinned: bool = False
+    ttl_s: float | None = None
+    memory_bytes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -75,10 +84,16 @@ class NodeSettings:
     ``tcp://host:port`` (port 0: a free one). ``advertise``: host
     name or address that peers shall dial, None for the bind host. ``direct_bind``: ``host:port`` of
     gRPC for clients with a ticket, "" for the host of ``bind`` and a free port, ``off`` for
-    none."""
+    none. ``memory_limit_bytes``: of RAM that models may take together, None for 80 % of what is
+    available at start. ``reserve_bytes``: of each GPU, and of the box's RAM, that stays free: when
+    other programs take it, idle models are unloaded. ``gpu_limits``: on power and clocks of the
+    box's GPUs; none: they are left alone."""
 
     name: str
     models: tuple[ModelSettings, ...] = ()
+    memory_limit_bytes: int | None = None
+    reserve_bytes: int = 256 * 1024 * 1024
+    gpu_limits: tuple[GpuLimits, ...] = ()
     state_dir: str = ""
     etcd: str = DEFAULT_ETCD
     prefix: str = "/mesh/v1"
@@ -196,6 +211,11 @@ def check(settings: NodeSettings | OrchestratorSettings, where: str = "settings"
                 f"{where}: transport '{settings.transport}' is unknown; one of "
                 f"{', '.join(TRANSPORTS)}"
             )
+        for key in ("memory_limit_bytes", "reserve_bytes"):
+            size = getattr(settings, key)
+            if size is not None and size < 0:
+                raise ConfigError(f"{where}: {key} must be 0 or more bytes, not {size}")
+        check_gpu_limits(settings.gpu_limits, where)
         for model in settings.models:
             _check_model(model, where)
         return
@@ -247,6 +267,13 @@ def _check_model(model: ModelSettings, where: str) -> None:
             )
     if not 1 <= model.slots <= 64:
         raise ConfigError(f"{where}: slots must be 1 to 64, not {model.slots}")
+    if model.ttl_s is not None and not 1.0 <= model.ttl_s <= 31_536_000.0:
+        raise ConfigError(
+            f"{where}: ttl_s must be 1 second to a year, not {model.ttl_s}; leave it out to keep "
+            "the model loaded"
+        )
+    if model.memory_bytes is not None and model.memory_bytes < 0:
+        raise ConfigError(f"{where}: memory_bytes must be 0 or more, not {model.memory_bytes}")
     if model.context_length is not None and model.context_length < 32:
         raise ConfigError(f"{where}: context_length must be at least 32 tokens")
 

@@ -242,6 +242,8 @@ def sampling_to_wire(sampling: Sampling) -> pb.Sampling:
         repetition_penalty=sampling.repetition_penalty,
         seed=sampling.seed,
         stop=sampling.stop,
+        grammar=sampling.grammar,
+        json_schema=sampling.json_schema,
     )
 
 
@@ -263,6 +265,8 @@ def sampling_from_wire(wire: pb.Sampling) -> Sampling:
         ),
         seed=wire.seed if chosen("seed") else None,
         stop=tuple(wire.stop),
+        grammar=wire.grammar if chosen("grammar") else None,
+        json_schema=wire.json_schema if chosen("json_schema") else None,
     )
 
 

@@ -66,7 +66,14 @@ def current_record(node: NodeView) -> NodeRecord:
         return record
     loads = {load.model: load for load in heartbeat.models}
     models = tuple(
-        replace(model, state=load.state, slots=load.slots, used_slots=load.used_slots)
+        replace(
+            model,
+            state=load.state,
+            used_slots=load.used_slots,
+            queued=load.queued,
+            load_percent=load.load_percent,
+            unload_at=load.unload_at,
+        )
         if (load := loads.get(model.id))
         else model
         for model in record.models
@@ -160,6 +167,16 @@ def _model_to_wire(model: ModelRecord) -> pb.Model:
         quantisation=model.quantisation,
         tokenizer_hash=model.tokenizer_hash,
         error=model.error or "",
+        pinned=model.pinned,
+        ttl_s=model.ttl_s,
+        estimated_bytes=model.estimated_bytes,
+        measured_bytes=model.measured_bytes,
+        load_s=model.load_s,
+        note=model.note,
+        last_error=model.last_error,
+        load_percent=model.load_percent,
+        unload_at=model.unload_at,
+        queued=model.queued,
     )
 
 
@@ -180,6 +197,16 @@ def _model_from_wire(wire: pb.Model) -> ModelRecord:
         quantisation=wire.quantisation,
         tokenizer_hash=wire.tokenizer_hash,
         error=wire.error or None,
+        pinned=wire.pinned,
+        ttl_s=wire.ttl_s if wire.HasField("ttl_s") else None,
+        estimated_bytes=wire.estimated_bytes,
+        measured_bytes=wire.measured_bytes,
+        load_s=wire.load_s,
+        note=wire.note,
+        last_error=wire.last_error,
+        load_percent=wire.load_percent,
+        unload_at=wire.unload_at,
+        queued=wire.queued,
     )
 
 

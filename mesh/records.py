@@ -35,7 +35,8 @@ class ModelState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One CUDA device or one MIG instance (``parent_uuid`` set). A reading that the driver does not
-    give is None, never a guess."""
+    give is None, never a guess. ``throttled``: why it runs slower than it could, in plain words, ""
+    for not. ``dtypes``: number formats that it computes fast (``node/care/dtypes.py``)."""
 
     uuid: str
     name: str
@@ -49,6 +50,8 @@ class Gpu:
     compute_capability: str | None = None
     parent_uuid: str | None = None
     error: str | None = None
+    throttled: str = ""
+    dtypes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,16 @@ class Memory:
 class ModelRecord:
     """A model on a node. ``tokenizer_hash``: equal hashes mean token ids can be exchanged.
     ``template_hash``: the chat template's. ``device``: ``cpu`` or a GPU UUID. ``context_length``:
-    tokens a slot, 0 while the model has not told yet."""
+    tokens a slot, 0 while the model has not told yet.
+
+    ``estimated_bytes``: on its device, before it was loaded; ``measured_bytes``: as it is, 0 while
+    it is not known. ``note``: plain words on where it is and why it is not resident, "" for
+    nothing to say. ``last_error``: also once it works again. ``load_s``: its last load, seconds.
+    ``tier``: ``local``, ``subscription`` or ``premium``, "" where nobody has said; ``input_price``,
+    ``output_price``: of a million tokens, in the owner's currency, None where nobody has said.
+    ``load_percent``, ``unload_at`` (Unix seconds, 0: it stays) and ``queued`` are in heartbeats.
+    ``prefill_tps``, ``decode_tps`` and so on: tokens per second as the node measured them, 0 while
+    it has not: of one prompt; of all answers together with one, half and all slots running."""
 
     id: ModelId
     engine: str
@@ -86,7 +98,24 @@ class ModelRecord:
     quantisation: str = ""
     tokenizer_hash: str = ""
     template_hash: str = ""
+    tier: str = ""
+    input_price: float | None = None
+    output_price: float | None = None
     error: str | None = None
+    pinned: bool = False
+    ttl_s: float | None = None
+    estimated_bytes: int = 0
+    measured_bytes: int = 0
+    load_s: float = 0.0
+    note: str = ""
+    last_error: str = ""
+    load_percent: int = 0
+    unload_at: float = 0.0
+    queued: int = 0
+    prefill_tps: float = 0.0
+    decode_tps: float = 0.0
+    decode_tps_half: float = 0.0
+    decode_tps_full: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +168,16 @@ class OrchestratorRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoad:
-    """The hot part of a ``ModelRecord``, in every heartbeat."""
+    """The hot part of a ``ModelRecord``, in every heartbeat. ``queued``: requests in its line on
+    the node. ``slots`` is 0 while the node cannot load it."""
 
     model: ModelId
     state: ModelState
     slots: int
     used_slots: int
     queued: int = 0
+    load_percent: int = 0
+    unload_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,10 @@ def check_router(router: RouterSettings, where: str) -> None:
         if value is not None and not 0.0 <= value <= 1.0:
             raise ConfigError(f"{where}: router.{name} must be 0 to 1, not {value}")
     memo, exact, judge = router.memo, router.exact, router.judge
+    if not SPECIALTY_PATTERN.fullmatch(judge.specialty):
+        raise ConfigError(
+            f"{where}: router.judge.specialty: '{judge.specialty}' is not a specialty name"
+        )
     mib, tib, minute_ms, year_s = 2**20, 2**40, 60_000, 366 * 86_400
     for name, least, number, most in (
         ("memo.max_bytes", 0, memo.max_bytes, tib),

@@ -52,6 +52,10 @@ class Sampling:
 
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch that filter off.
     ``seed`` None means a fresh seed a request. ``repetition_penalty`` 1 is off.
+
+    ``grammar``: GBNF whose rule ``root`` the whole answer follows; ``json_schema``: a JSON Schema,
+    as JSON text, that the answer fits. At most one of them; None: any text. What is chosen among
+    is then the likeliest of what they allow; ``max_tokens`` may still cut an answer short.
     """
 
     max_tokens: int = 256
@@ -62,6 +66,8 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    grammar: str | None = None
+    json_schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

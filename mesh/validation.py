@@ -6,6 +6,7 @@ input from a wire is checked before use wherever it comes in.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ MAX_TOKENS = 1_000_000
 MAX_STOPS = 16
 MAX_STOP_BYTES = 256
 MAX_TEMPERATURE = 5.0
+MAX_GRAMMAR_BYTES = 64 * 1024  # of a GBNF grammar or a JSON schema
 MAX_TENANT_BYTES = 256
 MAX_MODEL_ID_BYTES = 512
 MAX_TOKENIZER_HASH_CHARS = 128
@@ -103,6 +105,29 @@ def check_sampling(sampling: Sampling) -> None:
             raise InvalidRequest("a stop string is empty; leave it out or give it text")
         if _text_bytes(stop, "a stop string") > MAX_STOP_BYTES:
             raise InvalidRequest(f"a stop string is longer than {MAX_STOP_BYTES} bytes")
+    _check_form(s)
+
+
+def _check_form(sampling: Sampling) -> None:
+    """What can be said of grammar and schema here; whether an engine can follow them, it says."""
+    for name, text in (("grammar", sampling.grammar), ("json_schema", sampling.json_schema)):
+        if text is None:
+            continue
+        if not text.strip():
+            raise InvalidRequest(f"{name} is empty; leave it out or give it text")
+        size = _text_bytes(text, name)
+        if size > MAX_GRAMMAR_BYTES:
+            raise InvalidRequest(f"{name} is {size:,} bytes; the limit is {MAX_GRAMMAR_BYTES:,}")
+    if sampling.json_schema is None:
+        return
+    if sampling.grammar is not None:
+        raise InvalidRequest("grammar and json_schema exclude each other; give one of them")
+    try:
+        schema = json.loads(sampling.json_schema)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"json_schema is not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise InvalidRequest('json_schema must be a JSON object, such as {"type": "object"}')
 
 
 def check_continuation(

@@ -27,7 +27,9 @@ from mesh.registry.base import NODES, Registry
 from mesh.transport.base import Listener
 from mesh.types import ModelId, NodeId
 from node import record as rules
+from node.calibration import Calibration
 from node.direct import DirectServer
+from node.fit import Corrections
 from node.forward import Forwarder
 from node.gate import Keyring
 from node.gpu import GpuReader
@@ -36,6 +38,7 @@ from node.identity import Identity
 from node.models import HostedModel
 from node.notify import notify
 from node.peers import Peers
+from node.residency.agent import Residency
 from node.server import AttemptServer
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class NodeAgent:
         keyring: Keyring | None = None,
         direct: DirectServer | None = None,
         peers: Peers | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -79,8 +83,10 @@ class NodeAgent:
         self._keyring = keyring
         self._direct = direct
         self._peers = peers
+        self._calibration = calibration
         self._forwarder: Forwarder | None = None
         self._models: tuple[HostedModel, ...] = ()
+        self._residency: Residency | None = None
         self._server = AttemptServer(identity.id, (), clock=clock, on_change=self.changed)
         self._key = f"{NODES}{identity.id}"
         self._started_at = clock.wall()
@@ -105,13 +111,29 @@ class NodeAgent:
     def host_models(self, models: Sequence[HostedModel]) -> None:
         """States what to host; once, before ``run``."""
         self._models = tuple(models)
+        self._residency = Residency(
+            self._models,
+            clock=self._clock,
+            on_change=self._changed.set,
+            memory=self._host.memory,
+            limit_bytes=self._settings.memory_limit_bytes,
+            reserve_bytes=self._settings.reserve_bytes,
+            corrections=Corrections(self._identity.folder),
+        )
         self._server = AttemptServer(
-            self._identity.id, self._models, clock=self._clock, on_change=self.changed
+            self._identity.id,
+            self._models,
+            clock=self._clock,
+            on_change=self.changed,
+            residency=self._residency,
+            calibration=self._calibration,
         )
 
     def changed(self) -> None:
         """Something that a heartbeat or the record says may have changed."""
         self._changed.set()
+        if self._residency is not None:
+            self._residency.changed()
 
     def stop(self, drain_s: float = DRAIN_S) -> None:
         """Drains for at most ``drain_s`` seconds, then ``run`` returns. Called again: at once."""
@@ -120,6 +142,8 @@ class NodeAgent:
             return
         self._drain_s = drain_s
         self._server.draining = True
+        if self._residency is not None:
+            self._residency.drain()
         self._stopping.set()
         self.changed()
 
@@ -146,6 +170,8 @@ class NodeAgent:
                     group.create_task(self._publish(), name="publish"),
                     *(group.create_task(m.run(), name=f"model-{m.id}") for m in self._models),
                 ]
+                if self._residency is not None:
+                    rest.append(group.create_task(self._residency.run(), name="residency"))
                 if self._keyring is not None:
                     rest.append(group.create_task(self._keyring.run(), name="keyring"))
                 if self._peers is not None:
@@ -226,6 +252,8 @@ class NodeAgent:
                 gpus_at = now
                 reading = await self._gpu_reader.read()
                 self._gpus, self._accelerator = reading.gpus, reading.line
+                if self._residency is not None:
+                    self._residency.see(reading.gpus, reading.line, now)
             if now - slow_at >= rules.SLOW_EVERY_S:
                 slow_at = now
                 self._cpu, self._memory = self._host.cpu(), self._host.memory()
@@ -251,7 +279,9 @@ class NodeAgent:
         self._say(rules.Status(record.state, record.reason))
 
     def _record(self) -> NodeRecord:
-        models = tuple(model.record() for model in self._models)
+        models = self._residency.records() if self._residency is not None else ()
+        if self._calibration is not None:
+            models = tuple(self._calibration.told(model) for model in models)
         status = rules.status(models, draining=self._server.draining)
         specialties = dict.fromkeys(name for model in models for name in model.specialties)
         return NodeRecord(
@@ -280,7 +310,7 @@ class NodeAgent:
             node=record.id,
             state=record.state,
             reason=record.reason,
-            models=tuple(model.load() for model in self._models),
+            models=self._residency.loads() if self._residency is not None else (),
             free_vram_bytes=tuple(gpu.free_bytes for gpu in record.gpus),
             expected_wait_s=self._server.expected_wait_s(),
         )
@@ -292,7 +322,8 @@ class NodeAgent:
         name = self._settings.name
         match status.state:
             case NodeState.READY:
-                working = ", ".join(m.id for m in self._models if m.state is ModelState.RESIDENT)
+                able = (ModelState.RESIDENT, ModelState.COLD)
+                working = ", ".join(m.id for m in self._models if m.state in able)
                 endpoint = self._listener.endpoint
                 log.info(
                     "ready: %s (%s) serves %s on %s", self._identity.id, name, working, endpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ from mesh.transport.dialers import all_dialers
 from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from node.agent import NodeAgent
+from node.calibration import Calibration
+from node.care.cores import read_cores
+from node.care.limits import limited
+from node.care.surroundings import surroundings
 from node.direct import DirectServer
 from node.engines.base import ModelSpec
 from node.engines.registry import known_engines
@@ -23,7 +28,7 @@ from node.gate import Keyring, TicketGate
 from node.gpu import GpuReader, NvmlProbe
 from node.host import Host
 from node.identity import Identity, claim
-from node.models import HostedModel, Runner, check_ids
+from node.models import FILE_ENGINES, HostedModel, Runner, check_ids
 from node.peers import Peers
 from node.runner.process import RunnerProcess
 
@@ -44,9 +49,14 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                 f"model '{model.source}': no engine '{model.engine}'; "
                 f"known: {', '.join(known_engines())}"
             )
-    with claim(state_dir, settings.name) as identity:
+    with (
+        claim(state_dir, settings.name) as identity,
+        limited(settings.gpu_limits, identity.folder),
+    ):
         host = Host()
         rng = random.Random()
+        cores = read_cores()
+        calibration = Calibration(identity.folder, clock=clock, rng=rng)
         registry = EtcdRegistry(
             settings.etcd,
             prefix=settings.prefix,
@@ -78,17 +88,31 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                 clock,
                 connect_timeout_s=settings.timing.connect_timeout_s,
             ),
+            calibration=calibration,
         )
 
         def make_runner(engine: str, spec: ModelSpec, on_change: Callable[[], None]) -> Runner:
-            return RunnerProcess(
+            around = surroundings(
                 engine,
                 spec,
-                on_change=on_change,
-                clock=clock,
-                otlp_endpoint=settings.otlp_endpoint,
-                instance=identity.instance,
+                reads_file=engine in FILE_ENGINES,
+                inherited=os.environ,
+                cores=cores,
             )
+
+            def make(changed: Callable[[], None]) -> Runner:
+                return RunnerProcess(
+                    engine,
+                    around.spec,
+                    on_change=changed,
+                    clock=clock,
+                    environment=around.environment,
+                    cpus=around.cpus,
+                    otlp_endpoint=settings.otlp_endpoint,
+                    instance=identity.instance,
+                )
+
+            return calibration.runner(engine, around.spec, on_change, make)
 
         models = [
             HostedModel(
@@ -96,6 +120,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                 default_threads=host.threads(),
                 make_runner=make_runner,
                 on_change=agent.changed,
+                clock=clock,
             )
             for model in settings.models
         ]

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from mesh.clock import Clock
 from mesh.records import Gpu
 from node import threads
+from node.care import throttling
+from node.care.dtypes import fast_dtypes
 
 NO_DRIVER = "no NVIDIA driver on this box: models run on the CPU"
 
@@ -51,6 +53,13 @@ _LOST = (
 )
 
 
+# Drivers and bindings before release 535 have it under its former name only.
+_CLOCK_REASONS = (
+    "nvmlDeviceGetCurrentClocksEventReasons",
+    "nvmlDeviceGetCurrentClocksThrottleReasons",
+)
+
+
 class GpuProbe(Protocol):
     """Looks once. Blocking; may take seconds; never raises for what a driver does."""
 
@@ -73,6 +82,7 @@ class NvmlProbe:
         self._init_at = float("-inf")
         self._broken = False
         self._known: dict[str, Gpu] = {}
+        self._throttled: dict[str, dict[str, float]] = {}  # by card: reason -> last seen
 
     def probe(self) -> tuple[tuple[Gpu, ...], str]:
         if self._nvml is None:
@@ -136,6 +146,7 @@ class NvmlProbe:
                 self._broken = True
                 found[uuid] = replace(gpu, error=f"GPU {gpu.index} has vanished from the driver")
         self._known = {uuid: gpu for uuid, gpu in found.items() if gpu.name != _NAMELESS}
+        self._throttled = {u: seen for u, seen in self._throttled.items() if u in self._known}
         gpus = tuple(sorted(found.values(), key=lambda gpu: (gpu.index, gpu.uuid)))
         return gpus, _line(gpus, partitioned)
 
@@ -165,7 +176,15 @@ class NvmlProbe:
             gpu = self._device(handle, _text(self._nvml.nvmlDeviceGetUUID(handle)), index)
             # The instance is the parent's silicon; NVML answers this one only for the parent.
             capability = gpu.compute_capability or self._capability(parent)
-            gpus.append(replace(gpu, parent_uuid=parent_uuid, compute_capability=capability))
+            gpus.append(
+                replace(
+                    gpu,
+                    parent_uuid=parent_uuid,
+                    compute_capability=capability,
+                    dtypes=fast_dtypes(capability),
+                    throttled=gpu.throttled or self._reasons(parent, gpu.uuid),
+                )
+            )
         return gpus
 
     def _device(self, handle: Any, uuid: str, index: int) -> Gpu:
@@ -177,6 +196,7 @@ class NvmlProbe:
         )
         milliwatts = self._reading(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         rates = self._reading(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
+        capability = self._capability(handle)
         return Gpu(
             uuid=uuid,
             name=name or "NVIDIA GPU",
@@ -187,9 +207,23 @@ class NvmlProbe:
             temperature_c=None if temperature is None else float(temperature),
             power_w=None if milliwatts is None else milliwatts / 1000,
             utilisation=None if rates is None else rates.gpu / 100,
-            compute_capability=self._capability(handle),
+            compute_capability=capability,
             error="the driver gives no memory figures for this GPU" if memory is None else None,
+            throttled=self._reasons(handle, uuid),
+            dtypes=fast_dtypes(capability),
         )
+
+    def _reasons(self, handle: Any, uuid: str) -> str:
+        """Why the card is slow now, or was within ``throttling.HOLD_S``."""
+        mask = None
+        for name in _CLOCK_REASONS:
+            call = getattr(self._nvml, name, None)
+            if call is not None and (mask := self._reading(partial(call, handle))) is not None:
+                break
+        found = () if mask is None else throttling.reasons(int(mask))
+        seen = throttling.held(self._throttled.get(uuid, {}), found, self._clock.now())
+        self._throttled[uuid] = seen
+        return throttling.in_order(seen)
 
     def _capability(self, handle: Any) -> str | None:
         pair = self._reading(lambda: self._nvml.nvmlDeviceGetCudaComputeCapability(handle))

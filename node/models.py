@@ -1,35 +1,55 @@
 """The models a node hosts: from settings, through the catalogue, to a runner each.
 
-A model whose file is bad, or whose runner gives up, fails alone: the node goes on with the others.
+A model whose file is bad, or whose runner gives up, fails alone: the node goes on with the others,
+and the model is tried again when its file changes, or after ``RECOVER_S``. Whether it is resident
+is somebody else's decision (``node/residency``): ``load`` and ``unload`` say so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
+from mesh.clock import Clock, SystemClock
 from mesh.config import ModelSettings
 from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
 from mesh.records import ModelLoad, ModelRecord, ModelState
 from mesh.types import Message, ModelId, Piece, Sampling, Specialty
 from node import catalogue, threads
 from node.engines.base import ModelFacts, ModelSpec
-from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected
+from node.prepared import DEFAULT_CONTEXT, FILE_ENGINES, Prepare, Prepared, prepare
+from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
+
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "FILE_ENGINES",
+    "HostedModel",
+    "MakeRunner",
+    "Prepare",
+    "Prepared",
+    "Runner",
+    "RunningSequence",
+    "check_ids",
+    "prepare",
+]
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CONTEXT = 8192  # tokens; a longer one is asked for, since its cache costs memory
 LOADING_RETRY_S = 1.0
 BUSY_RETRY_S = 0.5
-FILE_ENGINES = frozenset({"llama_cpp"})  # their source is a GGUF file, inspected before loading
+RECOVER_S = 300.0  # after a failure; a file that changed is tried at once
+FILE_LOOK_S = 2.0  # between two looks at the file of a failed model
 
 
 class RunningSequence(Protocol):
     """One sequence on a runner. Iterating raises ``EngineFailed`` when the runner is lost."""
 
-    def __aiter__(self) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Done]: ...
+    def __aiter__(
+        self,
+    ) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Done | Failed]: ...
 
     def grant(self, pieces: int) -> None: ...
 
@@ -51,6 +71,10 @@ class Runner(Protocol):
     def slots(self) -> int: ...
     @property
     def used_slots(self) -> int: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def load_percent(self) -> int: ...
 
     async def run(self) -> None: ...
 
@@ -66,59 +90,14 @@ class Runner(Protocol):
     ) -> RunningSequence: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What is known of a model before it is loaded. ``file`` "" for engines without one."""
-
-    spec: ModelSpec
-    file: str = ""
-    file_bytes: int = 0
-    architecture: str = ""
-    parameters: int = 0
-    quantisation: str = ""
-
-
-Prepare = Callable[[ModelSettings, ModelId, int], Prepared]
 MakeRunner = Callable[[str, ModelSpec, Callable[[], None]], Runner]
 
 
-def prepare(settings: ModelSettings, model: ModelId, default_threads: int) -> Prepared:
-    """Finds (downloads) and inspects the model's file. Blocking, possibly for minutes.
-
-    Raises ``ModelFileError``.
-    """
-    threads_wanted = settings.threads or default_threads
-
-    def spec(source: str, context: int) -> ModelSpec:
-        return ModelSpec(
-            id=model,
-            source=source,
-            slots=settings.slots,
-            context_length=context,
-            threads=threads_wanted,
-            gpu_layers=settings.gpu_layers,
-            options=settings.options,
-        )
-
-    if settings.engine not in FILE_ENGINES:
-        return Prepared(spec=spec(settings.source, settings.context_length or DEFAULT_CONTEXT))
-    path = catalogue.resolve(settings.source)
-    facts = catalogue.inspect(path)
-    context = settings.context_length or min(
-        facts.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT
-    )
-    return Prepared(
-        spec=spec(str(path), context),
-        file=str(path),
-        file_bytes=facts.file_bytes,
-        architecture=facts.architecture,
-        parameters=facts.parameters,
-        quantisation=facts.quantisation,
-    )
-
-
 class HostedModel:
-    """One model of this node. ``run`` owns its preparation and its runner."""
+    """One model of this node. ``run`` owns its preparation and its runner.
+
+    Wanted from the start; ``hold`` says that ``load`` and ``unload`` decide instead.
+    """
 
     def __init__(
         self,
@@ -128,6 +107,7 @@ class HostedModel:
         make_runner: MakeRunner,
         on_change: Callable[[], None],
         prepare: Prepare = prepare,
+        clock: Clock | None = None,
     ) -> None:
         self.settings = settings
         self.id = ModelId(settings.id or catalogue.model_id(settings.source))
@@ -135,15 +115,29 @@ class HostedModel:
         self._make_runner = make_runner
         self._on_change = on_change
         self._prepare = prepare
-        self._prepared: Prepared | None = None
+        self._clock = clock or SystemClock()
+        self.prepared: Prepared | None = None
+        self.eager = True
+        self.last_error = ""
+        self._spec: ModelSpec | None = None
         self._runner: Runner | None = None
+        self._facts: ModelFacts | None = None
         self._error: str | None = None
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._unwanted = asyncio.Event()
+        self._again = asyncio.Event()
 
     @property
     def state(self) -> ModelState:
+        """LOADING also while its file is looked for, and while its first load is to be decided."""
         if self._error is not None:
             return ModelState.FAILED
-        return ModelState.LOADING if self._runner is None else self._runner.state
+        if self._runner is not None and not self.leaving:
+            # COLD only until its task has begun to run.
+            state = self._runner.state
+            return ModelState.LOADING if state is ModelState.COLD else state
+        return ModelState.LOADING if self._wanted.is_set() or self.eager else ModelState.COLD
 
     @property
     def error(self) -> str | None:
@@ -151,7 +145,9 @@ class HostedModel:
 
     @property
     def facts(self) -> ModelFacts | None:
-        return None if self._runner is None else self._runner.facts
+        """What the engine knew when it was last loaded; None before it ever was."""
+        found = None if self._runner is None else self._runner.facts
+        return found or self._facts
 
     @property
     def slots(self) -> int:
@@ -161,22 +157,136 @@ class HostedModel:
     def used_slots(self) -> int:
         return 0 if self._runner is None else self._runner.used_slots
 
-    async def run(self) -> None:
-        """Until cancelled, or until the model has failed for good (``error`` then says why)."""
-        try:
-            self._prepared = await threads.run(
-                lambda: self._prepare(self.settings, self.id, self._default_threads),
-                name=f"prepare-{self.id}",
-            )
-            self._runner = self._make_runner(
-                self.settings.engine, self._prepared.spec, self._on_change
-            )
-            self._on_change()
-            await self._runner.run()
-        except MeshError as error:
-            self._error = error.message
-            log.error("model %s does not work: %s", self.id, error.message)
+    @property
+    def load_percent(self) -> int:
+        return 0 if self._runner is None else self._runner.load_percent
+
+    @property
+    def pid(self) -> int | None:
+        """Of its runner, while there is one."""
+        return None if self._runner is None else self._runner.pid
+
+    @property
+    def hosted(self) -> bool:
+        """Whether it has, or is to have, a runner; its memory is not free before that ends."""
+        return self._runner is not None or self._wanted.is_set()
+
+    @property
+    def leaving(self) -> bool:
+        """It is being unloaded."""
+        return self._runner is not None and self._unwanted.is_set()
+
+    def hold(self) -> None:
+        """From now on it is resident only when ``load`` says so."""
+        self._wanted.clear()
+
+    def load(self, spec: ModelSpec | None = None) -> None:
+        """Makes it resident, with ``spec`` instead of the prepared one. Once prepared, and not
+        while it is being unloaded."""
+        self._spec = spec
+        self.eager = False
+        self._unwanted.clear()
+        self._wanted.set()
         self._on_change()
+
+    def unload(self) -> None:
+        """Ends its runner. No sequence can be opened from this moment on; idempotent."""
+        self.eager = False
+        self._wanted.clear()
+        self._unwanted.set()
+        self._on_change()
+
+    def fail(self, error: str) -> None:
+        """It cannot be loaded, or must not stay: FAILED until ``retry`` or ``RECOVER_S``."""
+        if self._error is None:
+            log.error("model %s does not work: %s", self.id, error)
+        self._error = self.last_error = error
+        self._again.clear()
+        self.unload()
+
+    def retry(self) -> None:
+        """What made it fail may be over."""
+        self._again.set()
+
+    async def run(self) -> None:
+        """Keeps it as it is wanted until cancelled."""
+        held = not self._wanted.is_set()
+        while True:
+            try:
+                self.prepared = await threads.run(
+                    lambda: self._prepare(self.settings, self.id, self._default_threads),
+                    name=f"prepare-{self.id}",
+                )
+                self._on_change()
+                await self._host()
+            except MeshError as error:
+                self.fail(error.message)
+            self._on_change()
+            await self._recovers()
+            log.info("model %s is tried again", self.id)
+            self._error, self.eager = None, True
+            self._unwanted.clear()
+            if not held:
+                self._wanted.set()
+            self._on_change()
+
+    async def _host(self) -> None:
+        """Returns when it has failed. Raises ``MeshError``."""
+        while self._error is None:
+            await self._either(self._wanted.wait(), self._unwanted.wait())
+            if self._unwanted.is_set():  # unloaded, or failed, before it was loaded
+                self._unwanted.clear()
+                continue
+            if self.prepared is None:
+                raise ConfigError(f"model '{self.id}' is to be loaded before it was looked at")
+            runner = self._make_runner(
+                self.settings.engine, self._spec or self.prepared.spec, self._on_change
+            )
+            self._runner = runner
+            self._on_change()
+            try:
+                await self._either(runner.run(), self._unwanted.wait())
+                self._facts = runner.facts or self._facts
+                if not self._unwanted.is_set() and runner.state is ModelState.FAILED:
+                    self.fail(runner.error or "its runner ended without a reason")
+            finally:
+                self._runner = None
+            self._unwanted.clear()
+            self._on_change()
+
+    async def _either(self, *waits: Coroutine[Any, Any, object]) -> None:
+        """Returns when the first of them has ended, with the others cancelled and over."""
+        failure: MeshError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {group.create_task(wait) for wait in waits}
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+        except* MeshError as several:
+            failure = _first(several)
+        if failure is not None:
+            raise failure
+
+    async def _recovers(self) -> None:
+        """Returns when the model may work again."""
+        seen = self._file_mark()
+        until = self._clock.now() + RECOVER_S
+        while self._clock.now() < until and not self._again.is_set():
+            if self._file_mark() != seen:
+                return
+            await self._either(self._again.wait(), self._clock.sleep(FILE_LOOK_S))
+
+    def _file_mark(self) -> tuple[int, int] | None:
+        """Changes with the file; None where there is none."""
+        if self.settings.engine not in FILE_ENGINES:
+            return None
+        source = self.prepared.file if self.prepared else self.settings.source
+        try:
+            found = Path(source).expanduser().stat()
+        except (OSError, RuntimeError, ValueError):
+            return None
+        return found.st_size, found.st_mtime_ns
 
     def open(
         self,
@@ -188,7 +298,7 @@ class HostedModel:
         tokenizer_hash: str,
         traceparent: str,
     ) -> RunningSequence:
-        """Claims a slot. Raises ``Overloaded`` when full or still loading, ``EngineFailed``."""
+        """Claims a slot. Raises ``Overloaded`` when full or not resident, ``EngineFailed``."""
         runner, facts = self._runner, self.facts
         match self.state:
             case ModelState.FAILED:
@@ -219,7 +329,7 @@ class HostedModel:
 
     def record(self) -> ModelRecord:
         """``used_slots`` is 0 here: it rides on heartbeats, and a stale figure would mislead."""
-        facts, prepared = self.facts, self._prepared
+        facts, prepared = self.facts, self.prepared
         context = self.settings.context_length or 0
         if prepared is not None:
             context = prepared.spec.context_length
@@ -243,13 +353,34 @@ class HostedModel:
             or "",
             tokenizer_hash=facts.tokenizer_hash if facts else "",
             template_hash=facts.template_hash if facts else "",
+            tier=facts.tier if facts else "",
+            input_price=facts.input_price if facts else None,
+            output_price=facts.output_price if facts else None,
             error=self.error,
+            pinned=self.settings.pinned,
+            ttl_s=self.settings.ttl_s,
+            last_error=self.last_error,
         )
 
-    def load(self) -> ModelLoad:
+    def load_now(self) -> ModelLoad:
+        """The part that rides on heartbeats."""
+        state = self.state
         return ModelLoad(
-            model=self.id, state=self.state, slots=self.slots, used_slots=self.used_slots
+            model=self.id,
+            state=state,
+            slots=self.slots,
+            used_slots=self.used_slots,
+            load_percent=self.load_percent if state is ModelState.LOADING else 0,
         )
+
+
+def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, MeshError):
+        raise TypeError(f"not a MeshError: {error!r}")
+    return error
 
 
 def check_ids(models: Sequence[HostedModel]) -> None:

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 PREFILL_ALONE_S = 0.1
 # Beside running answers, prefill may add this many of their own steps to each step.
 PREFILL_BESIDE_STEPS = 1.5
-SMALLEST_CHUNK = 8
+# ... or this long, where their steps are so short that nobody would see it.
+PREFILL_UNSEEN_S = 0.004
+SMALLEST_CHUNK = 1  # even where a token of prefill takes longer than that
 _FIRST_CHUNK = 32  # while the speed of this model on this box is unknown
+_FULL_ENOUGH = 0.8  # share of that time from which a chunk does not grow
 _SMOOTHING = 0.3  # weight of the newest reading
 # The longest-waiting prompt gets at least this share of a chunk, however many short ones come.
 _OLDEST_SHARE = 4
@@ -67,26 +70,53 @@ def plan(work: Sequence[Work], *, batch: int, chunk: int) -> tuple[Share, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Measured speed on this box: seconds per prefilled token and per step of running slots."""
+    """Measured speed on this box: seconds per prefilled token and per step of running slots.
+
+    ``beside``: prefill tokens to put beside running slots, 0 while nothing is known. It is found by
+    trying, not from ``prefill_s``: a pass over the weights costs the same for one token as for ten,
+    and an attention over thousands of tokens more than one over none.
+    """
 
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    beside: int = 0
 
     def observe(self, *, prefilled: int, running: int, seconds: float) -> Pace:
         """The pace after a batch of so many prefilled tokens and running slots took ``seconds``."""
         if not prefilled:
-            return Pace(self.prefill_s, _smooth(self.decode_s, seconds))
-        beside = self.decode_s if running else 0.0
-        each = max(seconds - beside, 0.1 * seconds) / prefilled
-        return Pace(_smooth(self.prefill_s, each), self.decode_s)
+            return Pace(self.prefill_s, _smooth(self.decode_s, seconds), self.beside)
+        if not running or self.decode_s <= 0:
+            return Pace(_smooth(self.prefill_s, seconds / prefilled), self.decode_s, self.beside)
+        extra = max(seconds - self.decode_s, 0.1 * seconds)
+        return Pace(
+            self.prefill_s or extra / prefilled,
+            self.decode_s,
+            self._next_beside(prefilled, extra / self._room_s),
+        )
+
+    @property
+    def _room_s(self) -> float:
+        """Seconds that prefill may add to a step of running slots."""
+        return max(PREFILL_UNSEEN_S, PREFILL_BESIDE_STEPS * self.decode_s)
+
+    def _next_beside(self, prefilled: int, used: float) -> int:
+        """``used``: the share of its time that the last one took. Down at once, though by no more
+        than half, since one slow step may be another process's doing; up by a quarter."""
+        if used > 1:
+            return max(SMALLEST_CHUNK, int(prefilled * max(0.5, 1 / used)))
+        if prefilled < self.beside or used > _FULL_ENOUGH:
+            return max(self.beside, prefilled)
+        return prefilled + max(1, prefilled // 4)
 
     def chunk(self, *, running: int, batch: int) -> int:
         """Prefill tokens for the next batch, ``SMALLEST_CHUNK`` to ``batch``."""
+        if running and self.beside:
+            return min(batch, self.beside)
         if self.prefill_s <= 0:
             return min(_FIRST_CHUNK, batch)
         target = PREFILL_ALONE_S
         if running and self.decode_s > 0:
-            target = min(target, PREFILL_BESIDE_STEPS * self.decode_s)
+            target = min(target, self._room_s)
         return max(min(SMALLEST_CHUNK, batch), min(batch, int(target / self.prefill_s)))
 
 
@@ -120,3 +150,40 @@ def choose_cache(
     """
     best = max(caches, key=lambda c: (common_prefix(prompt, caches[c]), -last_used.get(c, 0), -c))
     return best, min(common_prefix(prompt, caches[best]), len(prompt) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """A prompt takes the free ``cache``; its first ``common`` tokens are evaluated already, in
+    ``source``: the same one, or another that is to be copied first."""
+
+    cache: int
+    source: int
+    common: int
+
+
+def choose_reuse(
+    prompt: Sequence[int],
+    free: Mapping[int, Sequence[int]],
+    busy: Mapping[int, Sequence[int]],
+    last_used: Mapping[int, int],
+    *,
+    worth_copying: int,
+) -> Reuse:
+    """Where a prompt starts from: ``choose_cache`` unless a copy brings more.
+
+    ``free`` and ``busy``: caches with the tokens that they hold. A copy is made from a busy cache
+    that has at least ``worth_copying`` tokens more in common than any free one, since that is what
+    copying costs; and from a free one of which the prompt would throw more than half away, so that
+    the conversation it holds can go on as well. The copy goes to the cache used longest ago.
+    """
+    cache, common = choose_cache(prompt, free, last_used)
+    best = Reuse(cache, cache, common)
+    oldest = min(free, key=lambda c: (last_used.get(c, 0), c))
+    if common >= worth_copying and 2 * common < len(free[cache]) and oldest != cache:
+        best = Reuse(oldest, cache, common)
+    if busy:
+        source, shared = choose_cache(prompt, busy, last_used)
+        if shared >= common + worth_copying:
+            best = Reuse(oldest, source, shared)
+    return best

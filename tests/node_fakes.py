@@ -98,6 +98,8 @@ class FakeRunner:
         self.error: str | None = None
         self.slots = spec.slots
         self.used_slots = 0
+        self.pid: int | None = None
+        self.load_percent = 0
         self.opened: list[tuple[FakeSequence, dict[str, Any]]] = []
         self.script: tuple[SequenceMessage | Exception, ...] = ()
         self.stopped = False

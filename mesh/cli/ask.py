@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, read_prompt
 from mesh.types import Message, Role
+from mesh.validation import MAX_GRAMMAR_BYTES
 
 
 @click.command()
@@ -36,6 +37,20 @@ from mesh.types import Message, Role
 )
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text. Repeatable.")
 @click.option("--repetition-penalty", type=float, help="Above 1 discourages repetition.")
+@click.option(
+    "--json-schema",
+    "schema_file",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="The answer is JSON that fits this JSON Schema.",
+)
+@click.option(
+    "--grammar",
+    "grammar_file",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="The answer follows this GBNF grammar's rule 'root'.",
+)
 @click.option("--timeout", type=float, metavar="SECONDS", help="The whole request's deadline.")
 @click.option("--no-resume", is_flag=True, help="An answer that breaks is an error, not resumed.")
 @click.option("--fresh", is_flag=True, help="No remembered answer, and this one is not remembered.")
@@ -49,6 +64,8 @@ def ask(
     model: str | None,
     system: str | None,
     stop: tuple[str, ...],
+    schema_file: IO[str] | None,
+    grammar_file: IO[str] | None,
     timeout: float | None,
     no_resume: bool,
     fresh: bool,
@@ -73,6 +90,9 @@ def ask(
     options: dict[str, Any] = {k: v for k, v in sampling.items() if v is not None}
     if stop:
         options["stop"] = tuple(checked(each, "--stop") for each in stop)
+    for name, file in (("json_schema", schema_file), ("grammar", grammar_file)):
+        if file is not None:
+            options[name] = _read(file, f"--{name.replace('_', '-')}")
     for name, value in (("specialty", specialty), ("model", model)):
         if value:
             options[name] = checked(value, f"--{name}")
@@ -87,6 +107,15 @@ def ask(
     if tenant:
         options["tenant"] = checked(tenant, "--tenant")
     asyncio.run(_ask(chosen_endpoint(endpoint), messages, options, as_json))
+
+
+def _read(file: IO[str], flag: str) -> str:
+    """What the file says, as far as the mesh would take it."""
+    try:
+        text = file.read(MAX_GRAMMAR_BYTES + 1)
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{flag}: {file.name} is not UTF-8 text") from None
+    return checked(text, flag)
 
 
 async def _ask(

@@ -8,12 +8,18 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.screen import age, gigabytes, table
-from mesh.records import Gpu, ModelState, NodeRecord, NodeState
+from mesh.cli.screen import age, gigabytes, megabytes, table
+from mesh.records import Gpu, ModelRecord, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
 MEMORY = "GiB used\n/free/total"
 
+_MODEL_STYLE = {
+    ModelState.RESIDENT: "green",
+    ModelState.LOADING: "yellow",
+    ModelState.COLD: "",
+    ModelState.FAILED: "red",
+}
 _STATE_STYLE = {
     NodeState.READY: "green",
     NodeState.STARTING: "yellow",
@@ -69,6 +75,74 @@ def render(fleet: FleetStatus) -> RenderableType:
     if not fleet.registry_connected:
         parts.append(Text("the registry is away: this is what was seen last", style="yellow"))
     return Group(*parts)
+
+
+def render_models(fleet: FleetStatus, wall: float) -> RenderableType:
+    """Every model of every node, with what there is to say about some of them below. NEEDS is what
+    was estimated before the load, TAKES what was measured. ``wall``: Unix seconds now."""
+    made = table(
+        *("NODE", "MODEL", "STATE", "SLOTS", "NEEDS", "TAKES", "DEVICE", "TTL"),
+        right=("NEEDS", "TAKES", "TTL"),
+        fixed=("STATE", "SLOTS", "NEEDS", "TAKES", "TTL"),
+        at_most={"NODE": 12, "DEVICE": 12},
+    )
+    said: list[Text] = []
+    for node in sorted(fleet.nodes, key=lambda each: (each.record.name, each.record.id)):
+        record = node.record
+        for model in record.models:
+            made.add_row(
+                Text(record.name),
+                Text(model.id),
+                Text(_model_state(model), style=_MODEL_STYLE[model.state]),
+                _model_slots(model),
+                megabytes(model.estimated_bytes) if model.estimated_bytes else "-",
+                megabytes(model.measured_bytes) if model.measured_bytes else "-",
+                Text(_model_device(record, model)),
+                _ttl(model, wall),
+            )
+            said += _model_words(record.name, model)
+    parts: list[RenderableType] = [made if made.row_count else Text("no model is known"), Text()]
+    return Group(*parts, *said)
+
+
+def _model_state(model: ModelRecord) -> str:
+    if model.state is ModelState.LOADING and model.load_percent:
+        return f"loading {model.load_percent}%"
+    return str(model.state)
+
+
+def _model_slots(model: ModelRecord) -> str:
+    """``3/4 +2``: used, all, and requests that wait on the node."""
+    waiting = f" +{model.queued}" if model.queued else ""
+    return f"{model.used_slots}/{model.slots}{waiting}"
+
+
+def _model_device(record: NodeRecord, model: ModelRecord) -> str:
+    found = next((gpu for gpu in record.gpus if gpu.uuid == model.device), None)
+    if found is not None:
+        return found.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+    return "CPU" if model.device == "cpu" else model.device
+
+
+def _ttl(model: ModelRecord, wall: float) -> str:
+    """Time left, ``pinned``, or ``stays``; with its whole time while it is in use."""
+    if model.pinned:
+        return "pinned"
+    if model.ttl_s is None:
+        return "stays"
+    if model.unload_at:
+        return f"{age(max(0.0, model.unload_at - wall))} left"
+    return age(model.ttl_s)
+
+
+def _model_words(node: str, model: ModelRecord) -> list[Text]:
+    name = f"{node}: {model.id}"
+    if model.error:
+        return [Text.assemble((f"{name}: ", "red"), model.error)]
+    words = [Text(f"{name}: {model.note}")] if model.note else []
+    if model.last_error:
+        words.append(Text(f"{name}: failed before: {model.last_error}", style="yellow"))
+    return words
 
 
 def reason(node: NodeStatus) -> str:

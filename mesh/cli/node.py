@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ from mesh.records import TRANSPORTS
 @click.option("--slots", type=int, help="Sequences at a time, a model.  [default: 4]")
 @click.option("--context", type=int, help="Tokens a slot.  [default: the model's, at most 8192]")
 @click.option("--engine", metavar="NAME", help="What runs the models.  [default: llama_cpp]")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the engine's, for all models, e.g. base_url=http://127.0.0.1:8000/v1.",
+)
 @click.option("--threads", type=int, help="CPU threads, a model.  [default: physical cores]")
 @click.option("--gpu-layers", type=int, help="Layers on the GPU, -1 all, 0 none.  [default: -1]")
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
@@ -74,6 +82,7 @@ def node(
     slots: int | None,
     context: int | None,
     engine: str | None,
+    options: tuple[str, ...],
     threads: int | None,
     gpu_layers: int | None,
     insecure: bool,
@@ -86,6 +95,7 @@ def node(
     \b
     mesh node --model qwen2.5-coder-7b-q4.gguf --specialty code
     mesh node --model hf:OWNER/REPO/FILE.gguf --specialty math,logic --slots 8
+    mesh node --model qwen3 --specialty chat --engine openai --option base_url=http://box:8000
     """
     source = base_settings(config)
     if models:
@@ -98,6 +108,8 @@ def node(
         if isinstance(model, dict):
             put(model, slots=slots, context_length=context, engine=engine)
             put(model, threads=threads, gpu_layers=gpu_layers)
+            if options:
+                model["options"] = {**model.get("options", {}), **engine_options(options)}
     put(source, name=name, etcd=etcd, bind=bind and _address(bind), advertise=advertise)
     put(source, transport=transport, insecure=insecure, preset=preset, otlp_endpoint=otlp)
     source.setdefault("name", default_name())
@@ -123,6 +135,21 @@ def model_settings(models: tuple[str, ...], specialties: tuple[str, ...]) -> lis
         {"source": model, "specialties": [part.strip() for part in names.split(",")]}
         for model, names in zip(models, each, strict=True)
     ]
+
+
+def engine_options(given: tuple[str, ...]) -> dict[str, Any]:
+    """``KEY=VALUE`` each; the value is read as TOML, and as a string where it is none. Raises
+    ``ConfigError``."""
+    found: dict[str, Any] = {}
+    for option in given:
+        key, equals, value = option.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--option '{option}' is not KEY=VALUE, for example words=64")
+        try:
+            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = value
+    return found
 
 
 def _address(bind: str) -> str:

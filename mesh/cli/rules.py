@@ -146,7 +146,10 @@ def push(file: Path, wait: float, etcd: str, prefix: str) -> None:
 
     content = file.read_bytes()
     checked = subprocess.run(
-        _command("check", "--quiet", "--", "-"), input=content, check=False, timeout=600
+        _command("check", "--quiet", f"--name={file}", "--", "-"),
+        input=content,
+        check=False,
+        timeout=600,
     )
     if checked.returncode:
         sys.exit(checked.returncode)  # it has said why

@@ -49,6 +49,13 @@ def gigabytes(size: int) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
+def megabytes(size: int) -> str:
+    """Bytes as ``61M`` (MiB) or ``7.8G`` (GiB): as many digits as matter."""
+    if size < 2**30:
+        return f"{size / 2**20:.0f}M"
+    return f"{gigabytes(size)}G"
+
+
 def age(seconds: float) -> str:
     """``0.3s``, ``12s``, ``4m``, ``3h``, ``2d``."""
     if seconds < 9.95:

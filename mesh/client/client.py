@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
@@ -51,6 +52,8 @@ class Options(TypedDict, total=False):
     repetition_penalty: float
     seed: int | None
     stop: Sequence[str] | str
+    grammar: str | None
+    json_schema: str | Mapping[str, Any] | None
     timeout_s: float | None
     priority: Priority | str
     resume: bool
@@ -288,6 +291,8 @@ def _request(prompt: Prompt, options: Options, timeout_s: float | None) -> Reque
         repetition_penalty=options.get("repetition_penalty", default.repetition_penalty),
         seed=options.get("seed"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        grammar=options.get("grammar"),
+        json_schema=_schema_text(options.get("json_schema")),
     )
     messages = messages_of(prompt)
     chosen = options.get("timeout_s")
@@ -313,6 +318,15 @@ def _request(prompt: Prompt, options: Options, timeout_s: float | None) -> Reque
         raise InvalidRequest(
             f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
         ) from None
+
+
+def _schema_text(schema: str | Mapping[str, Any] | None) -> str | None:
+    if schema is None or isinstance(schema, str):
+        return schema
+    try:
+        return json.dumps(dict(schema))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"json_schema is not JSON: {error}") from None
 
 
 def _asked(prompt: Prompt, options: Options, timeout_s: float | None) -> Request | MeshError:

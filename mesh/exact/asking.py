@@ -15,6 +15,22 @@ _HARMLESS = words(
     "mathematics calculator accurate respectful answer questions question with who ",
     "user users help to s",
 )
+# What an earlier turn may have agreed on, so that the last one means something else or its answer
+# has a form. Any of them anywhere: to decline costs nothing.
+_AGREED = (
+    "from now on", "always", "every time", "whenever", "each time", "suppose", "assum", "pretend",
+    "imagine", "let's say", "let us say", "stands for", "means", "define", "in base", "base 8",
+    "base-", "json", "xml", "answer in", "answer with", "answer only", "only answer", "reply",
+    "respond", "role", "act as", "you are", "game", "if today", "today is", "date is", "shall be",
+)  # fmt: skip
+_MOST_EARLIER_CHARACTERS = 16 * 1024
+# "Minus 3 plus 5" after "12" goes on from there.
+_GOES_ON = re.compile(
+    r"\W*(?:(?:and|then|now|so|ok|okay|but)\b\W*)*"
+    r"(?:[-+*/×÷·−^%]|(?:minus|plus|times|negative|divided|multiplied|add|subtract|multiply|divide"
+    r"|take)\b)",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]+")
 _MOST_SYSTEM_CHARACTERS = 300
 
@@ -24,14 +40,25 @@ def question(messages: Sequence[Message]) -> str | Declined:
 
     An application's system text may demand JSON, a language or a role, which a plain answer would
     break; so with any system text but a harmless one ("You are a helpful assistant.") the tools
-    decline. Earlier turns are not read: the last one must be a question whole by itself.
+    decline. So they do after an earlier turn of the user's that may have agreed on such a thing,
+    and when the last one may go on from the answer before it. Else earlier turns are not read: the
+    last one must be a question whole by itself.
     """
     if not messages or messages[-1].role is not Role.USER:
         return Declined(note="the last turn is not the user's")
     for message in messages:
         if message.role is Role.SYSTEM and not _harmless(message.content):
             return Declined(note="the system text may ask for a form that a plain answer breaks")
-    return messages[-1].content
+    text = messages[-1].content
+    earlier = [message.content for message in messages[:-1] if message.role is Role.USER]
+    if earlier:
+        if _GOES_ON.match(text):
+            return Declined(note="it may go on from the answer before it")
+        if sum(map(len, earlier)) > _MOST_EARLIER_CHARACTERS:
+            return Declined(note="the conversation is too long to be sure of what was agreed on")
+        if any(words in said.lower() for said in earlier for words in _AGREED):
+            return Declined(note="an earlier turn may have agreed on how to answer")
+    return text
 
 
 def _harmless(text: str) -> bool:

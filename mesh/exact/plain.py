@@ -23,7 +23,7 @@ _PLAIN = str.maketrans(
         "\u22c5": "*",
         "\u2219": "*",
         "\u2217": "*",
-        "\u00b7": "*",
+        "\u00b7": "*",  # but see _BRITISH
         "\u202f": " ",
         "\u00a0": " ",
     }
@@ -40,13 +40,16 @@ _VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 _OTHER = re.compile("[^\x00-\x7f]")
 # More is another language, which no kind reads; NFKC would cost up to quadratic time on it.
 _MOST_OTHER = 100
+# 3·4 is three times four, and 3.4 as British print has it.
+_BRITISH = re.compile("[0-9]\u00b7[0-9]")
 _ASCII_DIGITS = re.compile("[0-9]")
 
 
 def plain(text: str) -> str | None:
     """``text`` with typographic signs made plain and other scripts' digits by their value; None
     where that is not safe: control characters, changed reading direction, digits of two scripts,
-    characters that only look like digits, or more than a hundred characters beyond ASCII.
+    characters that only look like digits, a raised dot between digits, or more than a hundred
+    characters beyond ASCII.
 
     What NFKC would change in value is spelt out first: 5² becomes ``5^(2)``, 2½ ``2 1/2`` and x₁
     ``x_1``.
@@ -56,6 +59,8 @@ def plain(text: str) -> str | None:
     if len(_OTHER.findall(text)) > _MOST_OTHER:
         return None
     text = _INVISIBLE.sub("", text)
+    if _BRITISH.search(text):
+        return None
     text = _SUPERSCRIPT.sub(lambda m: f"^({m.group().translate(_SUPERSCRIPTS)})", text)
     text = _SUBSCRIPT.sub(lambda m: "_" + m.group().translate(_SUBSCRIPTS), text)
     text = _VULGAR.sub(lambda m: f" {normalize('NFKC', m.group())}", text)

@@ -15,7 +15,7 @@ class Message(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "stop")
+    __slots__ = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "stop", "grammar", "json_schema")
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,8 @@ class Sampling(_message.Message):
     REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    GRAMMAR_FIELD_NUMBER: _ClassVar[int]
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     max_tokens: int
     temperature: float
     top_p: float
@@ -32,7 +34,9 @@ class Sampling(_message.Message):
     repetition_penalty: float
     seed: int
     stop: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
+    grammar: str
+    json_schema: str
+    def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., grammar: _Optional[str] = ..., json_schema: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
     __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation", "tenant", "cacheable")
@@ -375,7 +379,7 @@ class Gpu(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., index: _Optional[int] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., temperature_c: _Optional[float] = ..., power_w: _Optional[float] = ..., utilisation: _Optional[float] = ..., compute_capability: _Optional[str] = ..., parent_uuid: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error")
+    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error", "pinned", "ttl_s", "estimated_bytes", "measured_bytes", "load_s", "note", "last_error", "load_percent", "unload_at", "queued")
     ID_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
@@ -391,6 +395,16 @@ class Model(_message.Message):
     QUANTISATION_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    TTL_S_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOAD_S_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LOAD_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    UNLOAD_AT_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     id: str
     engine: str
     specialties: _containers.RepeatedScalarFieldContainer[str]
@@ -406,7 +420,17 @@ class Model(_message.Message):
     quantisation: str
     tokenizer_hash: str
     error: str
-    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
+    pinned: bool
+    ttl_s: float
+    estimated_bytes: int
+    measured_bytes: int
+    load_s: float
+    note: str
+    last_error: str
+    load_percent: int
+    unload_at: float
+    queued: int
+    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ..., pinned: _Optional[bool] = ..., ttl_s: _Optional[float] = ..., estimated_bytes: _Optional[int] = ..., measured_bytes: _Optional[int] = ..., load_s: _Optional[float] = ..., note: _Optional[str] = ..., last_error: _Optional[str] = ..., load_percent: _Optional[int] = ..., unload_at: _Optional[float] = ..., queued: _Optional[int] = ...) -> None: ...
 
 class Node(_message.Message):
     __slots__ = ("id", "name", "host", "pid", "state", "reason", "specialties", "models", "gpus", "accelerator", "cpu", "physical_cores", "memory_total_bytes", "memory_available_bytes", "endpoint", "transport", "version", "started_at", "last_seen", "last_seen_age_s", "in_flight", "link_up")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mesh.errors import MeshError
 from mesh.types import Message, Sampling
 
 
@@ -30,7 +31,9 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What the engine knows once the model is loaded. ``device``: ``cpu`` or a GPU UUID or name."""
+    """What the engine knows once the model is loaded. ``device``: ``cpu`` or a GPU UUID or name.
+    ``tier`` and prices (a million tokens): of a model that somebody else runs, see
+    ``ModelRecord``."""
 
     context_length: int
     device: str
@@ -39,6 +42,9 @@ class ModelFacts:
     quantisation: str = ""
     tokenizer_hash: str = ""
     template_hash: str = ""
+    tier: str = ""
+    input_price: float | None = None
+    output_price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +69,34 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The model ended its turn (``stop``) or the slot's context is full (``context``). The slot
-    stays open until ``close``."""
+    """The model ended its turn (``stop``) or the slot's context is full (``context``). An upstream
+    may also say that it was told to stop there (``length``, ``stop_string``). The slot stays open
+    until ``close``."""
 
     slot: int
     reason: str
 
 
-Emission = Prefilling | Token | Ended
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many tokens the prompt really had, from an engine that could only guess when the
+    sequence was opened; ``cached`` of them were not computed anew."""
+
+    slot: int
+    prompt: int
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """This sequence is lost, and the model is not. A ``NotServed`` or ``InvalidRequest`` before the
+    first token is a refusal, as one from ``open`` would be. The slot stays open until ``close``."""
+
+    slot: int
+    error: MeshError
+
+
+Emission = Prefilling | Token | Ended | Counted | Failed
 
 
 class Engine(Protocol):

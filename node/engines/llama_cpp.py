@@ -2,14 +2,14 @@
 
 One context holds one KV sequence a slot; one ``llama_decode`` serves all slots that have work. A
 slot that is closed leaves its tokens in the cache until the room is needed, and the next prompt
-that begins alike starts from there.
+that begins alike starts from there, or from a copy of a slot that is still busy.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +18,28 @@ import llama_cpp as llama
 from mesh.errors import EngineFailed, InternalError
 from mesh.types import FinishReason, Message, Sampling
 from node.catalogue import CHATML
+from node.engines import llama_adapters as lora
 from node.engines import llama_loading as loading
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
+from node.engines.llama_counts import Counts
+from node.engines.llama_grammar import grammar_of
 from node.engines.llama_prompt import ChatTemplate, PromptBuilder
-from node.engines.llama_sampling import PENALTY_WINDOW, Sampler
+from node.engines.llama_sampling import PENALTY_WINDOW, Candidates, Grammar, Sampler
+from node.engines.llama_speculation import Lookup, Speculation, speculation_of
 from node.engines.llama_vocabulary import Vocabulary
-from node.scheduler import Pace, Share, Work, choose_cache, plan
+from node.scheduler import Pace, Reuse, Share, Work, choose_reuse, plan
+
+# A copy between slots moves a whole slot's cache. It must spare at least this many tokens of
+# prefill, and this share of the slot's context.
+LEAST_COPY = 16
+COPY_SHARE = 128
 
 
 @dataclass(slots=True)
 class _Sequence:
     """An open slot. ``cache``: its KV sequence. The first ``evaluated`` of ``tokens`` are in the
-    cache, the first ``prefill`` were there at the start; the rest was drawn."""
+    cache, the first ``prefill`` were there at the start; the rest was drawn. ``lookup``: of one
+    whose next tokens may be guessed."""
 
     slot: int
     cache: int
@@ -39,6 +49,7 @@ class _Sequence:
     cached: int
     evaluated: int
     sampler: Sampler
+    lookup: Lookup | None = None
     ended: bool = False
 
     @property
@@ -59,12 +70,16 @@ class _Model:
     batch_size: int
     vocabulary: Vocabulary
     prompts: PromptBuilder
+    candidates: Candidates
+    speculation: Speculation | None
     context_length: int
 
 
 class LlamaCppEngine:
     """See ``node.engines.base.Engine``. ``fresh_seed`` gives seeds to requests that have none;
-    ``on_progress`` hears how far loading is, 0..1."""
+    ``on_progress`` hears how far loading is, 0..1. ``constrains``: it follows a grammar."""
+
+    constrains = True
 
     def __init__(
         self,
@@ -81,6 +96,7 @@ class LlamaCppEngine:
         self._last_used: dict[int, int] = {}
         self._arrivals = 0
         self._pace = Pace()
+        self.counts = Counts()
 
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Raises ``ModelFileError``, and ``ConfigError`` for an unknown option."""
@@ -88,6 +104,9 @@ class LlamaCppEngine:
             raise InternalError("a model is loaded already; unload it first")
         facts = loading.check(spec)
         batch_size = loading.batch_size(spec)
+        speculation = speculation_of(spec)
+        adapters = lora.adapters_of(spec)
+        lora.check(adapters, facts, spec.source)
         model = loading.open_model(spec, lambda share: self.on_progress(share))
         try:
             vocabulary = Vocabulary(model)
@@ -96,7 +115,13 @@ class LlamaCppEngine:
                 bos=vocabulary.special_text("bos"),
                 eos=vocabulary.special_text("eos"),
             )
-            context = loading.open_context(spec, model, facts.file_bytes)
+            opened = lora.open_adapters(adapters, model, spec.source)
+            if speculation is not None:
+                loading.check_goes_back(spec, model)
+            context = loading.open_context(
+                spec, model, facts.file_bytes, drafts=speculation.draft if speculation else 0
+            )
+            lora.apply(adapters, opened, context, spec.source)
         except BaseException:
             llama.llama_model_free(model)
             raise
@@ -107,6 +132,8 @@ class LlamaCppEngine:
             batch=llama.llama_batch_init(batch_size, 0, 1),
             batch_size=batch_size,
             vocabulary=vocabulary,
+            candidates=Candidates(vocabulary.size),
+            speculation=speculation,
             prompts=PromptBuilder(template, vocabulary, spec.context_length),
             context_length=spec.context_length,
         )
@@ -139,30 +166,67 @@ class LlamaCppEngine:
         prompt = live.prompts.build(messages)
         answer = list(delivered) or vocabulary.plain(delivered_text)
         tokens = (prompt + answer)[: live.context_length]
-        cache, common = choose_cache(tokens, self._caches, self._last_used)
-        del self._caches[cache]
-        if not llama.llama_memory_seq_rm(live.memory, cache, common, -1):
-            # Recurrent models keep one state, which cannot go back part of the way.
-            llama.llama_memory_seq_rm(live.memory, cache, -1, -1)
-            common = 0
+        grammar = self._grammar(live, sampling, answer)
+        busy = {s.cache: s.tokens[: s.evaluated] for s in self._open.values()}
+        reuse = choose_reuse(
+            tokens,
+            self._caches,
+            busy,
+            self._last_used,
+            worth_copying=max(LEAST_COPY, live.context_length // COPY_SHARE),
+        )
+        common = self._take(live, reuse)
         self._arrivals += 1
+        sampler = Sampler(
+            sampling,
+            vocabulary_size=vocabulary.size,
+            seed=self._fresh_seed(),
+            position=len(answer),
+            before=tokens[-PENALTY_WINDOW:],
+            grammar=grammar,
+        )
+        guesses = live.speculation if sampler.plain else None
         self._open[slot] = _Sequence(
             slot=slot,
-            cache=cache,
+            cache=reuse.cache,
             arrival=self._arrivals,
             tokens=tokens,
             prefill=len(tokens),
             cached=common,
             evaluated=common,
-            sampler=Sampler(
-                sampling,
-                vocabulary_size=vocabulary.size,
-                seed=self._fresh_seed(),
-                position=len(answer),
-                before=tokens[-PENALTY_WINDOW:],
-            ),
+            sampler=sampler,
+            lookup=None if guesses is None else Lookup(guesses),
         )
         return len(prompt)
+
+    def _grammar(self, live: _Model, sampling: Sampling, answer: Sequence[int]) -> Grammar | None:
+        text = grammar_of(sampling)
+        if text is None:
+            return None
+        grammar = Grammar(live.vocabulary.handle, text, live.candidates)
+        try:
+            grammar.replay(answer)
+        except BaseException:
+            grammar.close()
+            raise
+        return grammar
+
+    def _take(self, live: _Model, reuse: Reuse) -> int:
+        """Makes the chosen cache the prompt's own; returns how many tokens it starts with."""
+        cache, common = reuse.cache, reuse.common
+        copied = reuse.source != cache
+        del self._caches[cache]
+        if copied:
+            # Between two split caches llama.cpp copies all or nothing. It notes the copy down, and
+            # makes it before the next batch is computed: what the source adds then is not in it.
+            llama.llama_memory_seq_rm(live.memory, cache, -1, -1)
+            llama.llama_memory_seq_cp(live.memory, reuse.source, cache, -1, -1)
+        if not llama.llama_memory_seq_rm(live.memory, cache, common, -1):
+            # Recurrent models keep one state, which cannot go back part of the way.
+            llama.llama_memory_seq_rm(live.memory, cache, -1, -1)
+            common = 0
+        self.counts = self.counts.taken(common, copied=copied)
+        return common
 
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         """Raises ``EngineFailed``: the model is lost."""
@@ -179,8 +243,9 @@ class LlamaCppEngine:
         running = sum(1 for w in work if not w.prefill)
         chunk = self._pace.chunk(running=running, batch=live.batch_size)
         shares = plan(work, batch=live.batch_size, chunk=chunk)
+        drafts = self._drafts(live, shares)
         started = self._seconds()
-        rows = self._decode(live, shares)
+        rows = self._decode(live, shares, drafts)
         self._pace = self._pace.observe(
             prefilled=sum(s.count for s in shares) - running,
             running=running,
@@ -191,7 +256,7 @@ class LlamaCppEngine:
             *(
                 e
                 for share, row in zip(shares, rows, strict=True)
-                for e in self._advance(live, share, row)
+                for e in self._advance(live, share, row, drafts.get(share.slot, ()))
             ),
         ]
 
@@ -225,23 +290,42 @@ class LlamaCppEngine:
             raise InternalError("no model is loaded")
         return self._live
 
-    def _decode(self, live: _Model, shares: Sequence[Share]) -> list[int]:
-        """Evaluates the batch; returns the batch row of each share's last token."""
+    def _drafts(self, live: _Model, shares: Sequence[Share]) -> dict[int, Sequence[int]]:
+        """Guesses for running slots, as far as the batch has room."""
+        room = live.batch_size - sum(share.count for share in shares)
+        drafts: dict[int, Sequence[int]] = {}
+        for share in shares:
+            sequence = self._open[share.slot]
+            if sequence.lookup is None or not share.sample or sequence.work.prefill:
+                continue
+            left = live.context_length - len(sequence.tokens)
+            draft = sequence.lookup.propose(sequence.tokens, min(room, left))
+            if draft:
+                drafts[share.slot] = draft
+                room -= len(draft)
+        return drafts
+
+    def _decode(
+        self, live: _Model, shares: Sequence[Share], drafts: Mapping[int, Sequence[int]]
+    ) -> list[int]:
+        """Evaluates the batch; returns the batch row of each share's last token, which the rows of
+        its draft follow."""
         batch = live.batch
         rows = []
         row = 0
         for share in shares:
             sequence = self._open[share.slot]
             first = sequence.evaluated
-            for place in range(first, first + share.count):
-                batch.token[row] = sequence.tokens[place]
+            draft = drafts.get(share.slot, ())
+            tokens = (*sequence.tokens[first : first + share.count], *draft)
+            for place, token in enumerate(tokens, first):
+                batch.token[row] = token
                 batch.pos[row] = place
                 batch.n_seq_id[row] = 1
                 batch.seq_id[row][0] = sequence.cache
-                batch.logits[row] = 0
+                batch.logits[row] = share.sample and place >= first + share.count - 1
                 row += 1
-            batch.logits[row - 1] = share.sample
-            rows.append(row - 1)
+            rows.append(row - 1 - len(draft))
         batch.n_tokens = row
         code = llama.llama_decode(live.context, batch)
         if code != 0:
@@ -251,7 +335,9 @@ class LlamaCppEngine:
             )
         return rows
 
-    def _advance(self, live: _Model, share: Share, row: int) -> list[Emission]:
+    def _advance(
+        self, live: _Model, share: Share, row: int, draft: Sequence[int]
+    ) -> list[Emission]:
         sequence = self._open[share.slot]
         sequence.evaluated += share.count
         emissions: list[Emission] = []
@@ -261,14 +347,31 @@ class LlamaCppEngine:
             )
         if not share.sample:
             return emissions
+        right = 0
+        for guess in (*draft, None):
+            token = self._draw(live, sequence, row + right, emissions)
+            if token is None or token != guess:
+                break
+            right += 1
+        sequence.evaluated += right
+        if draft:
+            self.counts = self.counts.guessed(len(draft), right)
+            llama.llama_memory_seq_rm(live.memory, sequence.cache, sequence.evaluated, -1)
+        return emissions
+
+    def _draw(
+        self, live: _Model, sequence: _Sequence, row: int, emissions: list[Emission]
+    ) -> int | None:
+        """The sequence's next token; None when it ended with it."""
         token = sequence.sampler.draw(live.context, row)
-        if live.vocabulary.ends_turn(token):
+        if token is None or live.vocabulary.ends_turn(token):
             sequence.ended = True
-            return [*emissions, Ended(share.slot, FinishReason.STOP)]
+            emissions.append(Ended(sequence.slot, FinishReason.STOP))
+            return None
         sequence.tokens.append(token)
-        data = live.vocabulary.piece(token)
-        emissions.append(Token(share.slot, token, data))
+        emissions.append(Token(sequence.slot, token, live.vocabulary.piece(token)))
         if len(sequence.tokens) >= live.context_length:
             sequence.ended = True
-            emissions.append(Ended(share.slot, FinishReason.CONTEXT))
-        return emissions
+            emissions.append(Ended(sequence.slot, FinishReason.CONTEXT))
+            return None
+        return token

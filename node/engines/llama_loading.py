@@ -18,7 +18,7 @@ from node.engines.base import ModelSpec
 DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
 # Below this, a second thread costs more in waiting for the first than it brings.
 ONE_THREAD_BYTES = 32 * 1024 * 1024
-_OPTIONS = ("batch", "device")
+_OPTIONS = ("batch", "device", "lora", "speculative")
 _LEVEL_ERROR = 4  # ggml.h, enum ggml_log_level; 5 continues the line before
 
 # llama.cpp writes to standard error, many lines a load. Errors are kept to say why a load failed.
@@ -96,8 +96,18 @@ def open_model(spec: ModelSpec, on_progress: Callable[[float], None]) -> Any:
     return model
 
 
-def open_context(spec: ModelSpec, model: Any, file_bytes: int) -> Any:
-    """A live ``llama_context`` with one sequence a slot. Raises ``ModelFileError``.
+def check_goes_back(spec: ModelSpec, model: Any) -> None:
+    """Raises ``ConfigError`` for a model whose state cannot forget a wrong guess."""
+    if llama.llama_model_is_recurrent(model) or llama.llama_model_is_hybrid(model):
+        raise ConfigError(
+            f"model '{spec.id}' is recurrent, so that it cannot take back a wrong guess; leave out "
+            "option 'speculative'"
+        )
+
+
+def open_context(spec: ModelSpec, model: Any, file_bytes: int, *, drafts: int = 0) -> Any:
+    """A live ``llama_context`` with one sequence a slot. ``drafts``: guessed tokens a slot and
+    batch. Raises ``ModelFileError``.
 
     The KV cache is split, not unified: each slot owns ``context_length`` cells. No slot can take
     another's room, and attention of one looks at its own cells only; over a unified cache every
@@ -111,7 +121,7 @@ def open_context(spec: ModelSpec, model: Any, file_bytes: int) -> Any:
     parameters.kv_unified = False
     parameters.n_batch = batch
     parameters.n_ubatch = min(batch, DEFAULT_BATCH)
-    parameters.n_outputs_max = spec.slots
+    parameters.n_outputs_max = min(batch, spec.slots * (1 + drafts))
     threads = 1 if file_bytes < ONE_THREAD_BYTES else max(1, spec.threads)
     parameters.n_threads = parameters.n_threads_batch = threads
     # A window-sized cache forgets what a reused prefix would need.

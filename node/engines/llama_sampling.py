@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ctypes
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import llama_cpp as llama
+import numpy as np
 
+from mesh.errors import InvalidRequest
 from mesh.types import Sampling
 
 PENALTY_WINDOW = 64  # tokens that a repetition penalty looks back, as llama.cpp's default
 
 _MASK64 = (1 << 64) - 1
 _NO_SEED = 0xFFFF_FFFF  # llama.cpp reads this one as "choose at random"
+_SECOND_DRAW = 0x5EED_5EED  # for a draw made again, since the grammar refused the first
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 def seed_at(seed: int, position: int) -> int:
@@ -26,10 +32,74 @@ def seed_at(seed: int, position: int) -> int:
     return drawn if drawn != _NO_SEED else 0
 
 
+class Candidates:
+    """llama.cpp's array of candidate tokens for a vocabulary of ``size``; one serves all slots."""
+
+    def __init__(self, size: int) -> None:
+        self._ids = np.arange(size, dtype=np.int32)
+        self._data = np.zeros(size, _CANDIDATE)
+        self._array = llama.llama_token_data_array()
+
+    def choose(self, context: Any, row: int, samplers: Iterable[Any]) -> int:
+        """The token that ``samplers``, one after the other, choose from batch row ``row``."""
+        logits = llama.llama_get_logits_ith(context, row)
+        self._data["id"] = self._ids
+        self._data["logit"] = np.ctypeslib.as_array(logits, self._ids.shape)
+        array: Any = self._array
+        array.data = self._data.ctypes.data_as(llama.llama_token_data_p)
+        array.size, array.selected, array.sorted = len(self._ids), -1, False
+        for sampler in samplers:
+            llama.llama_sampler_apply(sampler, ctypes.byref(array))
+        return int(array.data[array.selected].id)
+
+
+class Grammar:
+    """llama.cpp's grammar, as far as one answer has come in it. Must be ``close``d."""
+
+    def __init__(self, vocabulary: Any, text: str, candidates: Candidates) -> None:
+        """``vocabulary``: a ``llama_vocab``. Raises ``InvalidRequest``; ``llama_grammar`` has found
+        what it can say better before."""
+        self.handle: Any = llama.llama_sampler_init_grammar(vocabulary, text.encode(), b"root")
+        if not self.handle:
+            raise InvalidRequest(
+                "grammar: llama.cpp does not take it; a rule that begins with itself (left "
+                "recursion) is the usual reason"
+            )
+        self.candidates = candidates
+        self._one: Any = llama.llama_token_data()
+        self._array = llama.llama_token_data_array(data=ctypes.pointer(self._one), size=1)
+
+    def allows(self, token: int) -> bool:
+        """Whether ``token`` may come next; a token that ends the turn only where all is said."""
+        self._one.id, self._one.logit = token, 0.0
+        llama.llama_sampler_apply(self.handle, ctypes.byref(self._array))
+        return math.isfinite(self._one.logit)
+
+    def accept(self, token: int) -> None:
+        """Goes on past ``token``, which it must allow: llama.cpp ends the process otherwise."""
+        llama.llama_sampler_accept(self.handle, token)
+
+    def replay(self, tokens: Sequence[int]) -> None:
+        """Goes on past an answer's beginning. Raises ``InvalidRequest`` where it does not fit."""
+        for number, token in enumerate(tokens):
+            if not self.allows(token):
+                raise InvalidRequest(
+                    f"the answer so far does not fit the grammar from its token {number} on"
+                )
+            self.accept(token)
+
+    def close(self) -> None:
+        """Frees it; idempotent."""
+        if self.handle is not None:
+            llama.llama_sampler_free(self.handle)
+            self.handle = None
+
+
 class Sampler:
     """Applies ``sampling`` in the order its docstring states. ``position``: index in the whole
     answer of the first token drawn. ``before``: tokens before it, newest last, for the penalty.
-    ``seed`` stands in for a ``sampling.seed`` of None. Must be ``close``d."""
+    ``seed`` stands in for a ``sampling.seed`` of None. ``grammar`` is at ``position`` already, and
+    is this sampler's from now on. Must be ``close``d."""
 
     def __init__(
         self,
@@ -39,7 +109,10 @@ class Sampler:
         seed: int,
         position: int,
         before: Iterable[int],
+        grammar: Grammar | None = None,
     ) -> None:
+        self._grammar = grammar
+        self._penalises = sampling.repetition_penalty != 1.0
         self._seed = (seed if sampling.seed is None else sampling.seed) & 0xFFFF_FFFF
         self._position = position
         self._greedy = sampling.temperature <= 0
@@ -70,21 +143,52 @@ class Sampler:
             for token in before:
                 llama.llama_sampler_accept(self._chain, token)
 
-    def draw(self, context: Any, row: int) -> int:
-        """The next token from the logits of batch row ``row``."""
-        if not self._greedy:
-            if llama.llama_sampler_chain_n(self._chain) > self._fixed:
-                old = llama.llama_sampler_chain_remove(self._chain, self._fixed)
-                llama.llama_sampler_free(old)
-            llama.llama_sampler_chain_add(
-                self._chain, llama.llama_sampler_init_dist(seed_at(self._seed, self._position))
-            )
+    @property
+    def plain(self) -> bool:
+        """Whether a draw is the likeliest token and depends on nothing but the logits."""
+        return self._greedy and not self._penalises and self._grammar is None
+
+    def draw(self, context: Any, row: int) -> int | None:
+        """The next token from the logits of batch row ``row``; None when the grammar allows none,
+        not even an end."""
+        if self._grammar is not None:
+            return self._draw_allowed(self._grammar, context, row)
+        self._reseed(self._seed)
         self._position += 1
         token: int = llama.llama_sampler_sample(self._chain, context, row)
         return token
 
+    def _draw_allowed(self, grammar: Grammar, context: Any, row: int) -> int | None:
+        """As llama.cpp's ``common_sampler_sample``: most draws fit the grammar, and to look at one
+        token costs next to nothing. Only then it looks at all of them, and the draw is made again.
+        """
+        self._reseed(self._seed)
+        token = grammar.candidates.choose(context, row, (self._chain,))
+        if not grammar.allows(token):
+            self._reseed(self._seed ^ _SECOND_DRAW)
+            token = grammar.candidates.choose(context, row, (grammar.handle, self._chain))
+            if not grammar.allows(token):
+                return None
+        self._position += 1
+        grammar.accept(token)
+        if self._penalises:
+            llama.llama_sampler_accept(self._chain, token)
+        return token
+
+    def _reseed(self, seed: int) -> None:
+        if self._greedy:
+            return
+        if llama.llama_sampler_chain_n(self._chain) > self._fixed:
+            old = llama.llama_sampler_chain_remove(self._chain, self._fixed)
+            llama.llama_sampler_free(old)
+        llama.llama_sampler_chain_add(
+            self._chain, llama.llama_sampler_init_dist(seed_at(seed, self._position))
+        )
+
     def close(self) -> None:
-        """Frees it; idempotent."""
+        """Frees it and its grammar; idempotent."""
         if self._chain is not None:
             llama.llama_sampler_free(self._chain)
             self._chain = None
+        if self._grammar is not None:
+            self._grammar.close()

@@ -45,6 +45,11 @@ class Vocabulary:
         text: bytes = llama.llama_vocab_get_text(self._vocab, token)
         return text.decode("utf-8", "replace")
 
+    @property
+    def handle(self) -> Any:
+        """The ``llama_vocab``."""
+        return self._vocab
+
     def is_control(self, token: int) -> bool:
         """Whether text may become this token only where the chat template says so."""
         return token in self._control

@@ -28,6 +28,16 @@ class SpellsTokens(Protocol):
     def spell(self, tokens: Sequence[int]) -> bytes: ...
 
 
+@runtime_checkable
+class WaitsElsewhere(Protocol):
+    """An engine whose tokens are made elsewhere. Its ``step`` never waits: it returns [] also while
+    slots have work. ``wake_fd`` is a file descriptor that is readable once another step may bring
+    something."""
+
+    @property
+    def wake_fd(self) -> int: ...
+
+
 def known_engines() -> tuple[str, ...]:
     """Names of all engines installed here, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))

@@ -92,6 +92,10 @@ class ToolsEngine:
                 f"the prompt has {prompt} words and the tools' context is {spec.context_length}, "
                 "answer included; ask a model with a longer context"
             )
+        if sampling.grammar or sampling.json_schema:
+            raise CannotAnswer(
+                "the tools answer in plain text, in no form of another's; ask a model"
+            )
         words = pieces(self._answer(messages).text)
         position = len(delivered) or _begun(words, delivered_text)
         if position > len(words) or tuple(delivered) != tuple(range(len(delivered))):

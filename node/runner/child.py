@@ -7,21 +7,30 @@ so a blocking send can wait for the agent, which always reads.
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from mesh.errors import EngineFailed, InvalidRequest, MeshError, NotServed, ProtocolError
-from mesh.telemetry import spans
-from mesh.types import FinishReason, Piece, Usage
+from mesh.errors import (
+    CannotAnswer,
+    EngineFailed,
+    InvalidRequest,
+    MeshError,
+    NotServed,
+    ProtocolError,
+)
+from mesh.types import FinishReason, Piece, Sampling, Usage
 from mesh.validation import check_sampling
-from node.engines.base import Ended, Engine, ModelSpec, Prefilling, Token
-from node.engines.registry import ReportsLoading, SpellsTokens, load_engine
+from node.engines.base import Counted, Ended, Engine, Failed, ModelSpec, Prefilling, Token
+from node.engines.registry import ReportsLoading, SpellsTokens, WaitsElsewhere, load_engine
 from node.runner import messages as m
+from node.runner.sequence_span import describe_end, start_span
 from node.runner.text import TextAssembler
 
 EXIT_OK, EXIT_BROKEN, EXIT_LOAD_FAILED = 0, 70, 78  # as in sysexits.h
@@ -63,6 +72,14 @@ class _Live:
         """Whether the engine may go on with it. The outbox first: it holds at most the tokens of
         one open stop string, since nothing is added while it is not empty."""
         return self.finish is None and self.credit > 0 and not self.outbox
+
+
+@runtime_checkable
+class Constrains(Protocol):
+    """An engine that says whether its answers keep to ``Sampling``'s grammar and json_schema. One
+    that does not say is taken for one that would ignore them."""
+
+    constrains: bool
 
 
 class Child:
@@ -128,9 +145,13 @@ class Child:
         return EXIT_OK
 
     def _loop(self, engine: Engine, spec: ModelSpec) -> None:
+        waits = engine if isinstance(engine, WaitsElsewhere) else None
+        dry = False  # the last step brought nothing, so another one now would not either
         while True:
             self._flush()
             idle = not any(live.able for live in self._live.values())
+            if dry and not idle and waits is not None:
+                select.select([self._socket.fileno(), waits.wake_fd], [], [])
             for message in self._mail() if idle else self._mail_now():
                 match message:
                     case m.Open():
@@ -145,14 +166,16 @@ class Child:
                         raise ProtocolError("a second load: a runner serves one model")
                 if idle:
                     break  # it may have changed that
-            self._step(engine)
+            dry = not self._step(engine)
 
-    def _step(self, engine: Engine) -> None:
+    def _step(self, engine: Engine) -> bool:
+        """Whether it brought anything."""
         held = frozenset(slot for slot, live in self._by_slot.items() if not live.able)
         if len(held) == len(self._by_slot):
-            return
+            return False
         touched: dict[int, _Live] = {}
-        for emission in engine.step(held):
+        emissions = engine.step(held)
+        for emission in emissions:
             live = self._by_slot.get(emission.slot)
             if live is None:
                 continue  # it ended at an emission before this one
@@ -164,9 +187,16 @@ class Child:
                     self._token(engine, live, token, data)
                 case Ended(reason=reason):
                     self._finish(engine, live, FinishReason(reason))
+                case Counted(prompt=prompt, cached=cached):
+                    live.prompt_tokens, live.cached_tokens = prompt, cached
+                case Failed(error=error):
+                    self._fail(engine, live, error)
+                    touched.pop(live.sequence, None)
+                    continue
             touched[live.sequence] = live
         for live in touched.values():
             self._deliver(live)
+        return bool(emissions)
 
     def _token(self, engine: Engine, live: _Live, token: int, data: bytes) -> None:
         live.last_token_at = self._seconds()
@@ -187,6 +217,19 @@ class Child:
             live.outbox.extend(live.text.flush())
         self._release(engine, live)
 
+    def _fail(self, engine: Engine, live: _Live, error: MeshError) -> None:
+        """Ends one sequence, whose pieces that wait are dropped: a resume makes them again."""
+        self._release(engine, live)
+        del self._live[live.sequence]
+        live.span.set_status(Status(StatusCode.ERROR, error.message))
+        live.span.end()
+        number, code, text = live.sequence, error.code, error.message
+        if live.first_token_at is None and isinstance(error, InvalidRequest | NotServed):
+            after = error.retry_after_s
+            self._send(m.Rejected(sequence=number, code=code, message=text, retry_after_s=after))
+        else:
+            self._send(m.Failed(sequence=number, code=code, message=text))
+
     def _release(self, engine: Engine, live: _Live) -> None:
         if self._by_slot.pop(live.slot, None) is not None:
             engine.close(live.slot)
@@ -201,7 +244,7 @@ class Child:
             live.credit -= count
         if live.finish is not None and not live.outbox:
             usage = self._usage(live)
-            _describe_end(live.span, live.finish, usage)
+            describe_end(live.span, live.finish, usage)
             del self._live[live.sequence]
             self._send(m.Done(sequence=live.sequence, reason=live.finish, usage=usage))
 
@@ -234,11 +277,12 @@ class Child:
             tokens=len(delivered),
             max_tokens=request.sampling.max_tokens,
             text=TextAssembler(request.sampling.stop, delivered=text),
-            span=_start_span(spec, request),
+            span=start_span(spec, request),
             opened_at=self._seconds(),
         )
         try:
             check_sampling(request.sampling)
+            _check_form(engine, request.sampling)
             ids = tuple(piece.id for piece in delivered) if request.by_ids else ()
             if ids and isinstance(engine, SpellsTokens):
                 live.text = TextAssembler(
@@ -332,35 +376,12 @@ class Child:
             raise _AgentGone from None
 
 
-def _start_span(spec: ModelSpec, request: m.Open) -> Span:
-    """Named and described as OpenTelemetry's GenAI conventions have it."""
-    sampling = request.sampling
-    return spans.start(
-        f"chat {spec.id}",
-        traceparent=request.traceparent,
-        attributes={
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "squadron",
-            "gen_ai.request.model": spec.id,
-            "gen_ai.request.max_tokens": sampling.max_tokens,
-            "gen_ai.request.temperature": sampling.temperature,
-            "gen_ai.request.top_p": sampling.top_p,
-            "gen_ai.request.top_k": sampling.top_k,
-            "gen_ai.request.stop_sequences": sampling.stop,
-            "squadron.delivered_tokens": len(request.delivered),
-        },
-    )
-
-
-def _describe_end(span: Span, reason: FinishReason, usage: Usage) -> None:
-    span.set_attributes(
-        {
-            "gen_ai.response.finish_reasons": (reason.value,),
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": usage.completion_tokens,
-            "squadron.cached_tokens": usage.cached_tokens,
-            "squadron.prefill_ms": usage.prefill_ms,
-            "squadron.decode_ms": usage.decode_ms,
-        }
-    )
-    span.end()
+def _check_form(engine: Engine, sampling: Sampling) -> None:
+    """Raises ``CannotAnswer`` when a form is asked for that ``engine`` would not keep to."""
+    if sampling.grammar is None and sampling.json_schema is None:
+        return
+    if not (isinstance(engine, Constrains) and engine.constrains):
+        raise CannotAnswer(
+            "this model's engine cannot keep an answer to a grammar or JSON schema; ask a model "
+            "that runs on llama_cpp"
+        )

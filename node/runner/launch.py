@@ -7,9 +7,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from node.runner.messages import Shutdown, encode
 
@@ -41,8 +44,16 @@ class Launched:
         return ""
 
 
-async def launch(*, otlp_endpoint: str | None, instance: str, stderr: Path | None) -> Launched:
-    """Starts ``python -m node.runner``. Raises ``OSError``.
+async def launch(
+    *,
+    otlp_endpoint: str | None,
+    instance: str,
+    stderr: Path | None,
+    environment: Mapping[str, str] | None = None,
+    cpus: frozenset[int] = frozenset(),
+) -> Launched:
+    """Starts ``python -m node.runner``, ``environment`` beside the agent's own, on ``cpus`` (empty:
+    all that the agent has); see ``node/care/surroundings.py``. Raises ``OSError``.
 
     In a session of its own, so that a signal to the agent's terminal does not reach it; tied to the
     agent's life by the kernel and by its socket.
@@ -69,9 +80,11 @@ async def launch(*, otlp_endpoint: str | None, instance: str, stderr: Path | Non
             stdout=asyncio.subprocess.DEVNULL,
             stderr=sink,
             pass_fds=(theirs.fileno(),),
-            env=_environment(),
+            env=_environment() | dict(environment or {}),
             start_new_session=True,
         )
+        if cpus:
+            _pin(process.pid, cpus)
         undo.pop_all()
         if sink is not None:
             sink.close()
@@ -85,6 +98,15 @@ async def launch(*, otlp_endpoint: str | None, instance: str, stderr: Path | Non
     return Launched(
         process=process, reader=reader, writer=writer, stderr=stderr, log_start=log_start
     )
+
+
+def _pin(pid: int, cpus: frozenset[int]) -> None:
+    """Here, since a hook between fork and exec is unsafe beside gRPC's threads. The interpreter is
+    only starting: the engine's threads come later, and inherit it; those that are there already are
+    pinned one by one. A process that has ended meanwhile is told of by its exit."""
+    with suppress(psutil.Error, OSError):
+        for thread in psutil.Process(pid).threads():
+            os.sched_setaffinity(thread.id, cpus)
 
 
 def _environment() -> dict[str, str]:

@@ -77,11 +77,13 @@ class Opened(FromRunner, frozen=True, kw_only=True, tag="opened"):
 
 
 class Rejected(FromRunner, frozen=True, kw_only=True, tag="rejected"):
-    """The sequence cannot be served as asked (context overflow, bad parameters)."""
+    """The sequence cannot be served as asked (context overflow, bad parameters, an upstream that is
+    full). Also after ``Opened``, before the first piece."""
 
     sequence: int
     code: str
     message: str
+    retry_after_s: float | None = None
 
 
 class Prefill(FromRunner, frozen=True, kw_only=True, tag="prefill"):
@@ -102,6 +104,14 @@ class Done(FromRunner, frozen=True, kw_only=True, tag="done"):
     usage: Usage
 
 
+class Failed(FromRunner, frozen=True, kw_only=True, tag="failed"):
+    """The sequence is lost and its slot free; the model is well."""
+
+    sequence: int
+    code: str
+    message: str
+
+
 class Closed(FromRunner, frozen=True, kw_only=True, tag="closed"):
     """A cancelled sequence's slot is free."""
 
@@ -116,7 +126,17 @@ class Broken(FromRunner, frozen=True, kw_only=True, tag="broken"):
 
 ToRunnerMessage = Load | Open | Credit | Cancel | Shutdown
 FromRunnerMessage = (
-    Loading | Loaded | LoadFailed | Opened | Rejected | Prefill | Pieces | Done | Closed | Broken
+    Loading
+    | Loaded
+    | LoadFailed
+    | Opened
+    | Rejected
+    | Prefill
+    | Pieces
+    | Done
+    | Failed
+    | Closed
+    | Broken
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Series
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mesh.errors import (
     MeshError,
     Overloaded,
     ProtocolError,
+    Unreachable,
 )
 from mesh.records import ModelState
 from mesh.types import Message, Piece, Sampling
@@ -48,19 +49,22 @@ def restart_delay(crashes: Series[float], now: float) -> float | None:
 
 
 class _Lost(Exception):
-    """This runner process is of no more use. ``for_good``: another would end the same way."""
+    """This runner process is of no more use. ``for_good``: another would end the same way.
+    ``away``: what its model needs cannot be reached now, which is no crash."""
 
-    def __init__(self, message: str, *, for_good: bool = False) -> None:
+    def __init__(self, message: str, *, for_good: bool = False, away: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.for_good = for_good
+        self.away = away
 
 
 class RunnerProcess:
     """One model's runner. ``on_change`` is called when state, slots, error or progress change.
 
     ``stderr``: file that the runner's standard error is appended to; None: the agent's own.
-    ``hang_s``, ``load_silence_s``: seconds of ``clock``.
+    ``hang_s``, ``load_silence_s``: seconds of ``clock``. ``environment``: variables beside the
+    agent's own; ``cpus``: empty for all of its.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class RunnerProcess:
         otlp_endpoint: str | None = None,
         instance: str = "",
         stderr: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        cpus: frozenset[int] = frozenset(),
         hang_s: float = HANG_S,
         load_silence_s: float = LOAD_SILENCE_S,
     ) -> None:
@@ -83,6 +89,8 @@ class RunnerProcess:
         self._otlp_endpoint = otlp_endpoint
         self._instance = instance
         self._stderr = stderr
+        self._environment = environment or {}
+        self._cpus = cpus
         self._hang_s = hang_s
         self._load_silence_s = load_silence_s
         self._state = ModelState.COLD
@@ -106,7 +114,8 @@ class RunnerProcess:
 
     @property
     def error(self) -> str | None:
-        """Why the model is not resident, in one line; None once it is."""
+        """Why the model is not resident, or why its last answer failed, in one line; None once it
+        is, or an answer succeeds."""
         return self._error
 
     @property
@@ -139,9 +148,16 @@ class RunnerProcess:
 
     async def _keep_alive(self) -> None:
         crashes: list[float] = []
+        away = 0
         while True:
             lost = await self._life()
             now = self._clock.now()
+            if lost.away:
+                away += 1
+                self._change(ModelState.LOADING, lost.message)
+                await self._clock.sleep(min(LONGEST_DELAY_S, 2.0 ** min(away - 1, 16)))
+                continue
+            away = 0
             crashes = [at for at in crashes if now - at <= CRASH_WINDOW_S]
             crashes.append(now)
             delay = None if lost.for_good else restart_delay(crashes, now)
@@ -209,7 +225,11 @@ class RunnerProcess:
         self._change(ModelState.LOADING, self._error)
         try:
             launched = await launch(
-                otlp_endpoint=self._otlp_endpoint, instance=self._instance, stderr=self._stderr
+                otlp_endpoint=self._otlp_endpoint,
+                instance=self._instance,
+                stderr=self._stderr,
+                environment=self._environment,
+                cpus=self._cpus,
             )
         except OSError as error:
             return _Lost(f"cannot start a runner: {error}")
@@ -267,7 +287,9 @@ class RunnerProcess:
                 self._load_percent = 100
                 self._change(ModelState.RESIDENT, None)
             case m.LoadFailed(code=code, message=text):
-                raise _Lost(text, for_good=issubclass(BY_CODE.get(code, MeshError), ConfigError))
+                kind = BY_CODE.get(code, MeshError)
+                for_good, away = issubclass(kind, ConfigError), issubclass(kind, Unreachable)
+                raise _Lost(text, for_good=for_good, away=away)
             case m.Broken(message=text):
                 raise _Lost(text)
             case m.Closed(sequence=number):
@@ -275,11 +297,19 @@ class RunnerProcess:
             case m.Done(sequence=number) | m.Rejected(sequence=number):
                 self._put(number, message)
                 self._free(number)
+                if isinstance(message, m.Done) and self._error is not None:
+                    self._change(self._state, None)  # it works again
+            case m.Failed(sequence=number, message=text):
+                self._put(number, message)
+                self._free(number)
+                self._change(self._state, text)
             case m.Opened(sequence=number) | m.Prefill(sequence=number) | m.Pieces(sequence=number):
                 self._put(number, message)
 
     def _put(
-        self, number: int, event: m.Opened | m.Rejected | m.Prefill | m.Pieces | m.Done
+        self,
+        number: int,
+        event: m.Opened | m.Rejected | m.Prefill | m.Pieces | m.Done | m.Failed,
     ) -> None:
         sequence = self._sequences.get(number)
         if sequence is None:

@@ -7,14 +7,24 @@ from collections import deque
 from collections.abc import Callable
 
 from mesh.errors import EngineFailed, ProtocolError
-from node.runner.messages import Cancel, Credit, Done, Opened, Pieces, Prefill, Rejected, ToRunner
+from node.runner.messages import (
+    Cancel,
+    Credit,
+    Done,
+    Failed,
+    Opened,
+    Pieces,
+    Prefill,
+    Rejected,
+    ToRunner,
+)
 
-Event = Opened | Rejected | Prefill | Pieces | Done
+Event = Opened | Rejected | Prefill | Pieces | Done | Failed
 
 
 class Sequence:
-    """Iterates over ``Opened`` or ``Rejected``, ``Prefill``s, ``Pieces``, and ``Done`` last; raises
-    ``EngineFailed`` when the runner is lost. For one reader.
+    """Iterates over ``Opened``, ``Prefill``s, ``Pieces``, and last ``Done``, ``Failed`` or, before
+    any piece, ``Rejected``; raises ``EngineFailed`` when the runner is lost. For one reader.
 
     What waits to be read is bounded by credit (pieces) and by keeping only the newest of
     consecutive ``Prefill``s. A sequence has its slot until the runner has confirmed the end, so it
@@ -73,7 +83,7 @@ class Sequence:
                     )
                 self._next += len(pieces)
                 self._credit -= len(pieces)
-            case Done() | Rejected():
+            case Done() | Rejected() | Failed():
                 self._ended = True
             case Prefill() if self._events and isinstance(self._events[-1], Prefill):
                 self._events.pop()

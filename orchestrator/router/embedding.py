@@ -85,17 +85,17 @@ class EmbeddingStage:
         """The verdict of the nearest exemplars. Abstains when they disagree, when nothing is near,
         and when the model is not there or has too much to do."""
         if self._at_work is None:
-            return Abstain(self._absent)
+            return Abstain(self._absent, passing=True)
         if not features.last_user.strip():
             return Abstain("no text")
         if not self._places.acquire(blocking=False):
-            return Abstain(f"{QUEUE_LIMIT} prompts are waiting already")
+            return Abstain(f"{QUEUE_LIMIT} prompts are waiting already", passing=True)
         worker, encoder, exemplars = self._at_work
         try:
             future = worker.submit(_likely, encoder, exemplars, features.last_user)
         except RuntimeError:  # shut down between the lines above
             self._places.release()
-            return Abstain(self._absent)
+            return Abstain(self._absent, passing=True)
         # By the thread, since a computation whose caller has gone keeps its place until it ends.
         future.add_done_callback(self._leave)
         try:

@@ -139,9 +139,9 @@ class JudgeStage:
         asking = self._asking.get(key)
         if asking is None:
             if self._tasks is None:
-                return Abstain("not running")
+                return Abstain("not running", passing=True)
             if len(self._asking) >= ASKED_AT_ONCE:
-                return Abstain(f"{ASKED_AT_ONCE} prompts are being judged already")
+                return Abstain(f"{ASKED_AT_ONCE} prompts are being judged already", passing=True)
             task = self._tasks.create_task(self._judged(key, text), name="judge")
             asking = self._asking[key] = _Asking(task)
             task.add_done_callback(lambda _: self._leave(key, asking))
@@ -178,14 +178,14 @@ class JudgeStage:
                     if isinstance(event, Tokens):
                         answer += "".join(piece.text for piece in event.pieces)
         except TimeoutError:
-            return Abstain("the judge had no verdict in time")
+            return Abstain("the judge had no verdict in time", passing=True)
         except MeshError as error:
-            return Abstain(f"the judge could not be asked: {error.message}")
+            return Abstain(f"the judge could not be asked: {error.message}", passing=True)
         except Exception as error:  # noqa: BLE001
             # A defect in whatever asks costs this opinion, and not the other questions and stages
             # that would go down with the task group.
             _LOG.exception("stage 'judge' failed to ask")
-            return Abstain(f"failed: {type(error).__name__}: {error}")
+            return Abstain(f"failed: {type(error).__name__}: {error}", passing=True)
         label = label_in(answer, tuple(self._kinds))
         if label is None:
             return Abstain(f"the judge said no label but {answer.strip()[:_SHOWN_ANSWER]!r}")

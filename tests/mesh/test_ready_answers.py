@@ -185,3 +185,23 @@ async def test_an_answer_that_another_model_finished_is_not_remembered() -> None
                 )
             recording.take(event)
         assert not await recording.keep()
+
+
+@dataclass(slots=True)
+class Hindered:
+    """Stage ``exact`` of this test: has no answer yet, and will have one."""
+
+    name: str = "exact"
+
+    def decide(self, features: Features) -> Verdict | Abstain:
+        return Abstain("not ready", passing=True)
+
+
+async def test_what_was_decided_while_a_stage_was_hindered_is_not_remembered() -> None:
+    async with Mesh() as mesh:
+        node = await mesh.node("a")
+        asking(mesh, memo(), Hindered(), Always())
+        await collected(mesh, request("hello"))
+        again = await collected(mesh, request("hello", number=2))
+    assert done_of(again).source == ""
+    assert len(node.attempts) == 2

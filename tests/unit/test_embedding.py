@@ -120,7 +120,9 @@ async def test_the_settings_thresholds_go_before_the_calibrated_ones() -> None:
 
 async def test_it_abstains_before_it_runs_and_after() -> None:
     stage = EmbeddingStage(EmbeddingSettings(), load=Pointing, exemplars=EXEMPLARS)
-    assert await stage.consult(features("math")) == Abstain("the model is not loaded yet")
+    assert await stage.consult(features("math")) == Abstain(
+        "the model is not loaded yet", passing=True
+    )
     async with running(Pointing()) as ran:
         pass
     assert isinstance(await ran.consult(features("math")), Abstain)
@@ -133,12 +135,12 @@ async def test_a_model_that_cannot_be_loaded_costs_only_this_stage() -> None:
     stage = EmbeddingStage(EmbeddingSettings(), load=load, exemplars=EXEMPLARS)
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(stage.run())
-        said: Verdict | Abstain = Abstain("the model is not loaded yet")
+        said: Verdict | Abstain = Abstain("the model is not loaded yet", passing=True)
         async with asyncio.timeout(WAIT_S):
             while isinstance(said, Abstain) and "yet" in said.note:
                 await asyncio.sleep(0.001)
                 said = await stage.consult(features("math"))
-        assert said == Abstain("not available: no weights")
+        assert said == Abstain("not available: no weights", passing=True)
         assert not run.done()
         run.cancel()
 
@@ -150,7 +152,7 @@ async def test_more_prompts_than_may_wait_are_not_asked_about() -> None:
             asked = [tasks.create_task(stage.consult(features("math"))) for _ in range(QUEUE_LIMIT)]
             await until(lambda: "math" in encoder.seen)
             over = await stage.consult(features("chat"))
-            assert over == Abstain(f"{QUEUE_LIMIT} prompts are waiting already")
+            assert over == Abstain(f"{QUEUE_LIMIT} prompts are waiting already", passing=True)
             encoder.let.set()
         assert all(isinstance(task.result(), Verdict) for task in asked)
         assert isinstance(await stage.consult(features("chat")), Verdict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -175,3 +176,36 @@ def test_only_the_last_turn_is_read_and_it_must_be_the_users() -> None:
     assert question(turns) == "and for 12?"
     assert isinstance(question(turns[:2]), Declined)
     assert isinstance(question(()), Declined)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1/2 1/2", "10/2 1/2", "1/2 + 2/3 1/4", "100 minus half", "10 plus half", "3\u00b74 + 1"],
+)
+def test_what_has_two_readings_is_not_read(text: str) -> None:
+    assert read(text, date(2024, 1, 15)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "text"),
+    [
+        ("what is 10 + 2", "minus 3 plus 5"),
+        ("what is 10 + 2", "- 3 + 5"),
+        ("what is 10 + 2", "and then add 5 and 3"),
+        ("From now on answer only in JSON.", "what is 2 + 2"),
+        ("Suppose today is 1 January 2030.", "what date is 10 days from today"),
+        ("In this puzzle + means times.", "2 + 3"),
+        ("x" * 20_000, "2 + 3"),
+    ],
+)
+def test_what_may_mean_something_else_in_its_conversation_is_declined(
+    before: str, text: str
+) -> None:
+    turns = (
+        Message(role=Role.USER, content=before),
+        Message(role=Role.ASSISTANT, content="12"),
+        Message(role=Role.USER, content=text),
+    )
+    assert isinstance(question(turns), Declined)
+    harmless = (replace(turns[0], content="hello"), *turns[1:])
+    assert isinstance(question(harmless), Declined) == (before == "what is 10 + 2")

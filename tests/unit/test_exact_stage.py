@@ -182,3 +182,16 @@ async def test_in_a_cascade_the_answer_comes_with_the_decision() -> None:
     outcome = await Cascade([stage()], Specialty("chat")).decide(features("hello"))
     assert outcome.decision.stage == "fallback"
     assert outcome.answer is None
+
+
+@pytest.mark.parametrize("form", [{"grammar": 'root ::= "a"'}, {"json_schema": "{}"}])
+def test_an_answer_of_a_given_form_is_left_to_a_model(form: dict[str, str]) -> None:
+    asked = features("what is 2 + 2", sampling=Sampling(**form))  # type: ignore[arg-type]
+    assert isinstance(consulted(stage(), asked), Abstain)
+
+
+async def test_what_another_moment_may_answer_is_said_to_be_passing() -> None:
+    outcome = await Cascade([stage(FakeSolver(None))], Specialty("chat")).decide(features(EQUATION))
+    assert outcome.passing
+    outcome = await Cascade([stage()], Specialty("chat")).decide(features("hello"))
+    assert not outcome.passing

@@ -13,6 +13,7 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.records import Gpu
+from node.care.throttling import HOLD_S
 from node.gpu import NO_DRIVER, REINIT_EVERY_S, GpuReader, NvmlProbe
 
 GIB = 2**30
@@ -33,6 +34,7 @@ class Card:
     memory_error: int | None = None
     error: int | None = None  # everything about it answers so
     mig: Any = pynvml.NVML_ERROR_NOT_SUPPORTED
+    reasons: Any = pynvml.nvmlClocksEventReasonGpuIdle
     instances: list[Card | None] = field(default_factory=list)
 
 
@@ -111,6 +113,9 @@ class FakeNvml:
     def nvmlDeviceGetCudaComputeCapability(self, card: Card) -> tuple[int, int]:
         return answer(self._alive(card).capability)
 
+    def nvmlDeviceGetCurrentClocksEventReasons(self, card: Card) -> int:
+        return answer(self._alive(card).reasons)
+
     def nvmlDeviceGetMigMode(self, card: Card) -> list[int]:
         if card.mig == pynvml.NVML_ERROR_NOT_SUPPORTED:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
@@ -180,6 +185,7 @@ def test_a_desktop_card_gives_every_reading_in_our_units() -> None:
             power_w=9.5,
             utilisation=0.07,
             compute_capability="8.9",
+            dtypes=("fp32", "fp16", "int8", "bf16", "tf32", "fp8"),
         ),
     )
     assert line == "1 GPU: NVIDIA GeForce RTX 4070 12.0 GiB"
@@ -189,6 +195,7 @@ def test_readings_that_an_old_card_refuses_are_none_and_no_error() -> None:
     (gpu,), _ = probe_of(FakeNvml(pascal())).probe()
     assert (gpu.power_w, gpu.utilisation, gpu.error) == (None, None, None)
     assert (gpu.temperature_c, gpu.compute_capability) == (41.0, "6.1")
+    assert gpu.dtypes == ("fp32", "int8")  # fp16 runs at 1/64 there
 
 
 def test_mig_instances_are_devices_and_their_parent_is_not() -> None:
@@ -198,7 +205,72 @@ def test_mig_instances_are_devices_and_their_parent_is_not() -> None:
     assert (instance.parent_uuid, instance.index) == ("GPU-h100", 1)
     assert (instance.total_bytes, instance.temperature_c) == (10 * GIB, None)
     assert instance.compute_capability == "9.0"  # the parent's silicon
+    assert "fp8" in instance.dtypes
     assert line.startswith("3 GPUs: ")
+
+
+HOT = pynvml.nvmlClocksEventReasonHwThermalSlowdown | pynvml.nvmlClocksEventReasonHwSlowdown
+
+
+def test_a_throttled_card_says_why_for_as_long_as_it_comes_and_goes() -> None:
+    clock, card = ManualClock(), desktop()
+    probe = probe_of(FakeNvml(card), clock)
+
+    def throttled() -> str:
+        return probe.probe()[0][0].throttled
+
+    assert throttled() == ""
+    card.reasons = HOT
+    assert throttled() == "too hot (hardware slowdown)"
+    card.reasons = 0
+    clock._now += HOLD_S - 1
+    card.reasons = pynvml.nvmlClocksEventReasonSwPowerCap
+    assert throttled() == "too hot (hardware slowdown), at its power limit"
+    clock._now += 2
+    assert throttled() == "at its power limit"
+    card.reasons = 0
+    clock._now += HOLD_S
+    assert throttled() == ""
+
+
+def test_a_card_that_does_not_tell_its_reasons_is_not_called_throttled() -> None:
+    card = desktop()
+    card.reasons = UNSUPPORTED
+    (gpu,), _ = probe_of(FakeNvml(card)).probe()
+    assert (gpu.throttled, gpu.error) == ("", None)
+
+
+class OldDriver(FakeNvml):
+    """Before release 535: the binding has the new name, the driver only the old one."""
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, card: Card) -> int:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:
+        return super().nvmlDeviceGetCurrentClocksEventReasons(card)
+
+
+class NoSuchReading(FakeNvml):
+    nvmlDeviceGetCurrentClocksEventReasons = None  # type: ignore[assignment]
+    nvmlDeviceGetCurrentClocksThrottleReasons = None
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [(OldDriver, "hot"), (NoSuchReading, "")])
+def test_old_drivers_and_bindings_tell_what_they_can(kind: type[FakeNvml], wanted: str) -> None:
+    card = desktop()
+    card.reasons = pynvml.nvmlClocksEventReasonSwThermalSlowdown
+    (gpu,), _ = probe_of(kind(card)).probe()
+    assert (gpu.throttled, gpu.error) == (wanted, None)
+
+
+def test_a_mig_instance_is_throttled_with_its_card() -> None:
+    card = partitioned()
+    card.reasons = pynvml.nvmlClocksEventReasonSwPowerCap
+    for instance in card.instances:
+        if instance is not None:
+            instance.reasons = Refuse(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+    gpus, _ = probe_of(FakeNvml(card)).probe()
+    assert {gpu.throttled for gpu in gpus} == {"at its power limit"}
 
 
 def test_mig_mode_without_instances_is_said_in_plain_words() -> None:

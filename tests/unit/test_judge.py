@@ -229,7 +229,7 @@ async def test_more_prompts_at_once_than_the_limit_are_not_asked_about() -> None
             tasks.create_task(stage.consult(features(str(number))))
         await until(lambda: len(model.asked) == ASKED_AT_ONCE)
         said = await stage.consult(features("one more"))
-        assert said == Abstain(f"{ASKED_AT_ONCE} prompts are being judged already")
+        assert said == Abstain(f"{ASKED_AT_ONCE} prompts are being judged already", passing=True)
         model.let.set()
 
 
@@ -251,14 +251,14 @@ async def test_a_slow_judge_is_an_abstention_and_its_request_is_cancelled() -> N
 async def test_a_mesh_that_cannot_judge_is_an_abstention(error: Exception, note: str) -> None:
     model = ready(error=error)
     async with judging(model) as stage:
-        assert await stage.consult(features()) == Abstain(note)
+        assert await stage.consult(features()) == Abstain(note, passing=True)
         assert await stage.consult(features("")) == Abstain("no text")
 
 
 async def test_it_abstains_when_it_is_not_running_and_when_it_stops() -> None:
     model = Model()
     stage = JudgeStage(model.ask, JudgeSettings())
-    assert await stage.consult(features()) == Abstain("not running")
+    assert await stage.consult(features()) == Abstain("not running", passing=True)
     async with asyncio.TaskGroup() as tasks, judging(model) as stage:
         waiting = tasks.create_task(stage.consult(features()))
         await until(lambda: len(model.asked) == 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ def prompt(text: str) -> Features:
     return asked((USER, text))
 
 
-GOLDEN = "89ef544b0531104bf7b55c31d8ac52e15950eae2adaaf5fc37db943790b0a1f8"
+GOLDEN = "7fda403c018a9cb171f01e0efd749f1dad9e3fc4a0fd043d1f11d5eb0c3835b9"
 BASE = asked((SYSTEM, "Be brief."), (USER, "What is 2 + 2?"))
 
 
@@ -68,6 +68,9 @@ def test_a_key_is_32_bytes_and_always_the_same() -> None:
         sampled(stop=("a",)),
         sampled(stop=("a", "b")),
         sampled(stop=("a', 'b",)),
+        sampled(grammar='root ::= "a"'),
+        sampled(grammar='root ::= "b"'),
+        sampled(json_schema="{}"),
     ],
 )
 def test_whatever_can_change_the_answer_changes_the_key(other: Features) -> None:
@@ -153,3 +156,10 @@ def test_short_texts_find_their_decomposed_spelling(text: str) -> None:
 
 def test_the_default_sampling_is_deterministic() -> None:
     assert Sampling().temperature == 0.0
+
+
+def test_every_sampling_parameter_has_its_place_in_the_key() -> None:
+    other = {int: 7, float: 0.123, str: "x", type(None): "x", tuple: ("x",)}
+    for field in fields(Sampling):
+        changed = sampled(**{field.name: other[type(getattr(Sampling(), field.name))]})
+        assert memo_key(changed, "rules-1") != memo_key(BASE, "rules-1"), field.name

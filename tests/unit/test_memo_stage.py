@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -71,9 +72,13 @@ def asked(text: str = "What is 2 + 2?", **fields: Any) -> Features:
     return replace(Features.of((Message(role=Role.USER, content=text),)), **fields)
 
 
+# Here, since a day's answers are that day's.
+MORNING = datetime(2023, 11, 15, 1, 0).timestamp()
+
+
 class Rig:
     def __init__(self, **settings: Any) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock(MORNING - ManualClock(0.0).wall())
         self.memo = MemoryMemo(MemoSettings(**settings), self.clock)
         self.stage = MemoStage(self.memo, "rules-1", self.clock)
 
@@ -310,3 +315,12 @@ async def test_a_miss_says_when_the_shared_memo_is_away() -> None:
     memo: Memo = _Troubled()
     said = await MemoStage(memo, "", ManualClock()).consult(asked())
     assert said == Abstain("not asked before; Redis is away")
+
+
+async def test_another_day_another_answer() -> None:
+    rig = Rig(ttl_s=1e6)
+    await rig.record(STREAM)
+    await rig.clock.advance(20 * 3600.0)
+    await rig.hit()
+    await rig.clock.advance(4 * 3600.0)
+    assert await rig.note(asked()) == "not asked before"

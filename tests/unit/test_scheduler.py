@@ -10,9 +10,11 @@ from node.scheduler import (
     PREFILL_ALONE_S,
     SMALLEST_CHUNK,
     Pace,
+    Reuse,
     Share,
     Work,
     choose_cache,
+    choose_reuse,
     common_prefix,
     plan,
 )
@@ -90,7 +92,7 @@ def test_prefill_beside_running_answers_stretches_their_step_by_a_bounded_factor
 
 def test_a_chunk_is_never_so_small_that_prefill_stops() -> None:
     assert Pace(prefill_s=10.0, decode_s=0.001).chunk(running=1, batch=512) == SMALLEST_CHUNK
-    assert Pace(prefill_s=10.0).chunk(running=0, batch=4) == 4
+    assert Pace(prefill_s=10.0).chunk(running=0, batch=4) == SMALLEST_CHUNK
 
 
 def test_decode_time_is_learnt_from_steps_without_prefill_only() -> None:
@@ -98,6 +100,30 @@ def test_decode_time_is_learnt_from_steps_without_prefill_only() -> None:
     after = pace.observe(prefilled=50, running=2, seconds=0.060)
     assert after.decode_s == pytest.approx(0.010)
     assert after.prefill_s == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("fixed_s", [0.0, 0.009])
+@pytest.mark.parametrize("each_s", [0.0002, 0.002, 0.05])
+def test_prefill_beside_running_answers_finds_what_fits(fixed_s: float, each_s: float) -> None:
+    """Also where a pass costs ``fixed_s`` however few tokens it has."""
+    decode_s = 0.014
+    pace = Pace(prefill_s=each_s, decode_s=decode_s)
+    room = 1.5 * decode_s
+    for step in range(60):
+        chunk = pace.chunk(running=4, batch=512)
+        extra = fixed_s + chunk * each_s
+        if step > 30:
+            assert extra <= 1.3 * room or chunk == SMALLEST_CHUNK
+            assert extra >= 0.6 * room
+        pace = pace.observe(prefilled=chunk, running=4, seconds=decode_s + extra)
+
+
+def test_the_last_few_tokens_of_a_prompt_and_one_slow_step_change_little() -> None:
+    pace = Pace(prefill_s=0.001, decode_s=0.02, beside=24)
+    assert pace.observe(prefilled=2, running=4, seconds=0.022).beside == 24
+    slow = pace.observe(prefilled=24, running=4, seconds=1.0)
+    assert slow.beside == 12
+    assert slow.prefill_s == pace.prefill_s
 
 
 @given(st.lists(st.integers(0, 2), max_size=40), st.lists(st.integers(0, 2), max_size=40))
@@ -123,3 +149,45 @@ def test_the_cache_for_a_prompt(
     caches: dict[int, list[int]], last_used: dict[int, int], chosen: tuple[int, int]
 ) -> None:
     assert choose_cache([1, 2, 3, 4], caches, last_used) == chosen
+
+
+@pytest.mark.parametrize(
+    ("free", "busy", "chosen"),
+    [
+        # Nothing to gain: as without busy ones.
+        ({0: [], 1: [1, 2, 3]}, {}, Reuse(1, 1, 3)),
+        ({0: [1, 2, 3]}, {5: [1, 2, 3]}, Reuse(0, 0, 3)),
+        # A busy one with more in common is copied into the oldest free one.
+        ({0: [], 1: [1]}, {5: [1, 2, 3, 4]}, Reuse(0, 5, 4)),
+        ({0: [1]}, {5: [1, 2, 9], 6: [1, 2, 3, 4, 9]}, Reuse(0, 6, 4)),
+        # Two more tokens are not worth a copy.
+        ({0: [1, 2]}, {5: [1, 2, 3, 4]}, Reuse(0, 0, 2)),
+        # A free one that would lose more than half is copied, if there is where to.
+        ({0: [], 1: [1, 2, 3, 9, 9, 9, 9]}, {}, Reuse(0, 1, 3)),
+        ({1: [1, 2, 3, 9, 9, 9, 9]}, {}, Reuse(1, 1, 3)),
+        ({0: [], 1: [1, 2, 3, 9, 9]}, {}, Reuse(1, 1, 3)),
+    ],
+)
+def test_where_a_prompt_starts_from(
+    free: dict[int, list[int]], busy: dict[int, list[int]], chosen: Reuse
+) -> None:
+    prompt = [1, 2, 3, 4, 5, 6]
+    assert choose_reuse(prompt, free, busy, {1: 1}, worth_copying=3) == chosen
+
+
+tokens = st.lists(st.integers(0, 1), max_size=12)
+
+
+@given(
+    st.lists(st.integers(0, 1), min_size=1, max_size=12),
+    st.dictionaries(st.integers(0, 3), tokens, min_size=1),
+    st.dictionaries(st.integers(4, 7), tokens),
+)
+def test_what_is_reused_is_there_and_leaves_a_token_to_evaluate(
+    prompt: list[int], free: dict[int, list[int]], busy: dict[int, list[int]]
+) -> None:
+    reuse = choose_reuse(prompt, free, busy, {}, worth_copying=2)
+    assert reuse.cache in free
+    assert (free | busy)[reuse.source][: reuse.common] == prompt[: reuse.common]
+    assert reuse.common < len(prompt)
+    assert reuse.common >= choose_cache(prompt, free, {})[1]

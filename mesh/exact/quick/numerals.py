@@ -185,9 +185,15 @@ def _mixed(tokens: Sequence[Token], start: int) -> Numeral | None:
         and not bottom.spaced
         and all(token.text.isdigit() for token in (whole, top, bottom))
         and 0 < int(top.text) < int(bottom.text) <= 64
+        and not _below_a_line(tokens, start)
     ):
         return Numeral(int(whole.text) + Fraction(int(top.text), int(bottom.text)), start + 4)
     return None
+
+
+def _below_a_line(tokens: Sequence[Token], place: int) -> bool:
+    """In "1/2 1/2" the second half stands by the first, not by its 2."""
+    return place > 0 and tokens[place - 1].text == "/" and not tokens[place].spaced
 
 
 def _with_article(tokens: Sequence[Token], start: int) -> Numeral | None:

@@ -106,6 +106,9 @@ class Reader:
         tight = False
         while (sign := self._sign("+", "-")) is not None:
             tight = tight or self._tight
+            # "100 minus half" takes away 50 as often as a half.
+            if self.peek("half") and (self.place + 1 == len(self.texts)):
+                raise Unread
             right, loosely = self._product()
             loose = loose or loosely
             left = Operation(sign, left, right)

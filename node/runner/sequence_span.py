@@ -1,0 +1,45 @@
+"""The span of one sequence in its runner, as OpenTelemetry's GenAI conventions have it."""
+
+from __future__ import annotations
+
+from opentelemetry.trace import Span
+
+from mesh.telemetry import spans
+from mesh.types import FinishReason, Usage
+from node.engines.base import ModelSpec
+from node.runner.messages import Open
+
+
+def start_span(spec: ModelSpec, request: Open) -> Span:
+    """Begun when the sequence is opened; a child of the agent's span."""
+    sampling = request.sampling
+    return spans.start(
+        f"chat {spec.id}",
+        traceparent=request.traceparent,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "squadron",
+            "gen_ai.request.model": spec.id,
+            "gen_ai.request.max_tokens": sampling.max_tokens,
+            "gen_ai.request.temperature": sampling.temperature,
+            "gen_ai.request.top_p": sampling.top_p,
+            "gen_ai.request.top_k": sampling.top_k,
+            "gen_ai.request.stop_sequences": sampling.stop,
+            "squadron.delivered_tokens": len(request.delivered),
+        },
+    )
+
+
+def describe_end(span: Span, reason: FinishReason, usage: Usage) -> None:
+    """Says how it went and ends the span."""
+    span.set_attributes(
+        {
+            "gen_ai.response.finish_reasons": (reason.value,),
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": usage.completion_tokens,
+            "squadron.cached_tokens": usage.cached_tokens,
+            "squadron.prefill_ms": usage.prefill_ms,
+            "squadron.decode_ms": usage.decode_ms,
+        }
+    )
+    span.end()
