@@ -1,0 +1,56 @@
+"""The line under an answer: who decided, who answered, how fast, and what went wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.cli.answer import summary
+from mesh.stream import Decision, Done, Resume
+
+DECISION = Decision(specialty="math", stage="rules", rule="word_problem", confidence=0.97)
+WENT_ON = Resume(from_node="attic", to_node="cellar", at_token=40, gap_ms=210.0, reason="node_lost")
+
+
+def done(**changes: object) -> Done:
+    values: dict[str, object] = {
+        "reason": "stop",
+        "node": "n1",
+        "node_name": "attic",
+        "model": "m",
+        "prompt_tokens": 3,
+        "completion_tokens": 8,
+        "cached_tokens": 0,
+        "ttft_ms": 12.0,
+        "tokens_per_second": 240.0,
+        "resumed": False,
+        "attempts": 1,
+        "trace_id": "0" * 32,
+        "queue_ms": 0.0,
+    }
+    return Done(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "node attic · first token 12 ms · 240 tokens/s"),
+        # All of it in one event: there is no rate to give.
+        ({"tokens_per_second": 0.0}, "node attic · first token 12 ms"),
+        ({"reason": "length"}, "node attic · first token 12 ms · 240 tokens/s · cut off: length"),
+        (
+            {"source": "memo", "tokens_per_second": 0.0},
+            "remembered, from node attic · first token 12 ms",
+        ),
+        (
+            {"source": "exact", "node_name": "hub", "tokens_per_second": 0.0},
+            "answered by hub itself, no GPU asked · first token 12 ms",
+        ),
+        (
+            {"resumed": True, "resumes": (WENT_ON,)},
+            "node attic · first token 12 ms · 240 tokens/s"
+            " · resumed attic -> cellar at token 40 after 210 ms (node_lost)",
+        ),
+    ],
+)
+def test_the_closing_line(changes: dict[str, object], line: str) -> None:
+    assert summary(DECISION, done(**changes)) == f"math via rules/word_problem (0.97) · {line}"
