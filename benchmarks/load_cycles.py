@@ -11,7 +11,8 @@ at the start. With ``--engine llama_cpp`` the models are two specialists that sh
 else they are simulated.
 
 Run: ``python -m benchmarks.load_cycles [--cycles 1000] [--requests 10000] [--engine llama_cpp]``.
-Exit code 1 when a request, slot, file, thread or process is lost, or memory grew by over 5 %.
+Exit code 1 when a request, slot, file, thread or process is lost, a turn did not load its model
+anew, or memory grew by over 5 %.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Reading:
 
 @dataclass(slots=True)
 class Tally:
+    asked: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     first_s: list[float] = field(default_factory=list)  # to the first token, of a turn's first
@@ -85,6 +87,7 @@ class Node:
 
     async def ask(self, model: str, tally: Tally, *, leave: bool = False) -> float | None:
         """Seconds to the first token."""
+        tally.asked += 1
         while True:
             try:
                 return await self._try(model, tally, leave)
@@ -195,8 +198,9 @@ async def _turn(node: Node, names: Sequence[str], cycle: int, requests: int, tal
         tally.first_s.append(first)
     async with asyncio.TaskGroup() as group:
         for number in range(1, requests):
-            leave = (cycle * requests + number) % LEAVE_EVERY == 0
+            leave = tally.asked % LEAVE_EVERY == 0
             group.create_task(node.ask(name, tally, leave=leave))
+            await asyncio.sleep(0)  # so that it counts as asked
             if number % SLOTS == 0:
                 await asyncio.sleep(0.02)
     tally.seen.update(node.runners())
@@ -225,6 +229,15 @@ def _report(
         problems.append(f"{used} slots used or requests in line at the end")
     if left:
         problems.append(f"processes left after the node's end: {left}")
+    whole = tally.ended["answered"] + tally.ended["left"]
+    if whole != tally.asked:
+        problems.append(f"{tally.asked:,} requests, of which {whole:,} were answered or left")
+    if not tally.ended["left"]:
+        problems.append("no request was left in the middle: too few requests to say anything")
+    if len(tally.seen) < cycles:
+        problems.append(
+            f"{len(tally.seen):,} runners in {cycles:,} turns: models were not unloaded"
+        )
     if orphans:
         problems.append(f"runners of models that were unloaded still live: {orphans}")
     rows = [

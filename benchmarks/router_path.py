@@ -10,7 +10,11 @@ time, which leaves out what a busy machine did in between.
 
 * ``cascade``: all prompts whose verdict needs no other process. What the exact tools hand to their
   solver's process is listed apart: it is an answer, not a route, and takes its milliseconds;
+* ``stage``: each stage's own part of these decisions, by wall clock; of the classifier also by
+  itself, in a loop of nothing else, where what it needs stays in the processor's caches;
 * ``hash``: SHA-256 of the same prompt, in turns: about the least that looks at every byte;
+* ``prior``: what a conversation of 200 turns was about (``prior_of``), before its last one is
+  decided. The turns are the same rows;
 * ``1 MB``: texts of a megabyte that were made to be slow;
 * ``first token``: ``Answers.generate`` from the call to its first ``Tokens``, for a prompt that the
   memo has and for one that the exact tools answer, with a span and all that a request carries.
@@ -26,7 +30,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -37,17 +41,19 @@ from benchmarks.figures import Row, percentile, show
 from benchmarks.router_rules import ADVERSARIAL, DEFAULT_DATA
 from mesh.clock import SystemClock
 from mesh.router_settings import RouterSettings
-from mesh.stream import Tokens
+from mesh.stream import StreamEvent, Tokens
 from mesh.types import Message, Request, RequestId, Role, Specialty
 from orchestrator.answers import Answers
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
+from orchestrator.router.conversation import prior_of
 from orchestrator.router.reload import build, starter_rules
 from orchestrator.router.stages import Stages
 from tests.mesh.fakes import Mesh
 
 STAGES = ("memo", "exact", "rules", "conversation", "classifier")
 ANSWERS = 2_000
+CONVERSATIONS = 500
 
 Spent = tuple[float, float]  # microseconds: wall clock, CPU of this thread
 
@@ -80,7 +86,10 @@ async def _measure(prompts: list[str], rounds: int) -> None:
         await _warm(cascade)
         gc.collect()
         gc.freeze()
-        quick, solved, floor = await _cascade(cascade, prompts, rounds)
+        stage_micros: dict[str, list[float]] = {}
+        quick, solved, floor = await _cascade(cascade, prompts, rounds, stage_micros)
+        alone = _alone(cascade, prompts)
+        prior = _prior(cascade, prompts)
         hostile = {name: await _hostile(cascade, text) for name, text in ADVERSARIAL.items()}
         first = await _first_tokens(cascade)
         running.cancel()
@@ -91,9 +100,15 @@ async def _measure(prompts: list[str], rounds: int) -> None:
             _both(solved) if solved else "none",
         ),
     ]
+    rows += [
+        Row(f"stage {name}", f"{percentile(v, 0.5):,.0f} / {percentile(v, 0.99):,.0f}")
+        for name, v in stage_micros.items()
+    ]
+    rows.append(Row("classifier by itself", _both(alone)))
+    rows.append(Row("prior of 200 turns", _both(prior)))
     rows += [Row(f"1 MB, {name}", _both(spent)) for name, spent in hostile.items()]
     rows += [Row(f"first token, {name}", _both(spent)) for name, spent in first.items()]
-    bars = "bars: cascade p99 500 us; 1 MB 5,000 us; memo's first token 1,000 us"
+    bars = "bars: cascade p99 500 us; classifier 200 us; 1 MB 5,000 us; memo's first token 1,000 us"
     show("Routing, up to the classifier", rows, ["p50 / p99 us, wall clock (thread's CPU)", bars])
 
 
@@ -107,7 +122,7 @@ async def _warm(cascade: Cascade) -> None:
 
 
 async def _cascade(
-    cascade: Cascade, prompts: list[str], rounds: int
+    cascade: Cascade, prompts: list[str], rounds: int, stage_micros: dict[str, list[float]]
 ) -> tuple[list[Spent], list[Spent], list[Spent]]:
     quick: list[Spent] = []
     solved: list[Spent] = []
@@ -120,8 +135,10 @@ async def _cascade(
             coroutine = cascade.decide(features)
             try:
                 waiting = coroutine.send(None)
-            except StopIteration:
+            except StopIteration as done:
                 quick.append(_since(began))
+                for verdict in done.value.decision.verdicts:
+                    stage_micros.setdefault(verdict.stage, []).append(verdict.micros)
             else:
                 await _Rest(coroutine, waiting)
                 solved.append(_since(began))
@@ -146,6 +163,33 @@ class _Rest:
                 self._waiting = self._coroutine.send(None)
             except StopIteration:
                 return
+
+
+def _alone(cascade: Cascade, prompts: list[str]) -> list[Spent]:
+    """Of prompts that the classifier has seen, as in the rounds after the first above."""
+    (classifier,) = (stage for stage in cascade.quick if stage.name == "classifier")
+    spent = []
+    for prompt in prompts:
+        features = _features(prompt)
+        began = time.perf_counter(), time.thread_time()
+        classifier.decide(features)
+        spent.append(_since(began))
+    return spent
+
+
+def _prior(cascade: Cascade, prompts: list[str]) -> list[Spent]:
+    chance = random.Random(2)
+    answer = Message(role=Role.ASSISTANT, content="An answer of some words. " * 20)
+    spent = []
+    for _ in range(CONVERSATIONS):
+        asked = (
+            Message(role=Role.USER, content=prompt) for prompt in chance.choices(prompts, k=200)
+        )
+        messages = tuple(message for turn in asked for message in (turn, answer))
+        began = time.perf_counter(), time.thread_time()
+        prior_of((*messages, *_features("and for 12?").messages), cascade.quick)
+        spent.append(_since(began))
+    return spent
 
 
 async def _hostile(cascade: Cascade, text: str) -> list[Spent]:
@@ -205,8 +249,9 @@ def _request(prompt: str) -> Request:
     return Request(id=RequestId("0" * 32), messages=(Message(role=Role.USER, content=prompt),))
 
 
-async def _nobody(asked: Request) -> None:
+async def _nobody(asked: Request) -> AsyncGenerator[StreamEvent, None]:
     raise RuntimeError("no judge is among these stages")
+    yield
 
 
 def _since(began: Spent) -> Spent:

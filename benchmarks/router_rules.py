@@ -19,8 +19,7 @@ Each call is timed twice over: by the wall clock, and by the thread's own CPU ti
 what other processes did on a busy machine in between.
 
 Then prompts of one megabyte made to be slow, and, given the file, precision (right among decided)
-and coverage (decided among all) per label and source. Labels ``calculator`` and ``units`` count as
-``math``, which is what the starter rules answer for them.
+and coverage (decided among all) per label and source.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ RULES = 500
 SLOW_ROUNDS = 2  # of the re loop, which takes milliseconds a prompt
 PROMPTS = 200
 DEFAULT_DATA = Path("../shared/data/router-dev.jsonl")
-SAME_AS = {"calculator": "math", "units": "math"}
 ADVERSARIAL = {
     "one letter": "a" * 1_000_000,
     "near misses": "how many " * 111_111,
@@ -87,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
     )
     _timing(starter, _prompts(rows), options.rounds)
     if rows:
-        _quality(stage, rows, _same_as(starter))
+        _quality(stage, rows)
     else:
         print(f"\nNo labelled file at {options.data}: quality not measured")
     return 0
@@ -224,22 +222,15 @@ def _features(prompt: str) -> Features:
     return Features.of((Message(role=Role.USER, content=prompt),))
 
 
-def _same_as(rules: RuleSet) -> dict[str, str]:
-    """Labels that count as ``math``: those that no rule names."""
-    named = {rule.specialty for rule in rules.rules}
-    return {label: other for label, other in SAME_AS.items() if label not in named}
-
-
-def _quality(stage: RulesStage, rows: list[Labelled], same_as: dict[str, str]) -> None:
+def _quality(stage: RulesStage, rows: list[Labelled]) -> None:
     groups: dict[tuple[str, str], list[bool | None]] = {}
     decided: dict[str, list[bool]] = {}
     for row in rows:
         said = stage.decide(_features(row.prompt))
-        expected = same_as.get(row.label, row.label)
-        right = said.specialty == expected if isinstance(said, Verdict) else None
+        right = said.specialty == row.label if isinstance(said, Verdict) else None
         groups.setdefault((row.label, row.source), []).append(right)
         if isinstance(said, Verdict):
-            decided.setdefault(said.specialty, []).append(said.specialty == expected)
+            decided.setdefault(said.specialty, []).append(said.specialty == row.label)
     print(f"\n{'label':14}{'source':20}{'prompts':>9}{'coverage':>10}{'precision':>11}")
     for (label, source), outcomes in sorted(groups.items()):
         _line(label, source, outcomes)

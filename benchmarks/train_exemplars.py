@@ -47,8 +47,8 @@ PHRASES = Path(__file__).parent / "exemplar_phrases.jsonl"
 HAND = "hand"
 TEMPLATES = "templates"
 
-MOST_PER_SOURCE = 190  # vectors of one label; hand-written ones are all kept
-TEMPLATED = 400  # phrases of one label
+MOST_PER_SOURCE = 200  # vectors of one label; hand-written ones are all kept
+TEMPLATED = 700  # phrases of one label
 SPREAD = 0.06  # of the neighbours' kernel; 0.05 to 0.08 differ by less than a percent
 RIDGE = 2.7  # scikit-learn's C, on vectors of length one
 PARTS = 3

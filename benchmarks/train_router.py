@@ -36,6 +36,8 @@ from orchestrator.router.classifier import save, shipped_weights
 from orchestrator.router.folding import shown
 
 PHRASES = 3500  # a label
+HAND = Path(__file__).with_name("exemplar_phrases.jsonl")  # which stage embedding learns from too
+HAND_TIMES = 2  # each altered anew
 SEED = 4
 REGULARISATION = 4.0  # scikit-learn's C, chosen on held-out sources
 THRESHOLD, MARGIN = 0.32, 0.03
@@ -83,12 +85,17 @@ def features(texts: Sequence[str]) -> csr_matrix:
 
 
 def written(chance: random.Random, count: int = PHRASES) -> list[Row]:
-    """The phrases of all labels, altered, as rows of the source ``phrases``."""
-    return [
+    """The phrases of all labels, altered, as rows of the source ``phrases``, and those written one
+    by one as rows of the source ``hand``."""
+    made = [
         Row(altered(text, chance), label, "phrases")
         for label in LABELS
         for text in phrases(label, count, chance)
     ]
+    by_hand = read(HAND)
+    for _ in range(HAND_TIMES):
+        made += [Row(altered(row.prompt, chance), row.label, "hand") for row in by_hand]
+    return made
 
 
 def varied(rows: Sequence[Row], chance: random.Random) -> list[Row]:

@@ -86,13 +86,17 @@ class NodeSettings:
     gRPC for clients with a ticket, "" for the host of ``bind`` and a free port, ``off`` for
     none. ``memory_limit_bytes``: of RAM that models may take together, None for 80 % of what is
     available at start. ``reserve_bytes``: of each GPU, and of the box's RAM, that stays free: when
-    other programs take it, idle models are unloaded. ``gpu_limits``: on power and clocks of the
-    box's GPUs; none: they are left alone."""
+    other programs take it, idle models are unloaded. ``crash_limit``: a model whose runner ended so
+    often within five minutes is given up until it may work again. ``hang_s``: a runner that owes a
+    sign for so many seconds counts as hung and is killed. ``gpu_limits``: on power and clocks of
+    the box's GPUs; none: they are left alone."""
 
     name: str
     models: tuple[ModelSettings, ...] = ()
     memory_limit_bytes: int | None = None
     reserve_bytes: int = 256 * 1024 * 1024
+    crash_limit: int = 5
+    hang_s: float = 60.0
     gpu_limits: tuple[GpuLimits, ...] = ()
     state_dir: str = ""
     etcd: str = DEFAULT_ETCD
@@ -215,6 +219,12 @@ def check(settings: NodeSettings | OrchestratorSettings, where: str = "settings"
             size = getattr(settings, key)
             if size is not None and size < 0:
                 raise ConfigError(f"{where}: {key} must be 0 or more bytes, not {size}")
+        if not 1 <= settings.crash_limit <= 100:
+            raise ConfigError(
+                f"{where}: crash_limit must be 1 to 100 crashes, not {settings.crash_limit}"
+            )
+        if not 1.0 <= settings.hang_s <= 3600.0:
+            raise ConfigError(f"{where}: hang_s must be 1 to 3600 seconds, not {settings.hang_s}")
         check_gpu_limits(settings.gpu_limits, where)
         for model in settings.models:
             _check_model(model, where)

@@ -27,6 +27,9 @@ from mesh.standings import (
 )
 from mesh.types import Candidate, ModelId, NodeId, Specialty
 
+ONLY_EMBEDS = "makes embeddings and no answers"
+ONLY_ANSWERS = "gives answers and makes no embeddings"
+
 
 def best(
     view: FleetView,
@@ -40,6 +43,7 @@ def best(
     unable: frozenset[ModelId] = frozenset(),
     prefer: Home | None = None,
     affinity: bytes | None = None,
+    embeds: bool = False,
     limit: int | None = None,
     only: Callable[[NodeId, ModelId], bool] | None = None,
     standings: Standings | None = None,
@@ -52,13 +56,14 @@ def best(
     prefix = ""
     if model is not None:
         found = [row for row in rows if row.model == model and row.most_bytes >= prompt_bytes]
+        found = [row for row in found if row.embeds is embeds]
     else:
-        found = _serving(rows, specialty, prompt_bytes)
+        found = _serving(rows, specialty, prompt_bytes, embeds)
         if not found or unable:
-            standing_in, prefix = stand_in(view, specialty, substitutes, unable)
+            standing_in, prefix = stand_in(view, specialty, substitutes, unable, embeds)
             if standing_in != specialty:
                 rows = standings.rows(view, now, exclude)
-                found = _serving(rows, standing_in, prompt_bytes)
+                found = _serving(rows, standing_in, prompt_bytes, embeds)
     if unable:
         found = [row for row in found if row.model not in unable]
     home = home_of(found, prefer)
@@ -81,13 +86,17 @@ def place(
     unable: frozenset[ModelId] = frozenset(),
     prefer: Home | None = None,
     affinity: bytes | None = None,
+    embeds: bool = False,
     explain: bool = True,
 ) -> tuple[Candidate, ...]:
     """All (node, model) rows, those that can take the request first and best first.
 
-    Rank: resident before loading before cold, free slots, expected wait (seconds), free VRAM of the
-    node's roomiest device, own attempts in flight, hash of (node, model). A model with no free slot
-    stays eligible, behind those that have one: full is not failed, and the queue waits for it.
+    Rank: resident before loading before cold, a free slot before none, how soon a request would be
+    answered there (``mesh/pace.py``: measured speeds, shared with what runs; a throttled GPU's are
+    lower; within a quarter nodes are equal, and all are whose speeds are not known), free slots,
+    expected wait (seconds), free VRAM of the node's roomiest device, own attempts in flight, hash
+    of (node, model). A model with no free slot stays eligible, behind those that have one: full is
+    not failed, and the queue waits for it.
 
     Used slots are the greater of what the last heartbeat tells and what this process has in flight
     there: its newest attempts are not in the heartbeat yet, and adding both would count twice.
@@ -98,6 +107,7 @@ def place(
     specialties. ``prompt_bytes``: UTF-8 size of all messages. ``now``: monotonic seconds, as in
     ``NodeView.set_aside_until``. ``exclude``: nodes that this request has tried already.
     ``unable``: models that said they cannot answer such a request; as good as not in the fleet.
+    ``embeds``: the request is for vectors; a model makes these or answers, never both.
 
     ``prefer``: where the conversation's earlier turns are, and with them its prefix cache. That row
     goes first while it is eligible and resident, has a free slot, and would not be served more than
@@ -120,10 +130,11 @@ def place(
             unable=unable,
             prefer=prefer,
             affinity=affinity,
+            embeds=embeds,
         )
     prefix = ""
     if model is None:
-        specialty, prefix = stand_in(view, specialty, substitutes, unable)
+        specialty, prefix = stand_in(view, specialty, substitutes, unable, embeds)
     eligible: list[Ranked] = []
     rest: list[Candidate] = []
     for node in view.nodes.values():
@@ -131,6 +142,8 @@ def place(
         for record in node.record.models:
             load = load_of(node, record)
             why = _model_refusal(record, load, specialty, model, prompt_bytes)
+            if not why and record.embeds is not embeds:
+                why = ONLY_EMBEDS if record.embeds else ONLY_ANSWERS
             if not why and record.id in unable:
                 why = "said that it cannot answer this"
             why = why or refusal
@@ -151,15 +164,17 @@ def stand_in(
     specialty: Specialty,
     substitutes: tuple[Specialty, ...],
     unable: frozenset[ModelId] = frozenset(),
+    embeds: bool = False,
 ) -> tuple[Specialty, str]:
     """The specialty whose models answer: ``specialty`` itself where some model has it, else the
     first of ``substitutes`` that some model has, else itself after all; and what placement's
-    reasons begin with because of it. A model in ``unable`` does not count."""
-    if not substitutes or _served(view, specialty, unable):
+    reasons begin with because of it. A model in ``unable`` does not count, nor one that cannot do
+    what is asked (``embeds``)."""
+    if not substitutes or _served(view, specialty, unable, embeds):
         return specialty, ""
     for other in substitutes:
-        if _served(view, other, unable):
-            if unable and _served(view, specialty):
+        if _served(view, other, unable, embeds):
+            if unable and _served(view, specialty, embeds=embeds):
                 return other, f"no model for '{specialty}' can answer this; "
             return other, f"no node serves '{specialty}'; "
     return specialty, ""
@@ -181,17 +196,26 @@ def known_models(view: FleetView) -> frozenset[ModelId]:
 
 
 def _served(
-    view: FleetView, specialty: Specialty, unable: frozenset[ModelId] = frozenset()
+    view: FleetView,
+    specialty: Specialty,
+    unable: frozenset[ModelId] = frozenset(),
+    embeds: bool = False,
 ) -> bool:
     return any(
-        specialty in model.specialties and model.id not in unable
+        specialty in model.specialties and model.embeds is embeds and model.id not in unable
         for node in view.nodes.values()
         for model in node.record.models
     )
 
 
-def _serving(rows: Iterator[Ranked], specialty: Specialty, prompt_bytes: int) -> list[Ranked]:
-    return [row for row in rows if specialty in row.specialties and row.most_bytes >= prompt_bytes]
+def _serving(
+    rows: Iterator[Ranked], specialty: Specialty, prompt_bytes: int, embeds: bool
+) -> list[Ranked]:
+    return [
+        row
+        for row in rows
+        if specialty in row.specialties and row.most_bytes >= prompt_bytes and row.embeds is embeds
+    ]
 
 
 def _model_refusal(
@@ -227,15 +251,25 @@ def _describe(row: Row) -> str:
     free = max(0, row.free_slots)
     noun = "slot" if row.slots == 1 else "slots"
     wait = f", wait {row.wait_s:.1f} s" if row.wait_s >= 0.05 else ""
-    return f"{row.state}, {free} of {row.slots} {noun} free{wait}"
+    takes = f", an answer in about {row.answer_s:.2g} s" if row.answer_s is not None else ""
+    return f"{row.state}, {free} of {row.slots} {noun} free{wait}{takes}"
 
 
 def _score(row: Row, home: bool) -> float:
-    """For people: falls along the ranks. Ten thousands: the conversation is there; thousands:
-    warmth; units: free slots; fraction: wait."""
+    """For people: falls along the ranks. Ten millions: the conversation is there; millions: warmth;
+    half a million: a slot is free; thousands: how soon it answers (``pace.band``); units: free
+    slots; fraction: wait."""
     free = max(-99, min(99, row.free_slots))
-    first = 10_000.0 if home else 0.0
-    return round(first + 1000.0 * WARMTH[row.state] + free + 1.0 / (1.0 + max(0.0, row.wait_s)), 3)
+    first = 10_000_000.0 if home else 0.0
+    return round(
+        first
+        + 1_000_000.0 * WARMTH[row.state]
+        + (500_000.0 if row.free_slots > 0 else 0.0)
+        + 1_000.0 * (100 - row.band)
+        + free
+        + 1.0 / (1.0 + max(0.0, row.wait_s)),
+        3,
+    )
 
 
 def _candidate(

@@ -85,7 +85,7 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
         specialty=check_specialty(wire.specialty) if wire.specialty else None,
         model=model_from_wire(wire.model),
         timeout_s=wire.timeout_s or None,
-        priority=_priority_from_wire(wire.priority),
+        priority=priority_from_wire(wire.priority),
         resumable=not wire.no_resume,
         continuation=continuation_from_wire(wire),
         tenant=check_tenant(wire.tenant),
@@ -277,7 +277,8 @@ def model_from_wire(text: str) -> ModelId | None:
     return ModelId(text)
 
 
-def _priority_from_wire(text: str) -> Priority:
+def priority_from_wire(text: str) -> Priority:
+    """Raises ``InvalidRequest``."""
     try:
         return Priority(text or Priority.NORMAL)
     except ValueError:

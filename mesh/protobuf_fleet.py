@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from mesh.errors import ProtocolError
 from mesh.records import (
+    PROTOCOL_VERSION,
     Cpu,
     FleetView,
     Gpu,
     Memory,
+    ModelCounts,
     ModelRecord,
     ModelState,
     NodeRecord,
@@ -73,6 +75,7 @@ def current_record(node: NodeView) -> NodeRecord:
             queued=load.queued,
             load_percent=load.load_percent,
             unload_at=load.unload_at,
+            counts=load.counts,
         )
         if (load := loads.get(model.id))
         else model
@@ -112,34 +115,41 @@ def _node_to_wire(node: NodeView, now: float, wall: float) -> pb.Node:
         last_seen_age_s=age,
         in_flight=node.in_flight,
         link_up=node.link_up,
+        instance=record.instance,
+        direct_endpoint=record.direct_endpoint,
+        logical_cores=record.cpu.logical_cores if record.cpu else 0,
+        cpu_load=record.cpu.load if record.cpu else None,
+        protocol=record.protocol,
+        updated_at=record.updated_at,
     )
 
 
 def _node_from_wire(wire: pb.Node) -> NodeStatus:
     record = NodeRecord(
         id=NodeId(wire.id),
-        instance="",  # not listed: only the registry compares instances
+        instance=wire.instance,
         name=wire.name,
         host=wire.host,
         pid=wire.pid,
         state=_state(NodeState, wire.state),
         reason=wire.reason,
         endpoint=wire.endpoint,
+        direct_endpoint=wire.direct_endpoint,
         transport=wire.transport,
         specialties=tuple(Specialty(s) for s in wire.specialties),
         models=tuple(_model_from_wire(model) for model in wire.models),
         gpus=tuple(_gpu_from_wire(gpu) for gpu in wire.gpus),
         accelerator=wire.accelerator,
-        cpu=Cpu(name=wire.cpu, physical_cores=wire.physical_cores, logical_cores=0)
-        if wire.cpu
-        else None,
+        cpu=_cpu_from_wire(wire) if wire.cpu else None,
         memory=Memory(
             total_bytes=wire.memory_total_bytes, available_bytes=wire.memory_available_bytes
         )
         if wire.memory_total_bytes
         else None,
         version=wire.version,
+        protocol=wire.protocol or PROTOCOL_VERSION,
         started_at=wire.started_at,
+        updated_at=wire.updated_at,
     )
     return NodeStatus(
         record=record,
@@ -147,6 +157,15 @@ def _node_from_wire(wire: pb.Node) -> NodeStatus:
         last_seen_age_s=wire.last_seen_age_s,
         in_flight=wire.in_flight,
         link_up=wire.link_up,
+    )
+
+
+def _cpu_from_wire(wire: pb.Node) -> Cpu:
+    return Cpu(
+        name=wire.cpu,
+        physical_cores=wire.physical_cores,
+        logical_cores=wire.logical_cores,
+        load=wire.cpu_load if wire.HasField("cpu_load") else None,
     )
 
 
@@ -177,6 +196,17 @@ def _model_to_wire(model: ModelRecord) -> pb.Model:
         load_percent=model.load_percent,
         unload_at=model.unload_at,
         queued=model.queued,
+        template_hash=model.template_hash,
+        tier=model.tier,
+        input_price=model.input_price,
+        output_price=model.output_price,
+        prefill_tps=model.prefill_tps,
+        decode_tps=model.decode_tps,
+        decode_tps_half=model.decode_tps_half,
+        decode_tps_full=model.decode_tps_full,
+        cpu_fallback=model.cpu_fallback,
+        counts=_counts_to_wire(model.counts),
+        embeds=model.embeds,
     )
 
 
@@ -207,6 +237,39 @@ def _model_from_wire(wire: pb.Model) -> ModelRecord:
         load_percent=wire.load_percent,
         unload_at=wire.unload_at,
         queued=wire.queued,
+        template_hash=wire.template_hash,
+        tier=wire.tier,
+        input_price=wire.input_price if wire.HasField("input_price") else None,
+        output_price=wire.output_price if wire.HasField("output_price") else None,
+        prefill_tps=wire.prefill_tps,
+        decode_tps=wire.decode_tps,
+        decode_tps_half=wire.decode_tps_half,
+        decode_tps_full=wire.decode_tps_full,
+        cpu_fallback=wire.cpu_fallback,
+        counts=_counts_from_wire(wire.counts),
+        embeds=wire.embeds,
+    )
+
+
+def _counts_to_wire(counts: ModelCounts) -> pb.ModelCounts:
+    return pb.ModelCounts(
+        sequences=counts.sequences,
+        reused=counts.reused,
+        prompt_tokens=counts.prompt_tokens,
+        reused_tokens=counts.reused_tokens,
+        drafted_tokens=counts.drafted_tokens,
+        accepted_tokens=counts.accepted_tokens,
+    )
+
+
+def _counts_from_wire(wire: pb.ModelCounts) -> ModelCounts:
+    return ModelCounts(
+        sequences=wire.sequences,
+        reused=wire.reused,
+        prompt_tokens=wire.prompt_tokens,
+        reused_tokens=wire.reused_tokens,
+        drafted_tokens=wire.drafted_tokens,
+        accepted_tokens=wire.accepted_tokens,
     )
 
 
@@ -224,6 +287,9 @@ def _gpu_to_wire(gpu: Gpu) -> pb.Gpu:
         compute_capability=gpu.compute_capability or "",
         parent_uuid=gpu.parent_uuid or "",
         error=gpu.error or "",
+        throttled=gpu.throttled,
+        throttled_to=gpu.throttled_to,
+        dtypes=gpu.dtypes,
     )
 
 
@@ -241,6 +307,9 @@ def _gpu_from_wire(wire: pb.Gpu) -> Gpu:
         compute_capability=wire.compute_capability or None,
         parent_uuid=wire.parent_uuid or None,
         error=wire.error or None,
+        throttled=wire.throttled,
+        throttled_to=wire.throttled_to or 1.0,
+        dtypes=tuple(wire.dtypes),
     )
 
 
@@ -255,13 +324,16 @@ def _orchestrator_to_wire(record: OrchestratorRecord) -> pb.Orchestrator:
         rules_version=record.rules_version,
         fallback=record.fallback,
         started_at=record.started_at,
+        instance=record.instance,
+        ticket_key=record.ticket_key,
+        updated_at=record.updated_at,
     )
 
 
 def _orchestrator_from_wire(wire: pb.Orchestrator) -> OrchestratorRecord:
     return OrchestratorRecord(
         id=OrchestratorId(wire.id),
-        instance="",
+        instance=wire.instance,
         name=wire.name,
         host=wire.host,
         pid=wire.pid,
@@ -269,7 +341,9 @@ def _orchestrator_from_wire(wire: pb.Orchestrator) -> OrchestratorRecord:
         version=wire.version,
         rules_version=wire.rules_version,
         fallback=wire.fallback,
+        ticket_key=wire.ticket_key,
         started_at=wire.started_at,
+        updated_at=wire.updated_at,
     )
 
 

@@ -36,7 +36,8 @@ class ModelState(StrEnum):
 class Gpu:
     """One CUDA device or one MIG instance (``parent_uuid`` set). A reading that the driver does not
     give is None, never a guess. ``throttled``: why it runs slower than it could, in plain words, ""
-    for not. ``dtypes``: number formats that it computes fast (``node/care/dtypes.py``)."""
+    for not; ``throttled_to``: the share of its speed that is likely left. ``dtypes``: number
+    formats that it computes fast (``node/care/dtypes.py``)."""
 
     uuid: str
     name: str
@@ -51,6 +52,7 @@ class Gpu:
     parent_uuid: str | None = None
     error: str | None = None
     throttled: str = ""
+    throttled_to: float = 1.0
     dtypes: tuple[str, ...] = ()
 
 
@@ -69,6 +71,42 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCounts:
+    """What a model's sequences cost and were spared, since the node started, measured ones left
+    out. ``reused``: of ``sequences``, those that began with tokens computed before, which were
+    ``reused_tokens`` of all ``prompt_tokens``. ``drafted_tokens`` were guessed by speculation,
+    ``accepted_tokens`` of them were right."""
+
+    sequences: int = 0
+    reused: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+
+    def __add__(self, other: ModelCounts) -> ModelCounts:
+        return ModelCounts(
+            sequences=self.sequences + other.sequences,
+            reused=self.reused + other.reused,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            reused_tokens=self.reused_tokens + other.reused_tokens,
+            drafted_tokens=self.drafted_tokens + other.drafted_tokens,
+            accepted_tokens=self.accepted_tokens + other.accepted_tokens,
+        )
+
+    def since(self, earlier: ModelCounts) -> ModelCounts:
+        """What came after ``earlier`` was counted."""
+        return ModelCounts(
+            sequences=self.sequences - earlier.sequences,
+            reused=self.reused - earlier.reused,
+            prompt_tokens=self.prompt_tokens - earlier.prompt_tokens,
+            reused_tokens=self.reused_tokens - earlier.reused_tokens,
+            drafted_tokens=self.drafted_tokens - earlier.drafted_tokens,
+            accepted_tokens=self.accepted_tokens - earlier.accepted_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
     """A model on a node. ``tokenizer_hash``: equal hashes mean token ids can be exchanged.
     ``template_hash``: the chat template's. ``device``: ``cpu`` or a GPU UUID. ``context_length``:
@@ -79,9 +117,12 @@ class ModelRecord:
     nothing to say. ``last_error``: also once it works again. ``load_s``: its last load, seconds.
     ``tier``: ``local``, ``subscription`` or ``premium``, "" where nobody has said; ``input_price``,
     ``output_price``: of a million tokens, in the owner's currency, None where nobody has said.
-    ``load_percent``, ``unload_at`` (Unix seconds, 0: it stays) and ``queued`` are in heartbeats.
+    ``cpu_fallback``: it was meant for a GPU and runs on the CPU, as its settings allow.
+    ``load_percent``, ``unload_at`` (Unix seconds, 0: it stays), ``queued`` and ``counts`` are in
+    heartbeats.
     ``prefill_tps``, ``decode_tps`` and so on: tokens per second as the node measured them, 0 while
-    it has not: of one prompt; of all answers together with one, half and all slots running."""
+    it has not: of one prompt; of all answers together with one, half and all slots running.
+    ``embeds``: it turns texts into vectors, and generates none; False: the other way round."""
 
     id: ModelId
     engine: str
@@ -116,6 +157,9 @@ class ModelRecord:
     decode_tps: float = 0.0
     decode_tps_half: float = 0.0
     decode_tps_full: float = 0.0
+    embeds: bool = False
+    cpu_fallback: bool = False
+    counts: ModelCounts = ModelCounts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +213,9 @@ class OrchestratorRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoad:
     """The hot part of a ``ModelRecord``, in every heartbeat. ``queued``: requests in its line on
-    the node. ``slots`` is 0 while the node cannot load it."""
+    the node. ``slots`` is 0 while the node cannot load it. ``expected_wait_s``: until a request
+    that comes now is likely to have a slot, None where the node does not say. ``counts``: as at the
+    last sequence's end."""
 
     model: ModelId
     state: ModelState
@@ -178,6 +224,8 @@ class ModelLoad:
     queued: int = 0
     load_percent: int = 0
     unload_at: float = 0.0
+    expected_wait_s: float | None = None
+    counts: ModelCounts = ModelCounts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,9 +78,12 @@ class DecisionLogSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterSettings:
     """``stages``: asked in this order; None: all but ``judge``, and ``embedding`` where its parts
-    are installed. ``substitutes``: who answers for a specialty that nobody serves."""
+    are installed. ``substitutes``: who answers for a specialty that nobody serves, be it decided
+    or asked for by name. ``notes_in_traces``: stages' notes on spans, too; some quote the prompt,
+    so they are for ``mesh route`` and the client alone unless this is set."""
 
     stages: tuple[str, ...] | None = None
+    notes_in_traces: bool = False
     substitutes: dict[str, str] = field(
         default_factory=lambda: {"calculator": "math", "units": "math"}
     )
@@ -94,7 +97,12 @@ class RouterSettings:
 
 def check_router(router: RouterSettings, where: str) -> None:
     """What types cannot say. Raises ``ConfigError``."""
-    stages = router.stages or ()
+    stages = router.stages if router.stages is not None else STAGES
+    if not stages:
+        raise ConfigError(
+            f"{where}: router.stages is empty, so that nothing would ever be decided; name stages, "
+            "or leave it out for the usual ones"
+        )
     for stage in stages:
         if stage not in STAGES:
             raise ConfigError(
@@ -123,6 +131,11 @@ def check_router(router: RouterSettings, where: str) -> None:
         if value is not None and not 0.0 <= value <= 1.0:
             raise ConfigError(f"{where}: router.{name} must be 0 to 1, not {value}")
     memo, exact, judge = router.memo, router.exact, router.judge
+    if judge.model is not None and not judge.model.strip():
+        raise ConfigError(
+            f"{where}: router.judge.model is blank; name a model of the mesh, or leave it out to "
+            f"ask whichever serves '{judge.specialty}'"
+        )
     if not SPECIALTY_PATTERN.fullmatch(judge.specialty):
         raise ConfigError(
             f"{where}: router.judge.specialty: '{judge.specialty}' is not a specialty name"

@@ -11,8 +11,10 @@
 
 from mesh.client.client import Client, Options, Prompt, connect
 from mesh.client.conversation import Conversation
+from mesh.client.embed import EmbedOptions
 from mesh.client.stream import Chunk, Events, EventStream, Generation
 from mesh.client.sync import SyncClient, SyncGeneration, connect_sync
+from mesh.embedding import Embeddings
 from mesh.stream import (
     Assigned,
     Decided,
@@ -35,6 +37,8 @@ __all__ = [
     "Conversation",
     "Decided",
     "Done",
+    "EmbedOptions",
+    "Embeddings",
     "EventStream",
     "Events",
     "FleetStatus",

@@ -13,6 +13,7 @@ from heapq import nlargest, nsmallest
 from math import inf
 from typing import NamedTuple
 
+from mesh import pace
 from mesh.records import (
     TRANSPORTS,
     FleetView,
@@ -40,7 +41,8 @@ Home = tuple[NodeId, ModelId]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An eligible (node, model) with what ranks it. ``free_slots`` may be negative: work waits."""
+    """An eligible (node, model) with what ranks it. ``free_slots`` may be negative: work waits.
+    ``answer_s``: see ``mesh/pace.py``."""
 
     view: NodeView
     model: ModelRecord
@@ -49,16 +51,23 @@ class Row:
     free_slots: int
     wait_s: float
     free_vram_bytes: int
+    answer_s: float | None = None
 
     def rank(self) -> tuple[float, ...]:
         """Ascending: the best row first."""
         return (
             -WARMTH[self.state],
+            self.free_slots <= 0,
+            self.band,
             -self.free_slots,
             self.wait_s,
             -self.free_vram_bytes,
             self.view.in_flight,
         )
+
+    @property
+    def band(self) -> int:
+        return pace.band(self.answer_s, self.model, self.view.record.gpus)
 
     def stays(self, best: Row) -> bool:
         """Whether a conversation that this row holds stays, though ``best`` ranks first."""
@@ -79,6 +88,7 @@ class Ranked(NamedTuple):
     model: ModelId
     specialties: tuple[Specialty, ...]
     most_bytes: float
+    embeds: bool
     row: Row
 
 
@@ -147,6 +157,7 @@ def ranked_of(row: Row) -> Ranked:
         model=model,
         specialties=row.model.specialties,
         most_bytes=most_bytes(row.model),
+        embeds=row.model.embeds,
         row=row,
     )
 
@@ -197,14 +208,26 @@ def row_of(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> Row:
         if heartbeat is not None and heartbeat.free_vram_bytes
         else tuple(gpu.free_bytes for gpu in node.record.gpus)
     )
+    wait_s = heartbeat.expected_wait_s if heartbeat is not None else 0.0
+    if load is not None and load.expected_wait_s is not None:
+        wait_s = load.expected_wait_s
+    free_slots = hot.slots - hot.used_slots - unseen - queued
     return Row(
         view=node,
         model=record,
         state=hot.state,
         slots=hot.slots,
-        free_slots=hot.slots - hot.used_slots - unseen - queued,
-        wait_s=heartbeat.expected_wait_s if heartbeat is not None else 0.0,
+        free_slots=free_slots,
+        wait_s=wait_s,
         free_vram_bytes=max(free_vram, default=0),
+        answer_s=pace.answer_s(
+            record,
+            node.record.gpus,
+            state=hot.state,
+            free_slots=free_slots,
+            unseen=unseen,
+            wait_s=wait_s,
+        ),
     )
 
 

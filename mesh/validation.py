@@ -29,6 +29,7 @@ MAX_STOP_BYTES = 256
 MAX_TEMPERATURE = 5.0
 MAX_GRAMMAR_BYTES = 64 * 1024  # of a GBNF grammar or a JSON schema
 MAX_TENANT_BYTES = 256
+MAX_TEXTS = 256  # of one request for embeddings
 MAX_MODEL_ID_BYTES = 512
 MAX_TOKENIZER_HASH_CHARS = 128
 MAX_ATTEMPTS_SO_FAR = 10_000
@@ -53,10 +54,7 @@ def check_request(
     """
     check_messages(messages, max_bytes=max_bytes)
     check_sampling(sampling)
-    if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
-        raise InvalidRequest(
-            f"timeout_s must be more than 0 and at most {MAX_TIMEOUT_S:,} seconds, not {timeout_s}"
-        )
+    check_timeout(timeout_s)
 
 
 def check_messages(messages: Sequence[Message], *, max_bytes: int = MAX_REQUEST_BYTES) -> None:
@@ -77,6 +75,32 @@ def check_messages(messages: Sequence[Message], *, max_bytes: int = MAX_REQUEST_
         raise InvalidRequest(f"the last message must be from the user, not from '{last.role}'")
     if not last.content.strip():
         raise InvalidRequest("the prompt is empty; write something in the last user message")
+
+
+def check_texts(texts: Sequence[str], *, max_bytes: int = MAX_REQUEST_BYTES) -> None:
+    """What is to be embedded. Raises ``InvalidRequest`` that names the text by its number, from 1.
+    ``max_bytes``: limit on the UTF-8 size of all texts together."""
+    if not texts:
+        raise InvalidRequest("there is no text to embed; give at least one")
+    if len(texts) > MAX_TEXTS:
+        raise InvalidRequest(
+            f"{len(texts):,} texts are too many for one request; send at most {MAX_TEXTS} at a time"
+        )
+    size = 0
+    for number, text in enumerate(texts, 1):
+        size += _text_bytes(text, f"text {number}")
+        if not text.strip():
+            raise InvalidRequest(f"text {number} is empty; leave it out or write something in it")
+    if size > max_bytes:
+        raise InvalidRequest(f"the texts are {size:,} bytes; the limit is {max_bytes:,} bytes")
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    """Seconds; None for none. Raises ``InvalidRequest``."""
+    if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidRequest(
+            f"timeout_s must be more than 0 and at most {MAX_TIMEOUT_S:,} seconds, not {timeout_s}"
+        )
 
 
 def check_sampling(sampling: Sampling) -> None:

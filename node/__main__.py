@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import logging
 import os
 import signal
 import sys
-from pathlib import Path
 
-import uvloop
-
+from mesh import process
 from mesh.clock import SystemClock
-from mesh.config import NodeSettings, load, load_toml
-from mesh.errors import ConfigError, MeshError
-from mesh.telemetry import logs, tracing
-
-log = logging.getLogger("node")
+from mesh.config import NodeSettings
+from mesh.telemetry import tracing
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the node until a signal stops it; returns the exit code."""
-    try:
-        settings = _settings(arguments)
-        logs.configure(settings.log_level, f"node {settings.name}")
-    except ConfigError as error:
-        sys.stderr.write(f"node: {error.message}\n")
-        return error.exit_code
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
-    except MeshError as error:
-        log.error("%s (%s)", error.message, error.code)
-        return error.exit_code
-    except KeyboardInterrupt:  # Ctrl-C before the signal handler stood
-        return 128 + signal.SIGINT
-    return 0
+    return process.run("node", NodeSettings, _serve, arguments, description=__doc__)
 
 
 async def _serve(settings: NodeSettings) -> None:
@@ -50,31 +28,12 @@ async def _serve(settings: NodeSettings) -> None:
         shut_down = tracing.configure(
             "squadron-node", instance=agent.instance, otlp_endpoint=settings.otlp_endpoint
         )
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, agent.stop)
+        process.stop_on_signals(agent.stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, agent.retry)
         try:
             await agent.run()
         finally:
             shut_down()
-
-
-def _settings(arguments: list[str] | None) -> NodeSettings:
-    """Raises ``ConfigError``."""
-    parser = argparse.ArgumentParser(prog="python -m node", description=__doc__)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("settings", nargs="?", metavar="JSON", help="settings as one JSON object")
-    source.add_argument("--config", metavar="FILE.toml", type=Path, help="settings in a TOML file")
-    given = parser.parse_args(arguments)
-    if given.config is not None:
-        return load(NodeSettings, load_toml(given.config), where=str(given.config))
-    try:
-        data = json.loads(given.settings)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"the settings are not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError("the settings must be one JSON object")
-    return load(NodeSettings, data)
 
 
 if __name__ == "__main__":

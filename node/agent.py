@@ -147,6 +147,12 @@ class NodeAgent:
         self._stopping.set()
         self.changed()
 
+    def retry(self) -> None:
+        """Failed models are tried again now; for a signal handler."""
+        log.info("asked to try failed models again")
+        for model in self._models:
+            model.retry()
+
     async def run(self) -> None:
         """Serves until ``stop`` and the drain after it; then the record is gone.
 
@@ -158,7 +164,14 @@ class NodeAgent:
             self._direct.bind()
         handle = self._server.handle
         if self._peers is not None:
-            self._forwarder = Forwarder(self._identity.id, handle, self._peers, self._clock)
+            residency = self._residency
+            self._forwarder = Forwarder(
+                self._identity.id,
+                handle,
+                self._peers,
+                self._clock,
+                cold=lambda model: residency is not None and residency.cold(model),
+            )
             handle = self._forwarder.handle
         self._cpu, self._memory = self._host.cpu(), self._host.memory()
         try:
@@ -306,11 +319,12 @@ class NodeAgent:
         )
 
     def _heartbeat(self, record: NodeRecord) -> Heartbeat:
+        loads = self._residency.loads() if self._residency is not None else ()
         return Heartbeat(
             node=record.id,
             state=record.state,
             reason=record.reason,
-            models=self._residency.loads() if self._residency is not None else (),
+            models=self._server.waits(loads),
             free_vram_bytes=tuple(gpu.free_bytes for gpu in record.gpus),
             expected_wait_s=self._server.expected_wait_s(),
         )

@@ -110,6 +110,8 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                     cpus=around.cpus,
                     otlp_endpoint=settings.otlp_endpoint,
                     instance=identity.instance,
+                    hang_s=settings.hang_s,
+                    crash_limit=settings.crash_limit,
                 )
 
             return calibration.runner(engine, around.spec, on_change, make)

@@ -78,7 +78,9 @@ class GgufFacts:
 
     ``context_length`` is the one it was trained for, in tokens. ``file_bytes`` is the size of the
     file, or of all its parts together. ``chat_template`` is None where the file has none.
-    ``shape``: what decides how much memory it takes.
+    ``shape``: what decides how much memory it takes. ``pooling``: how its outputs become the vector
+    of a text (llama.h, ``llama_pooling_type``; 4 is a reranker), None where the file does not say.
+    ``causal``: a token sees only those before it; one that sees all of them cannot generate.
     """
 
     name: str
@@ -95,6 +97,8 @@ class GgufFacts:
     template_hash: str
     chat_template: str | None
     shape: Shape
+    pooling: int | None = None
+    causal: bool = True
 
 
 def model_id(source: str) -> ModelId:
@@ -194,6 +198,10 @@ def inspect(path: Path) -> GgufFacts:
         template_hash=hashlib.sha256((template or CHATML).encode()).hexdigest(),
         chat_template=template,
         shape=shape_of(header, architecture, headers),
+        pooling=_count(header, f"{architecture}.pooling_type")
+        if f"{architecture}.pooling_type" in header.values
+        else None,
+        causal=header.values.get(f"{architecture}.attention.causal") is not False,
     )
 
 

@@ -5,12 +5,17 @@ orchestrator chooses again on its own, with better knowledge. The peer is chosen
 that orchestrators use. A forwarded attempt names the nodes that it passed, so it goes at most
 ``MAX_HOPS`` times and never in a circle. Relayed events are not buffered here: a piece is granted
 to the peer once the client took it.
+
+A model that would have to be loaded here goes to a peer that has it resident with a slot free, if
+there is one: a hop costs less than a load. Nobody there, or refused: the load is waited for here.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from opentelemetry.trace import Span, SpanKind
 
@@ -23,7 +28,8 @@ from mesh.errors import (
     from_code,
 )
 from mesh.placement import place
-from mesh.records import FleetView
+from mesh.records import FleetView, ModelState
+from mesh.standings import load_of
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
     DEFAULT_CREDIT,
@@ -42,6 +48,8 @@ from mesh.transport.base import (
 from mesh.types import Candidate, ModelId, NodeId, Specialty
 from node.peers import Peers
 
+T = TypeVar("T")
+
 MAX_HOPS = 2
 MAX_PEERS = 3  # tried one after the other before the request is refused
 REASONS_SHOWN = 3
@@ -50,13 +58,23 @@ FORWARDABLE = frozenset({"unknown_model", "overloaded", "draining"})
 
 
 class Forwarder:
-    """A handler around this node's own: ``serve`` first, a peer if that refuses."""
+    """A handler around this node's own: ``serve`` first, a peer if that refuses. ``cold``: whether
+    a request for the model would wait for its load here; a warm peer then comes first."""
 
-    def __init__(self, node: NodeId, serve: Handler, peers: Peers, clock: Clock) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        serve: Handler,
+        peers: Peers,
+        clock: Clock,
+        *,
+        cold: Callable[[ModelId], bool] = lambda model: False,
+    ) -> None:
         self._node = node
         self._serve = serve
         self._peers = peers
         self._clock = clock
+        self._cold = cold
         self._scopes: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -82,10 +100,15 @@ class Forwarder:
     async def handle(self, attempt: Attempt, sink: Sink) -> None:
         """Raises what ``serve`` does, and ``NodeLost`` when the peer was lost in mid-answer, and
         ``DeadlineExceeded``. A refusal after all is that of this node, with what peers said."""
-        if not attempt.may_forward:
+        if not attempt.may_forward or attempt.texts:  # another model's vectors mean other things
             await self._serve(attempt, sink)
             return
         begun = self._clock.now()
+        if self._cold(attempt.model) and not self._ended and attempt.timeout_s > 0:
+            if await self._within(attempt, self._warm(attempt, sink)):
+                return
+            left = max(0.001, attempt.timeout_s - (self._clock.now() - begun))
+            attempt, begun = replace(attempt, timeout_s=left), self._clock.now()
         own = _Refusable(sink)
         await self._serve(attempt, own)
         if own.refused is None:
@@ -94,15 +117,17 @@ class Forwarder:
         if self._ended or left <= 0:
             await sink.send(own.refused)
             return
-        await self._within(replace(attempt, timeout_s=left), sink, own.refused)
+        attempt = replace(attempt, timeout_s=left)
+        await self._within(attempt, self._forward(attempt, sink, own.refused))
 
-    async def _within(self, attempt: Attempt, sink: Sink, refused: Refused) -> None:
+    async def _within(self, attempt: Attempt, handed: Coroutine[Any, Any, T]) -> T:
+        """``handed``, within the attempt's time. Raises ``DeadlineExceeded``, ``Draining``."""
         scope = asyncio.timeout(attempt.timeout_s)
         self._scopes.add(scope)
         self._idle.clear()
         try:
             async with scope:
-                await self._forward(attempt, sink, refused)
+                return await handed
         except TimeoutError:
             if not scope.expired():
                 raise
@@ -115,6 +140,26 @@ class Forwarder:
             self._scopes.discard(scope)
             if not self._scopes:
                 self._idle.set()
+
+    async def _warm(self, attempt: Attempt, sink: Sink) -> bool:
+        """Whether a peer that has the model resident answered."""
+        if len(attempt.hops) >= MAX_HOPS:
+            return False
+        deadline = self._clock.now() + attempt.timeout_s
+        tried = frozenset({self._node, *attempt.hops})
+        row = warm(await self._peers.look(), attempt, tried, self._clock.now())
+        if row is None:
+            return False
+        return await self._tried(row, self._onward(row, attempt, deadline), sink) is None
+
+    def _onward(self, row: Candidate, attempt: Attempt, deadline: float) -> Attempt:
+        return replace(
+            attempt,
+            model=row.model,
+            credit=max(1, min(attempt.credit, DEFAULT_CREDIT)),
+            hops=(*attempt.hops, self._node),
+            timeout_s=max(0.001, deadline - self._clock.now()),
+        )
 
     async def _forward(self, attempt: Attempt, sink: Sink, refused: Refused) -> None:
         if len(attempt.hops) >= MAX_HOPS:
@@ -131,14 +176,7 @@ class Forwarder:
                 said = said or [why_not(view, attempt, tried, now)]
                 break
             tried |= {row.node}
-            onward = replace(
-                attempt,
-                model=row.model,
-                credit=max(1, min(attempt.credit, DEFAULT_CREDIT)),
-                hops=(*attempt.hops, self._node),
-                timeout_s=max(0.001, deadline - self._clock.now()),
-            )
-            answer = await self._tried(row, onward, sink)
+            answer = await self._tried(row, self._onward(row, attempt, deadline), sink)
             if answer is None:
                 return
             said.append(f"{row.node_name}: {answer}")
@@ -199,6 +237,29 @@ def choose(
     if found is None and attempt.specialty is not None:
         found = best(attempt.specialty, None)
     return found
+
+
+def warm(
+    view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: float
+) -> Candidate | None:
+    """The best peer that has the very model resident with a slot free. Pure."""
+    rows = place(
+        view,
+        specialty=attempt.specialty or Specialty(""),
+        model=attempt.model,
+        prompt_bytes=_size(attempt),
+        now=now,
+        exclude=tried,
+        explain=False,
+    )
+    found = next((row for row in rows if row.eligible), None)
+    if found is None:
+        return None
+    node = view.nodes[found.node]
+    record = next(each for each in node.record.models if each.id == found.model)
+    told = load_of(node, record) or record
+    ready = told.state is ModelState.RESIDENT and told.used_slots < told.slots
+    return found if ready else None
 
 
 def why_not(view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: float) -> str:

@@ -176,13 +176,15 @@ class NvmlProbe:
             gpu = self._device(handle, _text(self._nvml.nvmlDeviceGetUUID(handle)), index)
             # The instance is the parent's silicon; NVML answers this one only for the parent.
             capability = gpu.compute_capability or self._capability(parent)
+            if not gpu.throttled:
+                words, left = self._slowed(parent, gpu.uuid)
+                gpu = replace(gpu, throttled=words, throttled_to=left)
             gpus.append(
                 replace(
                     gpu,
                     parent_uuid=parent_uuid,
                     compute_capability=capability,
                     dtypes=fast_dtypes(capability),
-                    throttled=gpu.throttled or self._reasons(parent, gpu.uuid),
                 )
             )
         return gpus
@@ -197,6 +199,7 @@ class NvmlProbe:
         milliwatts = self._reading(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         rates = self._reading(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         capability = self._capability(handle)
+        throttled, left = self._slowed(handle, uuid)
         return Gpu(
             uuid=uuid,
             name=name or "NVIDIA GPU",
@@ -209,12 +212,14 @@ class NvmlProbe:
             utilisation=None if rates is None else rates.gpu / 100,
             compute_capability=capability,
             error="the driver gives no memory figures for this GPU" if memory is None else None,
-            throttled=self._reasons(handle, uuid),
+            throttled=throttled,
+            throttled_to=left,
             dtypes=fast_dtypes(capability),
         )
 
-    def _reasons(self, handle: Any, uuid: str) -> str:
-        """Why the card is slow now, or was within ``throttling.HOLD_S``."""
+    def _slowed(self, handle: Any, uuid: str) -> tuple[str, float]:
+        """Why the card is slow now, or was within ``throttling.HOLD_S``, and the share of its speed
+        that is left."""
         mask = None
         for name in _CLOCK_REASONS:
             call = getattr(self._nvml, name, None)
@@ -223,7 +228,7 @@ class NvmlProbe:
         found = () if mask is None else throttling.reasons(int(mask))
         seen = throttling.held(self._throttled.get(uuid, {}), found, self._clock.now())
         self._throttled[uuid] = seen
-        return throttling.in_order(seen)
+        return throttling.in_order(seen), throttling.left(seen)
 
     def _capability(self, handle: Any) -> str | None:
         pair = self._reading(lambda: self._nvml.nvmlDeviceGetCudaComputeCapability(handle))

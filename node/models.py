@@ -1,27 +1,33 @@
 """The models a node hosts: from settings, through the catalogue, to a runner each.
 
 A model whose file is bad, or whose runner gives up, fails alone: the node goes on with the others,
-and the model is tried again when its file changes, or after ``RECOVER_S``. Whether it is resident
-is somebody else's decision (``node/residency``): ``load`` and ``unload`` say so.
+and the model is tried again when a file of it changes, when told, or after ``RECOVER_S``. Whether
+it is resident is somebody else's decision (``node/residency``): ``load`` and ``unload`` say so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from mesh.clock import Clock, SystemClock
 from mesh.config import ModelSettings
 from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
-from mesh.records import ModelLoad, ModelRecord, ModelState
+from mesh.records import ModelCounts, ModelLoad, ModelRecord, ModelState
 from mesh.types import Message, ModelId, Piece, Sampling, Specialty
 from node import catalogue, threads
 from node.engines.base import ModelFacts, ModelSpec
-from node.prepared import DEFAULT_CONTEXT, FILE_ENGINES, Prepare, Prepared, prepare
-from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
+from node.prepared import (
+    DEFAULT_CONTEXT,
+    FILE_ENGINES,
+    Prepare,
+    Prepared,
+    files_mark,
+    prepare,
+)
+from node.runner.base import Runner, RunningSequence
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -42,52 +48,6 @@ LOADING_RETRY_S = 1.0
 BUSY_RETRY_S = 0.5
 RECOVER_S = 300.0  # after a failure; a file that changed is tried at once
 FILE_LOOK_S = 2.0  # between two looks at the file of a failed model
-
-
-class RunningSequence(Protocol):
-    """One sequence on a runner. Iterating raises ``EngineFailed`` when the runner is lost."""
-
-    def __aiter__(
-        self,
-    ) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Done | Failed]: ...
-
-    def grant(self, pieces: int) -> None: ...
-
-    def cancel(self) -> None:
-        """Idempotent; frees the slot as soon as the runner sees it."""
-        ...
-
-
-class Runner(Protocol):
-    """What ``node.runner.process.RunnerProcess`` is to the agent."""
-
-    @property
-    def state(self) -> ModelState: ...
-    @property
-    def facts(self) -> ModelFacts | None: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def slots(self) -> int: ...
-    @property
-    def used_slots(self) -> int: ...
-    @property
-    def pid(self) -> int | None: ...
-    @property
-    def load_percent(self) -> int: ...
-
-    async def run(self) -> None: ...
-
-    def open(
-        self,
-        *,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        credit: int,
-        delivered: tuple[Piece, ...] = (),
-        by_ids: bool = True,
-        traceparent: str = "",
-    ) -> RunningSequence: ...
 
 
 MakeRunner = Callable[[str, ModelSpec, Callable[[], None]], Runner]
@@ -122,6 +82,7 @@ class HostedModel:
         self._spec: ModelSpec | None = None
         self._runner: Runner | None = None
         self._facts: ModelFacts | None = None
+        self._counts = ModelCounts()  # of runners that have ended
         self._error: str | None = None
         self._wanted = asyncio.Event()
         self._wanted.set()
@@ -160,6 +121,11 @@ class HostedModel:
     @property
     def load_percent(self) -> int:
         return 0 if self._runner is None else self._runner.load_percent
+
+    @property
+    def counts(self) -> ModelCounts:
+        """Of all its runners."""
+        return self._counts if self._runner is None else self._counts + self._runner.counts
 
     @property
     def pid(self) -> int | None:
@@ -240,7 +206,7 @@ class HostedModel:
             if self.prepared is None:
                 raise ConfigError(f"model '{self.id}' is to be loaded before it was looked at")
             runner = self._make_runner(
-                self.settings.engine, self._spec or self.prepared.spec, self._on_change
+                self.settings.engine, self._spec or self.prepared.spec, self._runner_changed
             )
             self._runner = runner
             self._on_change()
@@ -250,9 +216,15 @@ class HostedModel:
                 if not self._unwanted.is_set() and runner.state is ModelState.FAILED:
                     self.fail(runner.error or "its runner ended without a reason")
             finally:
-                self._runner = None
+                self._counts, self._runner = self.counts, None
             self._unwanted.clear()
             self._on_change()
+
+    def _runner_changed(self) -> None:
+        """What is over by the next start stays as the last error; being unloaded is no error."""
+        if self._runner is not None and self._runner.error is not None and not self.leaving:
+            self.last_error = self._runner.error
+        self._on_change()
 
     async def _either(self, *waits: Coroutine[Any, Any, object]) -> None:
         """Returns when the first of them has ended, with the others cancelled and over."""
@@ -270,23 +242,12 @@ class HostedModel:
 
     async def _recovers(self) -> None:
         """Returns when the model may work again."""
-        seen = self._file_mark()
+        seen = files_mark(self.settings, self.prepared)
         until = self._clock.now() + RECOVER_S
         while self._clock.now() < until and not self._again.is_set():
-            if self._file_mark() != seen:
+            if files_mark(self.settings, self.prepared) != seen:
                 return
             await self._either(self._again.wait(), self._clock.sleep(FILE_LOOK_S))
-
-    def _file_mark(self) -> tuple[int, int] | None:
-        """Changes with the file; None where there is none."""
-        if self.settings.engine not in FILE_ENGINES:
-            return None
-        source = self.prepared.file if self.prepared else self.settings.source
-        try:
-            found = Path(source).expanduser().stat()
-        except (OSError, RuntimeError, ValueError):
-            return None
-        return found.st_size, found.st_mtime_ns
 
     def open(
         self,
@@ -297,8 +258,10 @@ class HostedModel:
         delivered: tuple[Piece, ...],
         tokenizer_hash: str,
         traceparent: str,
+        texts: tuple[str, ...] = (),
     ) -> RunningSequence:
-        """Claims a slot. Raises ``Overloaded`` when full or not resident, ``EngineFailed``."""
+        """Claims a slot. ``texts``: to embed, see ``messages.Open``. Raises ``Overloaded`` when
+        full or not resident, ``EngineFailed``."""
         runner, facts = self._runner, self.facts
         match self.state:
             case ModelState.FAILED:
@@ -325,7 +288,18 @@ class HostedModel:
             # Two tokenizers that nobody knows are not the same one.
             by_ids=bool(tokenizer_hash) and tokenizer_hash == facts.tokenizer_hash,
             traceparent=traceparent,
+            texts=texts,
         )
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it makes vectors instead of answers: what its settings and file say, until the
+        engine has said so."""
+        if self.facts is not None:
+            return self.facts.embeds
+        if self.prepared is not None:
+            return self.prepared.embeds
+        return self.settings.options.get("embedding") is True
 
     def record(self) -> ModelRecord:
         """``used_slots`` is 0 here: it rides on heartbeats, and a stale figure would mislead."""
@@ -357,6 +331,7 @@ class HostedModel:
             input_price=facts.input_price if facts else None,
             output_price=facts.output_price if facts else None,
             error=self.error,
+            embeds=self.embeds,
             pinned=self.settings.pinned,
             ttl_s=self.settings.ttl_s,
             last_error=self.last_error,
@@ -371,6 +346,7 @@ class HostedModel:
             slots=self.slots,
             used_slots=self.used_slots,
             load_percent=self.load_percent if state is ModelState.LOADING else 0,
+            counts=self.counts,
         )
 
 

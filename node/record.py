@@ -31,7 +31,11 @@ def status(models: Sequence[ModelRecord], *, draining: bool) -> Status:
     if states & {ModelState.RESIDENT, ModelState.COLD}:
         return Status(NodeState.READY)
     if ModelState.LOADING in states:
-        loading = ", ".join(m.id for m in models if m.state is ModelState.LOADING)
+        loading = ", ".join(
+            f"{m.id} ({m.error})" if m.error else m.id
+            for m in models
+            if m.state is ModelState.LOADING
+        )
         return Status(NodeState.STARTING, f"loading {loading}")
     causes = "; ".join(f"{m.id}: {m.error or 'failed'}" for m in models)
     return Status(NodeState.FAILED, f"no model works: {causes}")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from mesh.clock import Clock
+from mesh.embedding import FLOAT_BYTES, rows
 from mesh.errors import (
+    CannotAnswer,
     DeadlineExceeded,
     Draining,
     InternalError,
@@ -21,7 +24,8 @@ from mesh.errors import (
     UnknownModel,
     from_code,
 )
-from mesh.records import ModelState
+from mesh.placement import ONLY_ANSWERS, ONLY_EMBEDS
+from mesh.records import ModelLoad, ModelState
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
     Accepted,
@@ -31,19 +35,22 @@ from mesh.transport.base import (
     Refused,
     Sink,
     Tokens,
+    Vectors,
 )
 from mesh.types import ModelId, NodeId
-from mesh.validation import check_request
+from mesh.validation import check_request, check_texts
 from node.calibration import Calibration
 from node.models import HostedModel, RunningSequence
 from node.record import DRAINING_REASON
 from node.residency.agent import Residency
 from node.residency.line import Waiter
+from node.runner import messages as m
 from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
 
 # Pieces that a runner may be ahead of its agent: what a client that goes away has had made in vain,
 # on top of the link's window. One step of the engine makes one piece, so it need not be large.
 RUNNER_CREDIT = 64
+VECTORS_BYTES = 128 * 1024  # of vectors that leave together
 _SMOOTHING = 0.2  # weight of the newest attempt in the mean duration
 
 
@@ -107,6 +114,23 @@ class AttemptServer:
         waits = (self._wait_s(model, queued.get(model.id, 0)) for model in resident)
         return round(min(self._mean_s / slots if w is None else w for w in waits), 3)
 
+    def waits(self, loads: Sequence[ModelLoad]) -> tuple[ModelLoad, ...]:
+        """``loads`` with how long each resident model is likely to keep a new request waiting."""
+        slots = sum(m.slots for m in self._models.values() if m.state is ModelState.RESIDENT)
+        return tuple(
+            replace(load, expected_wait_s=self._told_s(load, slots))
+            if load.state is ModelState.RESIDENT
+            else load
+            for load in loads
+        )
+
+    def _told_s(self, load: ModelLoad, slots: int) -> float | None:
+        model = self._models.get(load.model)
+        if model is None or not slots:
+            return None
+        wait = self._wait_s(model, load.queued)
+        return round(self._mean_s / slots if wait is None else wait, 3)
+
     def _wait_s(self, model: HostedModel, queued: int) -> float | None:
         """None: its speeds are not known, and it has no slot free."""
         if self._calibration is None:
@@ -118,7 +142,7 @@ class AttemptServer:
     async def handle(self, attempt: Attempt, sink: Sink) -> None:
         """Raises ``DeadlineExceeded``, ``Draining``, ``EngineFailed``; re-raises cancellation."""
         attributes: dict[str, AttributeValue] = {
-            "gen_ai.operation.name": "chat",
+            "gen_ai.operation.name": "embeddings" if attempt.texts else "chat",
             "gen_ai.request.model": attempt.model,
             "squadron.node.id": self._node,
             "squadron.request.id": attempt.request_id,
@@ -156,7 +180,13 @@ class AttemptServer:
             raise InvalidRequest(f"timeout_s must be positive seconds, not {attempt.timeout_s}")
         if attempt.credit < 1:
             raise InvalidRequest(f"credit must be at least 1, not {attempt.credit}")
-        check_request(attempt.messages, attempt.sampling)
+        if attempt.texts:
+            check_texts(attempt.texts)
+        else:
+            check_request(attempt.messages, attempt.sampling)
+        if model.embeds is not bool(attempt.texts):
+            does = ONLY_EMBEDS if model.embeds else ONLY_ANSWERS
+            raise CannotAnswer(f"model '{attempt.model}' {does}; ask another one")
         return model
 
     def _claim(self, model: HostedModel, attempt: Attempt, traceparent: str) -> RunningSequence:
@@ -164,10 +194,11 @@ class AttemptServer:
         return model.open(
             messages=attempt.messages,
             sampling=attempt.sampling,
-            credit=min(attempt.credit, RUNNER_CREDIT),
+            credit=len(attempt.texts) or min(attempt.credit, RUNNER_CREDIT),
             delivered=attempt.delivered,
             tokenizer_hash=attempt.tokenizer_hash,
             traceparent=traceparent,
+            texts=attempt.texts,
         )
 
     async def _serve(
@@ -235,11 +266,19 @@ class AttemptServer:
                     await sink.send(Tokens(first=first, pieces=pieces))
                     # Only now: what a slow client holds up is its own sequence in the runner.
                     sequence.grant(len(pieces))
+                case m.Vectors(first=first, dimension=dimension, data=data):
+                    most = max(1, VECTORS_BYTES // (FLOAT_BYTES * dimension))
+                    for part in rows(data, dimension, most):
+                        await sink.send(Vectors(first=first, dimension=dimension, data=part))
+                        first += most
                 case Done(reason=reason, usage=usage):
                     current.set_attribute("gen_ai.response.finish_reasons", (reason.value,))
                     current.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
                     current.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
-                    if self._calibration is not None:
+                    current.set_attribute(
+                        "gen_ai.usage.cache_read.input_tokens", usage.cached_tokens
+                    )
+                    if self._calibration is not None and not attempt.texts:
                         self._calibration.answered(attempt.model, usage)
                     await sink.send(Finished(reason=reason, usage=usage))
                     return

@@ -60,7 +60,8 @@ class DecisionLog(Protocol):
 class Answers:
     """``default_timeout_s``: budget of a request that names none. ``max_request_bytes``: of its
     messages. ``name``: the orchestrator's, for answers that it has itself. ``substitutes``: who
-    answers for a specialty that nobody serves."""
+    answers for a specialty that nobody serves. ``notes_in_traces``: stages' notes on spans, too,
+    which may quote the prompt."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Answers:
         name: str = "",
         substitutes: Mapping[str, str] | None = None,
         log: DecisionLog | None = None,
+        notes_in_traces: bool = False,
     ) -> None:
         self._fleet = fleet
         self._dispatch = dispatch
@@ -84,6 +86,7 @@ class Answers:
         self._name = name
         self._substitutes = substitutes or {}
         self._log = log
+        self._notes_in_traces = notes_in_traces
 
     @property
     def view(self) -> FleetView:
@@ -142,7 +145,7 @@ class Answers:
                 events = self._dispatch.generate(
                     request,
                     outcome.decision,
-                    substitutes=self._chain(outcome.decision, cascade),
+                    substitutes=self._chain(request, outcome.decision, cascade),
                     arrived=arrived,
                     deadline=arrived + (request.timeout_s or self._default_timeout_s),
                     span=span,
@@ -183,12 +186,12 @@ class Answers:
                 return Outcome((await cascade.decide(features)).decision)
         if request.specialty is None and request.model is None:
             return await cascade.decide(features)
-        if (remembered := await cascade.recall(features)) is not None:
-            return remembered
-        if request.specialty is not None:
-            return Outcome(_named(request.specialty, REQUESTED))
-        specialty = self._specialty_of(request.model) or cascade.fallback
-        return Outcome(_named(specialty, REQUESTED))
+        known = await cascade.recall(features)
+        if known is not None and known.answer is not None:
+            return known
+        specialty = request.specialty or self._specialty_of(request.model) or cascade.fallback
+        passing = known is not None and known.passing
+        return Outcome(_named(specialty, REQUESTED), passing=passing)
 
     async def _routed(
         self, request: Request, cascade: Cascade, features: Features, parent: Span
@@ -202,16 +205,15 @@ class Answers:
             span.set_attribute("squadron.confidence", decision.confidence)
             span.set_attribute("squadron.rules_version", decision.rules_version)
             for said in decision.verdicts:
-                span.add_event(
-                    said.stage,
-                    {
-                        "squadron.specialty": said.specialty or "",
-                        "squadron.confidence": said.confidence,
-                        "squadron.rule": said.rule or "",
-                        "squadron.micros": said.micros,
-                        "squadron.note": said.note,
-                    },
-                )
+                attributes: dict[str, str | float] = {
+                    "squadron.specialty": said.specialty or "",
+                    "squadron.confidence": said.confidence,
+                    "squadron.rule": said.rule or "",
+                    "squadron.micros": said.micros,
+                }
+                if self._notes_in_traces:
+                    attributes["squadron.note"] = said.note
+                span.add_event(said.stage, attributes)
         if self._log is not None and decision.stage not in (REQUESTED, RESUMED):
             self._log.record(features, decision)
         return outcome
@@ -247,14 +249,20 @@ class Answers:
         self, request: Request, cascade: Cascade, decision: Decision
     ) -> tuple[Candidate, ...]:
         now = self._clock.now()
-        work = self._dispatch.work_of(request, decision, self._chain(decision, cascade), now)
+        substitutes = self._chain(request, decision, cascade)
+        work = self._dispatch.work_of(request, decision, substitutes, now)
         found = outlook.explained(self._fleet.view, work, now)
         if any(row.eligible for row in found):
             return found
         return (*outlook.relieved(self._fleet.view, work, now), *found)
 
-    def _chain(self, decision: Decision, cascade: Cascade) -> tuple[Specialty, ...]:
-        return outlook.chain(decision.specialty, self._substitutes, cascade.fallback)
+    def _chain(
+        self, request: Request, decision: Decision, cascade: Cascade
+    ) -> tuple[Specialty, ...]:
+        """Who asks for a specialty by name gets it, or whoever the operator said stands in for it,
+        and never the fallback."""
+        fallback = cascade.fallback if request.specialty is None else None
+        return outlook.chain(decision.specialty, self._substitutes, fallback)
 
     def _specialty_of(self, model: ModelId | None) -> Specialty | None:
         """A named model answers whatever is asked; its first specialty is what that is called."""

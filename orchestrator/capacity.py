@@ -115,6 +115,7 @@ class Capacity:
             unable=work.unable,
             prefer=work.home,
             affinity=work.affinity,
+            embeds=work.embeds,
             limit=limit,
             only=only,
             standings=self._standings,

@@ -31,7 +31,7 @@ class Break:
 class Course:
     """One request. Times are monotonic seconds. ``strikes``: attempts that count against the limit.
     ``begun_at``: tokens delivered before this attempt.
-    ``elsewhere``: a slot that is held for the next attempt."""
+    ``elsewhere``: a slot that is held for the next attempt. ``refusal``: the last one, in words."""
 
     request: Request
     arrived: float
@@ -45,6 +45,7 @@ class Course:
     outcome: Outcome | None = None
     reservation: Reservation | None = None
     elsewhere: Reservation | None = None
+    refusal: str = ""
     queued_s: float = 0.0
     first_token: float | None = None
     last_token: float = 0.0
@@ -63,6 +64,11 @@ class Course:
     def delivered(self) -> str:
         count = len(self.delivery.pieces)
         return "1 token was delivered" if count == 1 else f"{count} tokens were delivered"
+
+    def refused(self, why: str) -> None:
+        """The node would not take it."""
+        if self.reservation is not None:
+            self.refusal = f"{self.reservation.candidate.node_name}: {why}"
 
     def tokens(self, now: float) -> None:
         """Tokens have come."""
@@ -132,10 +138,18 @@ def given_up(lost: AttemptFailed, course: Course, why: str) -> AttemptFailed:
     )
 
 
-def too_late(error: DeadlineExceeded, course: Course, now: float) -> DeadlineExceeded:
+def too_late(
+    error: DeadlineExceeded, course: Course, now: float, troubles: str = ""
+) -> DeadlineExceeded:
+    """``troubles``: what is wrong with those that were waited for, in words."""
+    last = f"the last refusal was {course.refusal}" if course.refusal else ""
     if error.message and not course.attempts:
-        return DeadlineExceeded(error.message)
-    return DeadlineExceeded(
-        f"the answer was not finished within {now - course.arrived:.1f} s; {course.delivered}; "
-        "allow more time or ask for fewer tokens"
-    )
+        return DeadlineExceeded("; ".join(filter(None, (error.message, troubles or last))))
+    parts = [
+        f"the answer was not finished within {now - course.arrived:.1f} s",
+        course.delivered,
+        # Of an answer that began, what was refused before is no longer the reason.
+        last if course.first_token is None else "",
+        "allow more time or ask for fewer tokens",
+    ]
+    return DeadlineExceeded("; ".join(filter(None, parts)))

@@ -17,7 +17,6 @@ from mesh.clock import Clock
 from mesh.errors import (
     AttemptFailed,
     CannotAnswer,
-    ContextOverflow,
     DeadlineExceeded,
     Draining,
     InternalError,
@@ -25,8 +24,6 @@ from mesh.errors import (
     NodeLost,
     NotResumable,
     NotServed,
-    Overloaded,
-    from_code,
 )
 from mesh.placement import stand_in
 from mesh.records import FleetView
@@ -44,6 +41,7 @@ from orchestrator.fleet import Fleet
 from orchestrator.hedge import HedgePolicy
 from orchestrator.hedged import Lanes
 from orchestrator.outlook import Work
+from orchestrator.refusal import after_refusal, troubles, without
 from orchestrator.watch import Watch
 
 # How long a request that lost its node waits for another, or for the same one to come back: a
@@ -74,12 +72,12 @@ class Dispatch:
         self._clock = clock
         self._max_attempts = max_attempts
         self.affinity = affinity if affinity is not None else Affinity()
-        self._watch = Watch(fleet, admission, clock)
+        self.watch = Watch(fleet, admission, clock)
         self._lanes = Lanes(fleet, admission, clock, hedging or HedgePolicy())
 
     async def run(self) -> None:
         """Watches deadlines and stalls until cancelled."""
-        await self._watch.run()
+        await self.watch.run()
 
     async def generate(
         self,
@@ -129,9 +127,12 @@ class Dispatch:
                         yield course.done(course.reservation, finished, self._clock.now())
                         return
                     case Refused() as refused:
-                        course.work = self._after_refusal(course.work, course.reservation, refused)
+                        course.refused(refused.message)
+                        course.work = after_refusal(
+                            self._fleet, course.work, course.reservation, refused
+                        )
                     case Broken(error=CannotAnswer() as error) if not course.delivery.pieces:
-                        course.work = _without(
+                        course.work = without(
                             course.work, course.reservation.candidate.model, error
                         )
                     case Broken() as broken:
@@ -139,7 +140,8 @@ class Dispatch:
                     case None:
                         raise InternalError("an attempt ended without an outcome")
         except DeadlineExceeded as error:
-            raise too_late(error, course, self._clock.now()) from error
+            why = troubles(self._fleet.view, course.work)
+            raise too_late(error, course, self._clock.now(), why) from error
         except NotServed as error:
             if lost is None:
                 raise
@@ -154,16 +156,16 @@ class Dispatch:
         substitutes: tuple[Specialty, ...],
         arrived: float,
     ) -> Work:
-        """What the request needs of a node, and where its conversation is. ``substitutes`` do not
-        stand in for a specialty that the client named. ``arrived``: monotonic seconds."""
+        """What the request needs of a node, and where its conversation is. ``arrived``: monotonic
+        seconds."""
         begun = request.continuation
         resuming = begun is not None and bool(begun.pieces)
-        chosen = () if request.specialty is not None else substitutes
-        specialty, _ = stand_in(self._fleet.view, decision.specialty, chosen)
+        specialty, _ = stand_in(self._fleet.view, decision.specialty, substitutes)
         homes = self.affinity.homes(request.tenant, request.messages)
         return Work(
             specialty=decision.specialty,
-            substitutes=chosen,
+            substitutes=substitutes,
+            named=request.specialty is not None,
             model=request.model,
             prompt_bytes=sum(len(m.content.encode("utf-8")) for m in request.messages),
             priority=request.priority,
@@ -270,7 +272,7 @@ class Dispatch:
                 deadline=course.deadline,
                 tokenizer=reservation.model.tokenizer_hash,
             )
-            with self._watch.over(
+            with self.watch.over(
                 tries,
                 node=row.node,
                 model=row.model,
@@ -284,27 +286,6 @@ class Dispatch:
                 finally:
                     course.elsewhere = tries.elsewhere
             course.outcome = tries.outcome
-
-    def _after_refusal(self, work: Work, reservation: Reservation, refused: Refused) -> Work:
-        """The work as it is to be offered next. Raises what would be refused anywhere alike."""
-        row = reservation.candidate
-        error = from_code(refused.code, refused.message, node_id=row.node)
-        match error:
-            case ContextOverflow():
-                known = reservation.model.context_length
-                larger = max(work.larger_than, known)
-                exclude = work.exclude if known else work.exclude | {row.node}
-                return replace(work, larger_than=larger, overflow=error, exclude=exclude)
-            case CannotAnswer():
-                return _without(work, row.model, error)
-            case InvalidRequest() | DeadlineExceeded():
-                raise error
-            case Overloaded() | Draining():
-                self._fleet.refused(row.node, row.model, refused.retry_after_s)
-                return work
-            case _:
-                # It will say the same again, so this request does not ask it again.
-                return replace(work, exclude=work.exclude | {row.node})
 
     def _after_failure(
         self, course: Course, reservation: Reservation, broken: Broken
@@ -341,12 +322,6 @@ class Dispatch:
             prefer=row.model if delivered else course.work.prefer,
         )
         return lost
-
-
-def _without(work: Work, model: ModelId, error: CannotAnswer) -> Work:
-    """Every node's ``model`` would say the same, so that the work is for others: of its specialty,
-    or of the next substitute."""
-    return replace(work, unable=work.unable | {model}, inability=work.inability or error, home=None)
 
 
 def _home(

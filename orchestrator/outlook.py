@@ -18,32 +18,40 @@ from mesh.errors import (
     UnknownSpecialty,
 )
 from mesh.placement import known_models, known_specialties, place, stand_in
-from mesh.records import FleetView, ModelState, NodeState
+from mesh.records import FleetView, ModelRecord, ModelState, NodeState, NodeView
 from mesh.standings import Home
 from mesh.types import Candidate, ModelId, NodeId, Priority, Specialty
 
 REASONS_SHOWN = 5
+NO_EMBEDDER = (
+    "no node of this mesh has a model that makes embeddings; start one with "
+    "`mesh node --model FILE.gguf --specialty embedding`, its file an embedding model or with "
+    "`--option embedding=true`"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What one attempt needs of a node.
 
-    ``substitutes``: who else may answer, the nearest first; empty: the client named the specialty
-    itself. ``exclude``: nodes that said they will not take this request. ``unable``: models that
-    said they cannot answer it, whatever the node (``inability`` is the first such refusal).
+    ``substitutes``: who else may answer, the nearest first. ``named``: the client named the
+    specialty itself, so that the fallback is none of them. ``exclude``: nodes that said they will
+    not take this request. ``unable``: models that said they cannot answer it, whatever the node
+    (``inability`` is the first such refusal).
     ``larger_than``: tokens of context that proved too few (``overflow`` is the refusal that said
     so). ``resuming``: tokens were delivered, so it goes before new work and is never turned away
     for a full queue. ``patience_s``: how long to hope for a node to come when none is in sight.
     ``settled``: that hope is over, and a substitute may answer. ``prefer``: the model that began
     the answer; another of the specialty only where that one has no slot free. ``home``: where the
     conversation's earlier turns are. ``affinity``: the conversation's, for ties (``place``).
+    ``embeds``: it wants vectors and no answer.
     """
 
     specialty: Specialty
     model: ModelId | None
     prompt_bytes: int
     substitutes: tuple[Specialty, ...] = ()
+    named: bool = False
     priority: Priority = Priority.NORMAL
     arrived: float = 0.0
     exclude: frozenset[NodeId] = frozenset()
@@ -57,6 +65,7 @@ class Work:
     prefer: ModelId | None = None
     home: Home | None = None
     affinity: bytes | None = None
+    embeds: bool = False
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -71,6 +80,7 @@ class Work:
             self.unable,
             self.larger_than,
             self.settled,
+            self.embeds,
         )
 
 
@@ -99,7 +109,7 @@ def absent(
     ``registry``: "" when it is connected, else the words that say what is wrong with it."""
     if work.overflow is not None:
         return Absent(work.overflow, may_come=False)
-    standing_in, _ = stand_in(view, work.specialty, work.substitutes, work.unable)
+    standing_in, _ = stand_in(view, work.specialty, work.substitutes, work.unable, work.embeds)
     if work.inability is not None and not _able(view, work, standing_in):
         return Absent(work.inability, may_come=False)
     if not view.nodes:
@@ -113,11 +123,14 @@ def absent(
             ),
             may_come=False,
         )
+    if work.embeds and not _embedders(view):
+        may_come = any(_untold(model) for node in view.nodes.values() for model in _models(node))
+        return Absent(NoCandidate(NO_EMBEDDER), may_come=may_come or _starting(view))
     specialties = known_specialties(view)
     if work.model is None and standing_in not in specialties:
         return Absent(_unknown(work, specialties), may_come=False)
     relevant = [row for row in rows if _concerned(view, row, standing_in, work.model)]
-    able = [row for row in relevant if row.model not in work.unable]
+    able = [row for row in relevant if row.model not in work.unable and _fit(view, row, work)]
     what = f"model '{work.model}'" if work.model is not None else f"'{standing_in}'"
     reasons = [f"{row.node_name}: {row.reason}" for row in relevant]
     if len(reasons) > REASONS_SHOWN:
@@ -125,7 +138,8 @@ def absent(
     error = NoCandidate(f"no node can take {what} now: {'; '.join(reasons) or 'none is up'}")
     return Absent(
         error,
-        may_come=any(_may_come(view, row, work, now) for row in able),
+        may_come=any(_may_come(view, row, work, now) for row in able)
+        or (work.embeds and any(_may_embed(view, row, work) for row in relevant)),
         loading=any(_loading(view, row, work) for row in able),
     )
 
@@ -143,6 +157,7 @@ def explained(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
         unable=work.unable,
         prefer=work.home,
         affinity=work.affinity,
+        embeds=work.embeds,
     )
 
 
@@ -161,6 +176,7 @@ def relieved(view: FleetView, work: Work, now: float) -> tuple[Candidate, ...]:
             exclude=work.exclude,
             unable=work.unable,
             affinity=work.affinity,
+            embeds=work.embeds,
             explain=False,
         )
         if rows and other != work.specialty:
@@ -194,6 +210,7 @@ def _able(view: FleetView, work: Work, specialty: Specialty) -> bool:
     """Whether some model of the fleet has not said yet that it cannot answer this."""
     return any(
         model.id not in work.unable
+        and model.embeds is work.embeds
         and (model.id == work.model if work.model is not None else specialty in model.specialties)
         for node in view.nodes.values()
         for model in node.record.models
@@ -204,6 +221,12 @@ def _unknown(work: Work, specialties: frozenset[Specialty]) -> MeshError:
     known = _listed(specialties)
     if not work.substitutes:
         return UnknownSpecialty(f"no node serves '{work.specialty}'; known specialties: {known}")
+    if work.named:
+        instead = " or ".join(f"'{name}'" for name in work.substitutes)
+        return UnknownSpecialty(
+            f"no node serves '{work.specialty}', nor {instead}, which may stand in for it; "
+            f"known specialties: {known}"
+        )
     *others, fallback = work.substitutes
     asked = ", ".join(f"'{name}'" for name in (work.specialty, *others))
     both = asked if work.specialty == fallback else f"{asked} or the fallback '{fallback}'"
@@ -218,6 +241,39 @@ def _concerned(
         return row.model == model
     record = view.nodes[row.node].record
     return any(m.id == row.model and specialty in m.specialties for m in record.models)
+
+
+def _fit(view: FleetView, row: Candidate, work: Work) -> bool:
+    """Whether the row's model does such work at all: it embeds, or it answers."""
+    models = view.nodes[row.node].record.models
+    return any(model.id == row.model and model.embeds is work.embeds for model in models)
+
+
+def _embedders(view: FleetView) -> bool:
+    return any(model.embeds for node in view.nodes.values() for model in _models(node))
+
+
+def _models(node: NodeView) -> tuple[ModelRecord, ...]:
+    return node.record.models
+
+
+def _starting(view: FleetView) -> bool:
+    return any(
+        (node.heartbeat or node.record).state is NodeState.STARTING for node in view.nodes.values()
+    )
+
+
+def _untold(model: ModelRecord) -> bool:
+    """Whether its node had not looked at the model's file when it wrote the record: heartbeats may
+    say that it is resident a moment before the next record says what it is."""
+    return not model.architecture and model.state in (ModelState.LOADING, ModelState.COLD)
+
+
+def _may_embed(view: FleetView, row: Candidate, work: Work) -> bool:
+    models = _models(view.nodes[row.node])
+    return row.node not in work.exclude and any(
+        model.id == row.model and _untold(model) for model in models
+    )
 
 
 def _may_come(view: FleetView, row: Candidate, work: Work, now: float) -> bool:

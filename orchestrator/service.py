@@ -25,6 +25,7 @@ from orchestrator.admission import Admission
 from orchestrator.answers import Answers
 from orchestrator.capacity import Capacity
 from orchestrator.dispatch import Dispatch
+from orchestrator.embed import Embedder
 from orchestrator.fleet import Fleet
 from orchestrator.gateway.grpc import GrpcGateway
 from orchestrator.hedge import HedgePolicy
@@ -110,6 +111,7 @@ class Orchestrator:
             name=settings.name,
             substitutes=settings.router.substitutes,
             log=self._log if settings.router.log.file else None,
+            notes_in_traces=settings.router.notes_in_traces,
         )
         self._tickets = Tickets(
             signer or Signer.generate(),
@@ -118,6 +120,16 @@ class Orchestrator:
             lifetime_s=settings.ticket_lifetime_s,
             max_tokens=settings.ticket_max_tokens,
             max_streams=settings.ticket_streams,
+            affinity=self.dispatch.affinity,
+        )
+        self.embedder = Embedder(
+            self.fleet,
+            self.admission,
+            self.dispatch.watch,
+            clock,
+            default_timeout_s=settings.default_timeout_s,
+            max_request_bytes=settings.max_request_bytes,
+            max_attempts=settings.max_attempts,
         )
         self._gateway = GrpcGateway(
             self.answers,
@@ -125,6 +137,7 @@ class Orchestrator:
             bind=settings.bind,
             max_request_bytes=settings.max_request_bytes,
             tickets=self._tickets,
+            embedder=self.embedder,
         )
 
     @property

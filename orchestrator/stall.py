@@ -44,7 +44,8 @@ class Pace:
     moment from which more was waited for. ``waiting`` False: nobody waits for the node now.
     ``heard``: when anything at all came last.
     ``credit``: pieces that the node may still send. ``token_s``: mean seconds between tokens.
-    ``chunk_s``: longest gap between signs before the first token. ``done``: of the prefill.
+    ``chunk_s``: longest gap between signs before the first token. ``done``: of what the node
+    says that it is ``at``.
     """
 
     since: float
@@ -53,6 +54,7 @@ class Pace:
     heard: float = 0.0
     phase: Phase = Phase.OPENING
     done: int = -1
+    at: str = ""
     chunk_s: float = 0.0
     token_s: float = 0.0
     samples: int = 0
@@ -70,10 +72,10 @@ class Pace:
     def progressed(self, phase: str, done: int, now: float) -> None:
         """Only growth is a sign of life: a node that repeats itself stands still."""
         self.heard = now
-        if phase != Phase.PREFILLING.value:
-            self.phase = Phase.PREPARING
-        elif self.phase is not Phase.PREFILLING:
-            self.phase, self.done = Phase.PREFILLING, -1
+        if phase != self.at:  # seconds in a line, percent of a load, tokens of a prompt
+            self.at, self.done = phase, -1
+        prefilling = phase == Phase.PREFILLING.value
+        self.phase = Phase.PREFILLING if prefilling else Phase.PREPARING
         if done > self.done:
             self.chunk_s = max(self.chunk_s, now - self.since)
             self.done = done

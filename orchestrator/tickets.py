@@ -14,12 +14,14 @@ from mesh.records import FleetView, ModelRecord, ModelState
 from mesh.security import Signer, Ticket
 from mesh.stream import Route
 from mesh.types import ModelId, NodeId, OrchestratorId, Request, Specialty
+from orchestrator.affinity import Affinity
 
 MAX_CONVERSATION_CHARS = 128
 
 
 class Tickets:
-    """``lifetime_s``: seconds. ``max_tokens``: of an answer; ``max_streams``: at once a ticket."""
+    """``lifetime_s``: seconds. ``max_tokens``: of an answer; ``max_streams``: at once a ticket.
+    ``affinity``: told where each ticket's conversation goes, None: nobody is."""
 
     def __init__(
         self,
@@ -30,7 +32,9 @@ class Tickets:
         lifetime_s: float,
         max_tokens: int,
         max_streams: int,
+        affinity: Affinity | None = None,
     ) -> None:
+        self._affinity = affinity
         self._signer = signer
         self._issuer = issuer
         self._clock = clock
@@ -78,6 +82,8 @@ class Tickets:
             model_only=request.model is not None,
             conversation=conversation,
         )
+        if self._affinity is not None:  # its answer will not come by here
+            self._affinity.sent(request.tenant, request.messages, (best.node, best.model))
         return Grant(
             token=self._signer.sign(ticket),
             node=best.node,

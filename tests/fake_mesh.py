@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from mesh.embedding import packed
 from mesh.v1 import mesh_pb2, mesh_pb2_grpc
 
 REQUEST_ID = "0123456789abcdef0123456789abcdef"
@@ -208,6 +210,28 @@ class FakeMesh(mesh_pb2_grpc.MeshServicer):
                 yield mesh_pb2.RouteBatchResponse(index=index, failure=broken)
             else:
                 yield mesh_pb2.RouteBatchResponse(index=index, route=self.route)
+
+    def Embed(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """For each text as many as it has letters "a" by as many as it has letters "b", scaled."""
+        self.requests.append(request)
+        rows = []
+        for text in request.texts:
+            if "fail" in text:
+                _abort(context, Broken("no_candidate", "nobody embeds"))
+            row = [float(text.count("a")), float(text.count("b"))]
+            length = math.hypot(*row) or 1.0
+            rows.append(packed([number / length for number in row]))
+        return mesh_pb2.EmbedResponse(
+            vectors=b"".join(rows),
+            dimension=2,
+            node_id="node-a",
+            node_name="a" if request.model else "first",
+            model="mini",
+            prompt_tokens=len(request.texts),
+            attempts=1,
+            total_ms=4.2,
+            trace_id=TRACE_ID,
+        )
 
     def Fleet(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self.fleet

@@ -94,6 +94,7 @@ def _write(
     architecture: str = "llama",
     template: str | None = CHATML,
     name: str = "tiny",
+    pooling: gguf.PoolingType | None = None,
 ) -> Path:
     vocabulary = tokens()
     hidden, key_value = 2 * width, width // heads * 2
@@ -122,6 +123,8 @@ def _write(
     writer.add_add_bos_token(False)
     if template is not None:
         writer.add_chat_template(template)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (len(vocabulary), width)}
     for layer in range(layers):
         shapes |= {

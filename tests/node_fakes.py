@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.config import ModelSettings
 from mesh.errors import MeshError, Overloaded
-from mesh.records import Gpu, Heartbeat, ModelState
+from mesh.records import Gpu, Heartbeat, ModelCounts, ModelState
 from mesh.transport.base import Attempt, AttemptEvent, Handler, Tokens
 from mesh.types import (
     FinishReason,
@@ -24,11 +24,11 @@ from mesh.types import (
 from node.engines.base import ModelFacts, ModelSpec
 from node.gpu import NO_DRIVER
 from node.models import HostedModel, Prepared
-from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected
+from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected, Vectors
 
 FACTS = ModelFacts(context_length=512, device="cpu", architecture="toy", tokenizer_hash="tok")
 USAGE = Usage(prompt_tokens=3, completion_tokens=2)
-SequenceMessage = Opened | Rejected | Prefill | Pieces | Done
+SequenceMessage = Opened | Rejected | Prefill | Pieces | Vectors | Done
 
 
 def attempt(**changes: Any) -> Attempt:
@@ -100,6 +100,7 @@ class FakeRunner:
         self.used_slots = 0
         self.pid: int | None = None
         self.load_percent = 0
+        self.counts = ModelCounts()
         self.opened: list[tuple[FakeSequence, dict[str, Any]]] = []
         self.script: tuple[SequenceMessage | Exception, ...] = ()
         self.stopped = False

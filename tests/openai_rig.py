@@ -38,6 +38,11 @@ class Patient:
         self._going.add(slot)
         return prompt
 
+    def embed(self, slot: int, texts: Sequence[str]) -> int:
+        tokens = self.engine.embed(slot, texts)
+        self._going.add(slot)
+        return tokens
+
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         found: list[Emission] = []
         until = time.monotonic() + self._wait_s

@@ -7,6 +7,7 @@ an assistant's last turn ends. Bytes are written by hand, so that every fault ca
 from __future__ import annotations
 
 import json
+import random
 import socket
 import ssl
 import threading
@@ -287,3 +288,19 @@ def raw(*parts: bytes, kind: str = "text/event-stream") -> Behaviour:
         connection.end()
 
     return behave
+
+
+def embed(connection: Connection, request: Request) -> None:
+    """Vectors that depend on nothing but their text, of lengths that are not 1, out of order."""
+    rows = [
+        {"object": "embedding", "index": index, "embedding": vector(text)}
+        for index, text in enumerate(request["input"])
+    ]
+    count = sum(len(text.split()) for text in request["input"])
+    body = {"object": "list", "data": rows[::-1], "usage": {"prompt_tokens": count}}
+    connection.reply(200, json.dumps(body))
+
+
+def vector(text: str, dimension: int = 6) -> list[float]:
+    drawn = random.Random(text)
+    return [drawn.uniform(-3.0, 3.0) for _ in range(dimension)]

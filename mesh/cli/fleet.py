@@ -1,25 +1,23 @@
-"""The fleet as a table of 80 columns, and as the data that ``--json`` prints."""
+"""The fleet as a table of 80 columns or more, and as the data that ``--json`` prints."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.screen import age, gigabytes, megabytes, table
-from mesh.records import Gpu, ModelRecord, ModelState, NodeRecord, NodeState
+from mesh.cli.screen import Sized, age, gigabytes, printable, short_device, table
+from mesh.records import Gpu, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
 MEMORY = "GiB used\n/free/total"
+SENSORS = "GPU NOW"
+NARROW = {"NODE": 12, "SERVES": 10, "DEVICE": 10}  # the rest is for the models' long names
+_WIDE = 118  # columns of a terminal that has room for them
 
-_MODEL_STYLE = {
-    ModelState.RESIDENT: "green",
-    ModelState.LOADING: "yellow",
-    ModelState.COLD: "",
-    ModelState.FAILED: "red",
-}
 _STATE_STYLE = {
     NodeState.READY: "green",
     NodeState.STARTING: "yellow",
@@ -52,8 +50,32 @@ def _node_data(node: NodeStatus) -> dict[str, Any]:
 
 
 def render(fleet: FleetStatus) -> RenderableType:
-    """Nodes, what keeps some of them from taking work, orchestrators."""
-    parts: list[RenderableType] = [_nodes(fleet) if fleet.nodes else Text("no node is known")]
+    """Nodes, their GPUs, what keeps some nodes from taking work, orchestrators."""
+    clean = shown(fleet)
+    return Sized(lambda width: _fleet(clean, width))
+
+
+def shown(fleet: FleetStatus) -> FleetStatus:
+    """As it may go to a terminal: names and reasons come from other boxes, and what they hold of
+    escape sequences would be obeyed, what they hold of line breaks would tear the table."""
+    return msgspec.convert(_printable(msgspec.to_builtins(fleet)), FleetStatus)
+
+
+def _printable(value: Any) -> Any:
+    match value:
+        case str():
+            return printable(" ".join(value.split()))
+        case dict():
+            return {key: _printable(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_printable(each) for each in value]
+        case _:
+            return value
+
+
+def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
+    nodes = _nodes(fleet, width) if fleet.nodes else Text("no node is known")
+    parts: list[RenderableType] = [nodes]
     parts.append(Text())
     parts += [
         Text.assemble((f"{node.record.name} takes no work: ", "yellow"), why)
@@ -66,6 +88,12 @@ def render(fleet: FleetStatus) -> RenderableType:
         for model in node.record.models
         if model.state is ModelState.FAILED and not reason(node)
     ]
+    parts += [
+        line
+        for node in fleet.nodes
+        for gpu in node.record.gpus
+        if (line := _gpu_words(node.record.name, gpu, in_table=width >= _WIDE))
+    ]
     for each in fleet.orchestrators:
         rules = f", rules {each.rules_version}" if each.rules_version else ""
         fallback = f", fallback {each.fallback}" if each.fallback else ""
@@ -75,74 +103,6 @@ def render(fleet: FleetStatus) -> RenderableType:
     if not fleet.registry_connected:
         parts.append(Text("the registry is away: this is what was seen last", style="yellow"))
     return Group(*parts)
-
-
-def render_models(fleet: FleetStatus, wall: float) -> RenderableType:
-    """Every model of every node, with what there is to say about some of them below. NEEDS is what
-    was estimated before the load, TAKES what was measured. ``wall``: Unix seconds now."""
-    made = table(
-        *("NODE", "MODEL", "STATE", "SLOTS", "NEEDS", "TAKES", "DEVICE", "TTL"),
-        right=("NEEDS", "TAKES", "TTL"),
-        fixed=("STATE", "SLOTS", "NEEDS", "TAKES", "TTL"),
-        at_most={"NODE": 12, "DEVICE": 12},
-    )
-    said: list[Text] = []
-    for node in sorted(fleet.nodes, key=lambda each: (each.record.name, each.record.id)):
-        record = node.record
-        for model in record.models:
-            made.add_row(
-                Text(record.name),
-                Text(model.id),
-                Text(_model_state(model), style=_MODEL_STYLE[model.state]),
-                _model_slots(model),
-                megabytes(model.estimated_bytes) if model.estimated_bytes else "-",
-                megabytes(model.measured_bytes) if model.measured_bytes else "-",
-                Text(_model_device(record, model)),
-                _ttl(model, wall),
-            )
-            said += _model_words(record.name, model)
-    parts: list[RenderableType] = [made if made.row_count else Text("no model is known"), Text()]
-    return Group(*parts, *said)
-
-
-def _model_state(model: ModelRecord) -> str:
-    if model.state is ModelState.LOADING and model.load_percent:
-        return f"loading {model.load_percent}%"
-    return str(model.state)
-
-
-def _model_slots(model: ModelRecord) -> str:
-    """``3/4 +2``: used, all, and requests that wait on the node."""
-    waiting = f" +{model.queued}" if model.queued else ""
-    return f"{model.used_slots}/{model.slots}{waiting}"
-
-
-def _model_device(record: NodeRecord, model: ModelRecord) -> str:
-    found = next((gpu for gpu in record.gpus if gpu.uuid == model.device), None)
-    if found is not None:
-        return found.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
-    return "CPU" if model.device == "cpu" else model.device
-
-
-def _ttl(model: ModelRecord, wall: float) -> str:
-    """Time left, ``pinned``, or ``stays``; with its whole time while it is in use."""
-    if model.pinned:
-        return "pinned"
-    if model.ttl_s is None:
-        return "stays"
-    if model.unload_at:
-        return f"{age(max(0.0, model.unload_at - wall))} left"
-    return age(model.ttl_s)
-
-
-def _model_words(node: str, model: ModelRecord) -> list[Text]:
-    name = f"{node}: {model.id}"
-    if model.error:
-        return [Text.assemble((f"{name}: ", "red"), model.error)]
-    words = [Text(f"{name}: {model.note}")] if model.note else []
-    if model.last_error:
-        words.append(Text(f"{name}: failed before: {model.last_error}", style="yellow"))
-    return words
 
 
 def reason(node: NodeStatus) -> str:
@@ -160,39 +120,70 @@ def slots(record: NodeRecord) -> tuple[int, int]:
     return sum(model.used_slots for model in usable), sum(model.slots for model in usable)
 
 
-def _nodes(fleet: FleetStatus) -> RenderableType:
+def _nodes(fleet: FleetStatus, width: int) -> RenderableType:
+    records = [node.record for node in fleet.nodes]
+    wide = width >= _WIDE
+    sensors = wide and any(_sensors(gpu) for record in records for gpu in record.gpus)
     made = table(
-        *("NODE", "STATE", "SERVES", "MODELS", "SLOTS", "DEVICE", MEMORY, "SEEN"),
+        *("NODE", "STATE", "SERVES", "MODELS", "SLOTS", "DEVICE", MEMORY),
+        *([SENSORS] if sensors else []),
+        "SEEN",
         right=("SEEN",),
-        fixed=("STATE", "SLOTS", MEMORY, "SEEN"),
-        at_most={"NODE": 12, "SERVES": 10, "DEVICE": 10},  # the rest is for the models' long names
+        fixed=("STATE", "SLOTS", MEMORY, SENSORS, "SEEN", *(("DEVICE",) if wide else ())),
+        at_most={} if wide else NARROW,
     )
     for node in sorted(fleet.nodes, key=lambda each: (each.record.name, each.record.id)):
         record = node.record
         used, total = slots(record)
+        now = "\n".join(", ".join(_sensors(gpu)) or "-" for gpu in record.gpus)
         made.add_row(
             Text(record.name),
             Text(record.state, style=_STATE_STYLE[record.state]),
             Text(", ".join(record.specialties)),
             Text("\n".join(_model_line(m.id, m.state) for m in record.models)),
             f"{used}/{total}",
-            Text(_device(record)),
+            _device(record, sys.maxsize if wide else NARROW["DEVICE"]),
             Text(_memory(record)),
+            *([Text(now)] if sensors else []),
             age(node.last_seen_age_s),
         )
     return made
+
+
+def _sensors(gpu: Gpu) -> list[str]:
+    """``71 °C``, ``180 W``, ``93% busy``, as far as they are known."""
+    told = []
+    if gpu.error is None:
+        if gpu.temperature_c is not None:
+            told.append(f"{gpu.temperature_c:.0f} °C")
+        if gpu.power_w is not None:
+            told.append(f"{gpu.power_w:.0f} W")
+        if gpu.utilisation is not None:
+            told.append(f"{100 * gpu.utilisation:.0f}% busy")
+    return told
+
+
+def _gpu_words(node: str, gpu: Gpu, *, in_table: bool) -> Text | None:
+    """What the table has no room for; ``in_table``: sensors have a column there."""
+    told = ", ".join([] if in_table else _sensors(gpu))
+    if not told and not gpu.throttled:
+        return None
+    line = Text(f"{node}: {short_device(gpu)}: {told}{'; ' if told and gpu.throttled else ''}")
+    if gpu.throttled:
+        line.append(f"throttled: {gpu.throttled}", style="yellow")
+    return line
 
 
 def _model_line(name: str, state: ModelState) -> str:
     return name if state is ModelState.RESIDENT else f"{name} ({state})"
 
 
-def _device(record: NodeRecord) -> str:
-    if not record.gpus:
-        return "CPU"
-    return "\n".join(
-        gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce ") for gpu in record.gpus
-    )
+def _device(record: NodeRecord, at_most: int) -> Text:
+    """A line a GPU, whatever its name: sizes stand beside it."""
+    lines = [Text(short_device(gpu)) for gpu in record.gpus]
+    for line in lines:
+        line.truncate(at_most, overflow="ellipsis")
+    return Text("\n").join(lines) if lines else Text("CPU")
 
 
 def _memory(record: NodeRecord) -> str:

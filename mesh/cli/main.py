@@ -23,6 +23,7 @@ COMMANDS = (
     "orchestrator",
     "models",
     "ask",
+    "embed",
     "route",
     "status",
     "rules",

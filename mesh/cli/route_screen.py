@@ -13,7 +13,7 @@ from mesh.cli.answer import decided_by
 from mesh.cli.screen import console, printable, table
 from mesh.errors import MeshError
 from mesh.stream import Ready, Route
-from mesh.types import StageVerdict
+from mesh.types import Decision, StageVerdict
 
 # Of 80 columns; what a wider screen has more goes to prompts and reasons.
 PROMPT_WIDTH, STAGE_WIDTH = 30, 23
@@ -51,8 +51,11 @@ def show(found: Route) -> None:
     screen = console()
     decision = found.decision
     version = f"  rules {decision.rules_version[:12]}" if decision.rules_version else ""
-    took = f"  in {decision.micros:.0f} µs{version}"
-    screen.print(Text.assemble((decided_by(decision), "bold"), (took, "dim")))
+    if decision.stage == "requested":
+        screen.print(Text(f"{decision.specialty}, as requested", style="bold"))
+    else:
+        took = f"  in {decision.micros:.0f} µs{version}"
+        screen.print(Text.assemble((decided_by(decision), "bold"), (took, "dim")))
     if found.prior is not None:
         screen.print(Text(f"the conversation so far: {found.prior}"))
     if decision.verdicts:
@@ -67,11 +70,11 @@ def show(found: Route) -> None:
                 Text(printable(verdict.stage)),
                 Text(verdict.specialty or "abstains", style="" if verdict.specialty else "dim"),
                 f"{verdict.confidence:.2f}" if verdict.specialty else "",
-                Text(_why(verdict), style="" if verdict.specialty else "dim"),
+                Text(_why(verdict, decision), style="" if verdict.specialty else "dim"),
                 f"{verdict.micros:.0f}",
             )
         screen.print(stages)
-        screen.print()
+    screen.print()
     if others := [a for a in decision.alternatives if a.specialty != decision.specialty]:
         listed = ", ".join(f"{other.specialty} {other.probability:.2f}" for other in others)
         screen.print(Text(f"otherwise: {listed}\n"))
@@ -112,11 +115,17 @@ def _show_candidates(found: Route) -> None:
             Text(candidate.reason, style="" if candidate.eligible else "dim"),
         )
     screen.print(ranked)
+    if not rank and found.ready is None:
+        screen.print(Text("no node can take it now", style="yellow"))
 
 
-def _why(verdict: StageVerdict) -> str:
-    """The rule, and the note where it says more."""
+def _why(verdict: StageVerdict, decision: Decision) -> str:
+    """The rule, and the note where it says more; of who decided without a word, its lead."""
     rule, note = verdict.rule or "", verdict.note
+    others = [a for a in decision.alternatives if a.specialty != verdict.specialty]
+    if not note and not rule and verdict.stage == decision.stage and others:
+        lead = verdict.confidence - others[0].probability
+        note = f"leads '{others[0].specialty}' by {lead:.2f}"
     if note == f"fired: {rule}":
         note = ""
     return printable(": ".join(part for part in (rule, note) if part))

@@ -21,6 +21,7 @@ from mesh.config import DEFAULT_ETCD
 from mesh.errors import ConfigError
 
 _MODULE = "orchestrator.rules"
+NO_RULES = b"rules = []\n"
 
 etcd_option = click.option(
     "--etcd",
@@ -133,10 +134,18 @@ def mine(
 
 @rules.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--wait", type=float, default=15.0, show_default=True, help="Seconds; 0: do not.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=15.0,
+    show_default=True,
+    help="For orchestrators to use them; 0: do not.",
+)
+@click.option("--empty", is_flag=True, help="FILE may have no rules: the fleet is to have none.")
 @etcd_option
 @prefix_option
-def push(file: Path, wait: float, etcd: str, prefix: str) -> None:
+def push(file: Path, wait: float, empty: bool, etcd: str, prefix: str) -> None:
     """Check FILE and make it the rules of the whole fleet, until `mesh rules drop`.
 
     Writes the registry's key config/rules, which wins over each orchestrator's own file, and waits
@@ -144,16 +153,20 @@ def push(file: Path, wait: float, etcd: str, prefix: str) -> None:
     """
     from mesh.cli.rules_fleet import push_rules
 
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
     checked = subprocess.run(
-        _command("check", "--quiet", f"--name={file}", "--", "-"),
+        _command("check", "--quiet", *([] if empty else ["--some"]), f"--name={file}", "--", "-"),
         input=content,
         check=False,
         timeout=600,
     )
     if checked.returncode:
         sys.exit(checked.returncode)  # it has said why
-    sys.exit(asyncio.run(push_rules(content, etcd, prefix, wait)))
+    # Orchestrators take what is blank for a file that is being written, and keep what they have.
+    sys.exit(asyncio.run(push_rules(content if content.strip() else NO_RULES, etcd, prefix, wait)))
 
 
 @rules.command()

@@ -106,7 +106,10 @@ class RulesRegistry:
                 with translated(endpoint):
                     yield client
                 return
-        raise failure or RegistryUnavailable("etcd: no endpoint is known")
+        why = failure.message if failure is not None else "etcd: no endpoint is known"
+        raise RegistryUnavailable(
+            f"{why}; is the mesh up? --etcd HOST:PORT says where its registry is"
+        )
 
 
 def version_of(content: bytes) -> str:
@@ -138,7 +141,12 @@ async def push_rules(
             click.echo("no orchestrator is running; they will use them when they start")
             return 0
         if not fleet.behind:
-            click.echo(f"in use by all {len(fleet.orchestrators)} orchestrators")
+            count = len(fleet.orchestrators)
+            click.echo(
+                f"in use by all {count} orchestrators"
+                if count > 1
+                else f"in use by orchestrator {fleet.orchestrators[0].name}"
+            )
             return 0
         if clock.now() >= give_up:
             for each in fleet.behind:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
+
+from mesh.records import Gpu
 
 # What a model says may hold terminal escape sequences: they would be obeyed, not shown.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -21,6 +25,16 @@ def console(file: TextIO | None = None) -> Console:
 
 def printable(text: str) -> str:
     return _CONTROL.sub("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """What is made for the width that there is, in columns."""
+
+    make: Callable[[int], RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.make(options.max_width)
 
 
 def table(
@@ -71,3 +85,18 @@ def milliseconds(value: float) -> str:
     if value < 10:
         return f"{value:.1f} ms"
     return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
+
+
+def rate(value: float) -> str:
+    """Tokens per second: ``0.8``, ``48``, ``1200``."""
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
+def share(part: int, whole: int) -> str:
+    """``63%``; "" of nothing."""
+    return f"{100 * max(0, min(part, whole)) / whole:.0f}%" if whole > 0 else ""
+
+
+def short_device(gpu: Gpu) -> str:
+    """``RTX 4070`` of ``NVIDIA GeForce RTX 4070``."""
+    return gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce ")

@@ -21,7 +21,7 @@ INTERVAL_S = 1.0
 
 @click.command()
 @json_option("Nodes and orchestrators as JSON; with --watch one document a line.")
-@click.option("--models", is_flag=True, help="One row a model: memory, slots, time left, errors.")
+@click.option("--models", is_flag=True, help="One row a model: memory, slots, speeds, errors.")
 @click.option("--watch", is_flag=True, help="Show it anew every second, until Ctrl-C.")
 @endpoint_option()
 def status(as_json: bool, models: bool, watch: bool, endpoint: str | None) -> None:
@@ -49,7 +49,8 @@ async def _status(endpoint: str, as_json: bool, models: bool, watch: bool) -> No
 
 
 def _screen(fleet: FleetStatus, models: bool) -> RenderableType:
-    from mesh.cli.fleet import render, render_models
+    from mesh.cli.fleet import render
+    from mesh.cli.fleet_models import render_models
 
     return render_models(fleet, time.time()) if models else render(fleet)
 

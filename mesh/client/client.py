@@ -14,9 +14,11 @@ from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.conversation import Conversation
 from mesh.client.direct import DirectRoutes
+from mesh.client.embed import EmbedOptions, embed, embed_request
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.stream import Events, EventStream, Generation, Lane
 from mesh.config import DEFAULT_ENDPOINT
+from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, InvalidRequest, MeshError, Unreachable
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
@@ -177,6 +179,15 @@ class Client:
         Iterating raises ``Unreachable`` when no orchestrator is left to ask."""
         asked = (_asked(prompt, options, self._timeout_s) for prompt in prompts)
         return route_all(asked, self._open(), self._prefer, candidates=candidates)
+
+    async def embed(
+        self, texts: Sequence[str] | str, **options: Unpack[EmbedOptions]
+    ) -> Embeddings:
+        """A vector for each text (a single string is one text), all of one model. At most 256 texts
+        a call; each must fit the model's context, since nothing is cut off. Raises ``NoCandidate``
+        where no node has a model for it."""
+        request = embed_request(texts, options, self._timeout_s)
+        return await embed(request, self._open(), self._prefer)
 
     async def fleet(self) -> FleetStatus:
         """All records that the orchestrator sees now."""

@@ -41,6 +41,11 @@ async def route_all(
                     done += 1
                     yield routed
             except grpc.aio.AioRpcError as error:
+                if wire.is_too_large(error) and len(calls) - done == 1:
+                    yield wire.translated(
+                        error, lane.endpoint
+                    )  # only this prompt's, not the rest's
+                    break
                 # Nothing was changed by what was asked, so that the rest may be asked elsewhere.
                 if not (wire.never_arrived(error) or wire.connection_lost(error)):
                     raise wire.translated(error, lane.endpoint) from None

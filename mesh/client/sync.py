@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequen
 from typing import Any, TypeVar, Unpack
 
 from mesh.client.client import Client, Options, Prompt, connect
+from mesh.client.embed import EmbedOptions
 from mesh.client.stream import Chunk, Generation
 from mesh.config import DEFAULT_ENDPOINT
+from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, MeshError
 from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route
 from mesh.types import Decision, RequestId
@@ -134,6 +136,9 @@ class SyncClient:
         routes = self._client.route_many(prompts, candidates=candidates, **options)
         while (routed := thread.call(_after(routes))) is not None:
             yield routed
+
+    def embed(self, texts: Sequence[str] | str, **options: Unpack[EmbedOptions]) -> Embeddings:
+        return self._running().call(self._client.embed(texts, **options))
 
     def fleet(self) -> FleetStatus:
         return self._running().call(self._client.fleet())

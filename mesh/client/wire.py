@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ from mesh.errors import (
 )
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a fleet listing of thousands of nodes, with room
+
+# In gRPC's own words: whose end refused, and the sizes in bytes.
+_TOO_LARGE = re.compile(r"(CLIENT|SERVER): \w+ message larger than max \((\d+) vs\. (\d+)\)")
+_ITS_END = "SERVER"
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -84,6 +89,7 @@ def translated(error: Any, endpoint: str) -> MeshError:
             request_id=trailers.get(protobuf.REQUEST_ID),
             retry_after_s=_seconds(trailers.get(protobuf.RETRY_AFTER_S)),
         )
+    sizes = _TOO_LARGE.search(details)
     match error.code():
         case grpc.StatusCode.UNAVAILABLE:
             return no_orchestrator((endpoint,))
@@ -91,14 +97,32 @@ def translated(error: Any, endpoint: str) -> MeshError:
             return DeadlineExceeded(f"{endpoint} did not answer in time")
         case grpc.StatusCode.CANCELLED:
             return Cancelled("the call was cancelled")
-        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in details:
-            return InvalidRequest(f"the request is larger than {endpoint} takes: {details}")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if sizes is not None:
+            return _too_large(endpoint, sizes)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return Overloaded(f"{endpoint} serves as many streams as it can", retry_after_s=1.0)
         case grpc.StatusCode.UNIMPLEMENTED:
             return ProtocolError(f"what listens at {endpoint} is no Squadron orchestrator")
         case status:
             return InternalError(f"{endpoint} failed with {status.name}: {details}")
+
+
+def is_too_large(error: Any) -> bool:
+    """Whether the call was refused for the size of what was sent."""
+    sizes = _TOO_LARGE.search(error.details() or "")
+    return sizes is not None and sizes[1] == _ITS_END
+
+
+def _too_large(endpoint: str, sizes: re.Match[str]) -> MeshError:
+    size, limit = f"{int(sizes[2]):,}", f"{int(sizes[3]):,}"
+    if sizes[1] != _ITS_END:
+        return ProtocolError(
+            f"the answer of {endpoint} is {size} bytes; this client takes at most {limit}"
+        )
+    return InvalidRequest(
+        f"the request is {size} bytes and {endpoint} takes at most {limit}; send less, or raise "
+        "max_request_bytes there"
+    )
 
 
 def never_arrived(error: Any) -> bool:

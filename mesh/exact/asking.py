@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mesh.exact.base import Declined, words
+from mesh.exact.base import SLOW_CHARACTERS, Declined, words
 from mesh.types import Message, Role
 
 # A system text of nothing but these asks for no form that a plain answer would break.
@@ -31,12 +31,13 @@ _GOES_ON = re.compile(
     r"|take)\b)",
     re.IGNORECASE,
 )
+_MOST_OPENING = 400  # characters; the pattern goes back over all signs among them
 _WORD = re.compile(r"[^\W_]+")
 _MOST_SYSTEM_CHARACTERS = 300
 
 
 def question(messages: Sequence[Message]) -> str | Declined:
-    """The text that counts, or why there is none.
+    """The text that counts, or why there is none: ``last_turn`` and ``agreed`` in one.
 
     An application's system text may demand JSON, a language or a role, which a plain answer would
     break; so with any system text but a harmless one ("You are a helpful assistant.") the tools
@@ -44,21 +45,44 @@ def question(messages: Sequence[Message]) -> str | Declined:
     and when the last one may go on from the answer before it. Else earlier turns are not read: the
     last one must be a question whole by itself.
     """
+    text = last_turn(messages)
+    return text if isinstance(text, Declined) else agreed(messages) or text
+
+
+def last_turn(messages: Sequence[Message]) -> str | Declined:
+    """The text of the last turn, or why the tools leave it, as far as that is told without reading
+    what the user said before: ``agreed`` does that, and is worth its time only for a problem."""
     if not messages or messages[-1].role is not Role.USER:
         return Declined(note="the last turn is not the user's")
     for message in messages:
         if message.role is Role.SYSTEM and not _harmless(message.content):
             return Declined(note="the system text may ask for a form that a plain answer breaks")
     text = messages[-1].content
-    earlier = [message.content for message in messages[:-1] if message.role is Role.USER]
-    if earlier:
-        if _GOES_ON.match(text):
-            return Declined(note="it may go on from the answer before it")
-        if sum(map(len, earlier)) > _MOST_EARLIER_CHARACTERS:
-            return Declined(note="the conversation is too long to be sure of what was agreed on")
-        if any(words in said.lower() for said in earlier for words in _AGREED):
-            return Declined(note="an earlier turn may have agreed on how to answer")
+    # A longer text is never read, and in its opening the pattern looks no further than words go.
+    opening = text.lstrip()[:_MOST_OPENING] if len(text) <= SLOW_CHARACTERS else ""
+    if _GOES_ON.match(opening) and any(message.role is Role.USER for message in messages[:-1]):
+        return Declined(note="it may go on from the answer before it")
     return text
+
+
+def agreed(messages: Sequence[Message]) -> Declined | None:
+    """Why the conversation before its last turn forbids a plain answer; None where nothing does.
+
+    Reads at most the 16 Ki characters that it allows earlier turns to have.
+    """
+    left, earlier = _MOST_EARLIER_CHARACTERS, []
+    for message in messages[:-1]:
+        if message.role is Role.USER:
+            earlier.append(message.content)
+            left -= len(message.content)
+            if left < 0:
+                return Declined(
+                    note="the conversation is too long to be sure of what was agreed on"
+                )
+    said = "\0".join(earlier).lower()
+    if any(words in said for words in _AGREED):
+        return Declined(note="an earlier turn may have agreed on how to answer")
+    return None
 
 
 def _harmless(text: str) -> bool:

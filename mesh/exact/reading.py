@@ -12,13 +12,14 @@ import re
 from datetime import date
 
 from mesh.exact.base import QUICK_CHARACTERS, SLOW_CHARACTERS, Declined, Exact, Problem
-from mesh.exact.plain import plain
+from mesh.exact.plain import MOST_OTHER, ambiguous_numbers, plain
 from mesh.exact.quick import calculator, date_forms, dates, sum_forms, unit_forms, units
 from mesh.exact.quick.calculator import Sum
 from mesh.exact.quick.dates import DateAfter, DaysBetween, DaysInMonth, LeapYear, Weekday
 from mesh.exact.quick.units import Conversion
 from mesh.exact.quick.wrapping import POLITE_WORDS, unwrap
 from mesh.exact.solver import kinds
+from mesh.exact.solver.words import MAX_PROMPT_CHARACTERS
 
 _WORD = re.compile("[a-z]+")
 # Letters, but for the sign in 4x4 and 0x10.
@@ -27,6 +28,8 @@ _LETTERS = re.compile(r"(?<![0-9])x|x(?![0-9])|[a-wyz]")
 _UNSURE = re.compile(r"(?<![A-Za-z])(?:M[glms]|[KMGT]ib)(?![A-Za-z])|\n")
 _LATEX = re.compile(r"[$\\]")
 _OPERATORS = str.maketrans({"×": "*", "÷": "/"})
+# What `plain` takes away is beyond ASCII; so a longer text is longer than any kind reads after it.
+_MOST_CHARACTERS = max(QUICK_CHARACTERS, MAX_PROMPT_CHARACTERS) + MOST_OTHER
 _KNOWN = sum_forms.WORDS | unit_forms.WORDS | date_forms.WORDS | POLITE_WORDS
 
 
@@ -40,8 +43,10 @@ def read(text: str, today: date) -> Problem | None:
     if len(text) > SLOW_CHARACTERS:
         return None
     text = text.strip()
+    if len(text) > _MOST_CHARACTERS:
+        return None
     line = plain(text)
-    if not line:
+    if not line or ambiguous_numbers(line):
         return None
     if len(line) <= QUICK_CHARACTERS:
         lower = line.lower()

@@ -52,6 +52,9 @@ class Attempt:
     ``hops``: ids of nodes that forwarded it already. ``may_forward``: a node that cannot take it
     may hand it to a peer; False: it refuses, and the caller chooses again. ``specialty``: a peer
     with another model of it may answer as well, None for this very model only.
+
+    ``texts``: to embed. Then there are no messages, ``credit`` is their number, and the answer is
+    ``Vectors`` instead of ``Tokens``.
     """
 
     request_id: RequestId
@@ -67,6 +70,7 @@ class Attempt:
     hops: tuple[NodeId, ...] = ()
     may_forward: bool = False
     specialty: Specialty | None = None
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,17 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vectors:
+    """Vectors of consecutive texts; ``first`` is the index of the first text, from 0. ``data``: a
+    row of ``dimension`` little-endian float32 for each. What a stream may hold of them is bounded
+    by the number of its texts."""
+
+    first: int
+    dimension: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """Good end; all text has been sent as pieces before it."""
 
@@ -122,7 +137,7 @@ class Failed:
     message: str
 
 
-AttemptEvent = Accepted | Progress | Tokens | Finished | Refused | Failed
+AttemptEvent = Accepted | Progress | Tokens | Vectors | Finished | Refused | Failed
 
 
 class AttemptStream(Protocol):

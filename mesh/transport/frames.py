@@ -18,6 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from mesh.embedding import count_of
 from mesh.errors import ProtocolError
 from mesh.records import Heartbeat
 from mesh.transport.base import (
@@ -29,12 +30,15 @@ from mesh.transport.base import (
     Progress,
     Refused,
     Tokens,
+    Vectors,
 )
 from mesh.types import Piece
+from mesh.validation import MAX_TEXTS
 
 HEADER_BYTES = 9
 MAX_OPEN_BYTES = 8 * 1024 * 1024
 MAX_TOKENS_BYTES = 256 * 1024
+MAX_VECTORS_BYTES = 256 * 1024
 MAX_OTHER_BYTES = 64 * 1024
 MAX_FRAME_BYTES = HEADER_BYTES + MAX_OPEN_BYTES
 MAX_CREDIT = 1_000_000  # pieces, of one attempt or one grant
@@ -62,6 +66,7 @@ class FrameType(IntEnum):
     REFUSED = 14  # node -> dialer, terminal: not taken
     FAILED = 15  # node -> dialer, terminal: broke
     HEARTBEAT = 16  # node -> dialer, stream 0: the node's hot signals
+    VECTORS = 17  # node -> dialer: vectors of consecutive texts
 
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=60)]
@@ -157,13 +162,31 @@ def _read_open(data: bytes) -> Attempt:
         raise ProtocolError(f"timeout_s must be a positive number, not {attempt.timeout_s}")
     if attempt.number < 0 or len(attempt.hops) > MAX_HOPS:
         raise ProtocolError("attempt number below 0 or too many hops")
+    if len(attempt.texts) > MAX_TEXTS or (attempt.texts and attempt.credit != len(attempt.texts)):
+        raise ProtocolError(
+            f"{len(attempt.texts)} texts to embed come with {attempt.credit} credit"
+        )
     return attempt
+
+
+def _read_vectors(data: bytes) -> Vectors:
+    vectors: Vectors = _VECTORS.decode(data)
+    if vectors.first < 0:
+        raise ProtocolError(f"vectors begin at text {vectors.first}")
+    count_of(vectors.data, vectors.dimension)
+    return vectors
 
 
 def _read_heartbeat(data: bytes) -> Heartbeat:
     heartbeat = _HEARTBEAT.decode(data)
     if math.isnan(heartbeat.expected_wait_s) or heartbeat.expected_wait_s < 0:
         raise ProtocolError("expected_wait_s must be a number of seconds, 0 or more")
+    for load in heartbeat.models:
+        wait = load.expected_wait_s
+        if wait is not None and (math.isnan(wait) or wait < 0):
+            raise ProtocolError(
+                f"expected_wait_s of '{load.model}' must be a number of seconds, 0 or more"
+            )
     return heartbeat
 
 
@@ -186,6 +209,7 @@ def _decoder(kind: Any) -> Callable[[bytes], Any]:
 _ATTEMPT = msgspec.msgpack.Decoder(Attempt)
 _HEARTBEAT = msgspec.msgpack.Decoder(Heartbeat)
 _REFUSED = msgspec.msgpack.Decoder(Refused)
+_VECTORS = msgspec.msgpack.Decoder(Vectors)
 _READERS: dict[FrameType, Callable[[bytes], Any]] = {
     FrameType.HELLO: _decoder(Hello),
     FrameType.WELCOME: _decoder(Welcome),
@@ -203,8 +227,13 @@ _READERS: dict[FrameType, Callable[[bytes], Any]] = {
     FrameType.REFUSED: _read_refused,
     FrameType.FAILED: _decoder(Failed),
     FrameType.HEARTBEAT: _read_heartbeat,
+    FrameType.VECTORS: _read_vectors,
 }
-_LIMITS = {FrameType.OPEN: MAX_OPEN_BYTES, FrameType.TOKENS: MAX_TOKENS_BYTES}
+_LIMITS = {
+    FrameType.OPEN: MAX_OPEN_BYTES,
+    FrameType.TOKENS: MAX_TOKENS_BYTES,
+    FrameType.VECTORS: MAX_VECTORS_BYTES,
+}
 _FORMS = {
     int(kind): _Form(kind, _LIMITS.get(kind, MAX_OTHER_BYTES), read)
     for kind, read in _READERS.items()
@@ -213,6 +242,7 @@ _EVENT_TYPES: dict[type, FrameType] = {
     Accepted: FrameType.ACCEPTED,
     Progress: FrameType.PROGRESS,
     Tokens: FrameType.TOKENS,
+    Vectors: FrameType.VECTORS,
     Finished: FrameType.FINISHED,
     Refused: FrameType.REFUSED,
     Failed: FrameType.FAILED,

@@ -14,10 +14,7 @@ from collections.abc import Callable, Sequence
 from mesh.clock import Clock, SystemClock
 from mesh.config import PRESETS, Timing
 from mesh.errors import ConfigError, PortInUse, Unreachable
-from mesh.records import PROTOCOL_VERSION
-from mesh.transport.base import OnHeartbeat, OnLink
-from mesh.transport.frames import Hello
-from mesh.transport.link import FramedLink
+from mesh.transport.dialer import FramedDialer
 from mesh.transport.listener import FramedListener
 from mesh.transport.wire import Wire, WireServerUser, WireUser
 from mesh.types import NodeId
@@ -87,40 +84,18 @@ class MemoryNetwork:
         return node_id in self._held
 
 
-class MemoryDialer:
+class MemoryDialer(FramedDialer):
     """A ``Dialer``."""
 
     def __init__(self, network: MemoryNetwork, name: str) -> None:
+        super().__init__(name, network.timing, network.clock, network.rng)
         self._network = network
-        self._hello = Hello(
-            protocol=PROTOCOL_VERSION,
-            name=name,
-            instance=secrets.token_hex(8),
-            heartbeat_s=network.timing.heartbeat_s,
-        )
 
-    def link(
-        self, endpoint: str, node: NodeId, on_heartbeat: OnHeartbeat, on_link: OnLink
-    ) -> FramedLink:
-        network = self._network
-
-        async def connect(user: WireUser) -> Wire:
-            server = network.servers.get(endpoint)
-            if server is None:
-                raise Unreachable(f"nobody listens at {endpoint}")
-            return server.accept(user)
-
-        return FramedLink(
-            connect=connect,
-            endpoint=endpoint,
-            node=node,
-            hello=self._hello,
-            timing=network.timing,
-            clock=network.clock,
-            rng=network.rng,
-            on_heartbeat=on_heartbeat,
-            on_link=on_link,
-        )
+    async def connect(self, endpoint: str, user: WireUser) -> Wire:
+        server = self._network.servers.get(endpoint)
+        if server is None:
+            raise Unreachable(f"nobody listens at {endpoint}")
+        return server.accept(user)
 
 
 class Lane:

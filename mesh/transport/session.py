@@ -22,6 +22,7 @@ from mesh.transport.base import (
     Progress,
     Refused,
     Tokens,
+    Vectors,
 )
 from mesh.transport.frames import Bye, Credit, FrameType, Hello, Reject, Welcome
 from mesh.transport.stream import DialedStream
@@ -204,7 +205,7 @@ class DialSession:
 
     def _handle(self, kind: FrameType, stream: int, body: frames.Body) -> None:
         match body:
-            case Tokens() | Progress() | Accepted() | Finished() | Refused() | Failed():
+            case Tokens() | Vectors() | Progress() | Accepted() | Finished() | Refused() | Failed():
                 target = self._streams.get(stream)
                 if target is not None:
                     if target.deliver(body):

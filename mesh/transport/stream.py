@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+from mesh.embedding import count_of
 from mesh.errors import InternalError, NodeLost, ProtocolError
 from mesh.transport.base import (
     Accepted,
@@ -16,6 +17,7 @@ from mesh.transport.base import (
     Progress,
     Refused,
     Tokens,
+    Vectors,
 )
 from mesh.transport.frames import MAX_CREDIT
 from mesh.types import NodeId, Piece
@@ -92,6 +94,15 @@ class DialedStream:
                 self.next_piece += len(pieces)
                 if self.ungranted and self._window - self.ungranted <= self.half_window:
                     self._owner.credit_due(self)
+            case Vectors(first=first, dimension=dimension, data=data):
+                count = count_of(data, dimension)
+                self._window -= count
+                if first != self.next_piece or self._window < 0:
+                    raise ProtocolError(
+                        f"stream {self.id}: vectors {first} to {first + count - 1} came where "
+                        f"{self.next_piece} was next"
+                    )
+                self.next_piece += count
             case Progress():
                 if self._progress >= MAX_UNREAD_PROGRESS and isinstance(self._queue[-1], Progress):
                     self._queue[-1] = event

@@ -9,7 +9,6 @@ message: it is taken or refused as a whole, and wakes ZeroMQ's I/O thread once.
 from __future__ import annotations
 
 import errno
-import random
 import secrets
 from collections.abc import Sequence
 
@@ -18,11 +17,8 @@ import zmq
 from mesh.clock import Clock
 from mesh.config import Timing
 from mesh.errors import ConfigError, PortInUse, Unreachable
-from mesh.records import PROTOCOL_VERSION
 from mesh.transport.address import advertised, bracketed, own_address, resolve, split
-from mesh.transport.base import OnHeartbeat, OnLink
-from mesh.transport.frames import Hello
-from mesh.transport.link import FramedLink
+from mesh.transport.dialer import FramedDialer
 from mesh.transport.listener import FramedListener
 from mesh.transport.wire import CLOSE_GRACE_S, Wire, WireServerUser, WireUser
 from mesh.transport.zeromq_socket import DisconnectMonitor, SocketPump, new_socket
@@ -33,40 +29,13 @@ _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
-class ZeroMQDialer:
-    """A ``Dialer``. ``name`` is the dialing node's or orchestrator's, for the other end's log."""
+class ZeroMQDialer(FramedDialer):
+    """A ``Dialer``; endpoints are ``tcp://host:port``."""
 
-    def __init__(self, name: str, timing: Timing, clock: Clock, rng: random.Random) -> None:
-        self._timing = timing
-        self._clock = clock
-        self._rng = rng
-        self._hello = Hello(
-            protocol=PROTOCOL_VERSION,
-            name=name,
-            instance=secrets.token_hex(8),
-            heartbeat_s=timing.heartbeat_s,
-        )
-
-    def link(
-        self, endpoint: str, node: NodeId, on_heartbeat: OnHeartbeat, on_link: OnLink
-    ) -> FramedLink:
-        timeout_s = self._timing.connect_timeout_s
-
-        async def connect(user: WireUser) -> Wire:
-            host, port = await resolve(endpoint, timeout_s)
-            return DealerWire(f"tcp://{bracketed(host)}:{port}", timeout_s, user)
-
-        return FramedLink(
-            connect=connect,
-            endpoint=endpoint,
-            node=node,
-            hello=self._hello,
-            timing=self._timing,
-            clock=self._clock,
-            rng=self._rng,
-            on_heartbeat=on_heartbeat,
-            on_link=on_link,
-        )
+    async def connect(self, endpoint: str, user: WireUser) -> Wire:
+        timeout_s = self.timing.connect_timeout_s
+        host, port = await resolve(endpoint, timeout_s)
+        return DealerWire(f"tcp://{bracketed(host)}:{port}", timeout_s, user)
 
 
 class ZeroMQListener(FramedListener):

@@ -346,12 +346,54 @@ class Failure(_message.Message):
     message: str
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
+class EmbedRequest(_message.Message):
+    __slots__ = ("texts", "specialty", "model", "timeout_s", "priority", "request_id", "tenant")
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    SPECIALTY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    specialty: str
+    model: str
+    timeout_s: float
+    priority: str
+    request_id: str
+    tenant: str
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class EmbedResponse(_message.Message):
+    __slots__ = ("vectors", "dimension", "node_id", "node_name", "model", "prompt_tokens", "attempts", "queue_ms", "total_ms", "trace_id")
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    vectors: bytes
+    dimension: int
+    node_id: str
+    node_name: str
+    model: str
+    prompt_tokens: int
+    attempts: int
+    queue_ms: float
+    total_ms: float
+    trace_id: str
+    def __init__(self, vectors: _Optional[bytes] = ..., dimension: _Optional[int] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., attempts: _Optional[int] = ..., queue_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., trace_id: _Optional[str] = ...) -> None: ...
+
 class FleetRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Gpu(_message.Message):
-    __slots__ = ("uuid", "name", "index", "total_bytes", "used_bytes", "free_bytes", "temperature_c", "power_w", "utilisation", "compute_capability", "parent_uuid", "error")
+    __slots__ = ("uuid", "name", "index", "total_bytes", "used_bytes", "free_bytes", "temperature_c", "power_w", "utilisation", "compute_capability", "parent_uuid", "error", "throttled", "throttled_to", "dtypes")
     UUID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -364,6 +406,9 @@ class Gpu(_message.Message):
     COMPUTE_CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     PARENT_UUID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_TO_FIELD_NUMBER: _ClassVar[int]
+    DTYPES_FIELD_NUMBER: _ClassVar[int]
     uuid: str
     name: str
     index: int
@@ -376,10 +421,13 @@ class Gpu(_message.Message):
     compute_capability: str
     parent_uuid: str
     error: str
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., index: _Optional[int] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., temperature_c: _Optional[float] = ..., power_w: _Optional[float] = ..., utilisation: _Optional[float] = ..., compute_capability: _Optional[str] = ..., parent_uuid: _Optional[str] = ..., error: _Optional[str] = ...) -> None: ...
+    throttled: str
+    throttled_to: float
+    dtypes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., index: _Optional[int] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., temperature_c: _Optional[float] = ..., power_w: _Optional[float] = ..., utilisation: _Optional[float] = ..., compute_capability: _Optional[str] = ..., parent_uuid: _Optional[str] = ..., error: _Optional[str] = ..., throttled: _Optional[str] = ..., throttled_to: _Optional[float] = ..., dtypes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error", "pinned", "ttl_s", "estimated_bytes", "measured_bytes", "load_s", "note", "last_error", "load_percent", "unload_at", "queued")
+    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error", "pinned", "ttl_s", "estimated_bytes", "measured_bytes", "load_s", "note", "last_error", "load_percent", "unload_at", "queued", "template_hash", "tier", "input_price", "output_price", "prefill_tps", "decode_tps", "decode_tps_half", "decode_tps_full", "cpu_fallback", "counts", "embeds")
     ID_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
@@ -405,6 +453,17 @@ class Model(_message.Message):
     LOAD_PERCENT_FIELD_NUMBER: _ClassVar[int]
     UNLOAD_AT_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_HASH_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    INPUT_PRICE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_PRICE_FIELD_NUMBER: _ClassVar[int]
+    PREFILL_TPS_FIELD_NUMBER: _ClassVar[int]
+    DECODE_TPS_FIELD_NUMBER: _ClassVar[int]
+    DECODE_TPS_HALF_FIELD_NUMBER: _ClassVar[int]
+    DECODE_TPS_FULL_FIELD_NUMBER: _ClassVar[int]
+    CPU_FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     engine: str
     specialties: _containers.RepeatedScalarFieldContainer[str]
@@ -430,10 +489,37 @@ class Model(_message.Message):
     load_percent: int
     unload_at: float
     queued: int
-    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ..., pinned: _Optional[bool] = ..., ttl_s: _Optional[float] = ..., estimated_bytes: _Optional[int] = ..., measured_bytes: _Optional[int] = ..., load_s: _Optional[float] = ..., note: _Optional[str] = ..., last_error: _Optional[str] = ..., load_percent: _Optional[int] = ..., unload_at: _Optional[float] = ..., queued: _Optional[int] = ...) -> None: ...
+    template_hash: str
+    tier: str
+    input_price: float
+    output_price: float
+    prefill_tps: float
+    decode_tps: float
+    decode_tps_half: float
+    decode_tps_full: float
+    cpu_fallback: bool
+    counts: ModelCounts
+    embeds: bool
+    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ..., pinned: _Optional[bool] = ..., ttl_s: _Optional[float] = ..., estimated_bytes: _Optional[int] = ..., measured_bytes: _Optional[int] = ..., load_s: _Optional[float] = ..., note: _Optional[str] = ..., last_error: _Optional[str] = ..., load_percent: _Optional[int] = ..., unload_at: _Optional[float] = ..., queued: _Optional[int] = ..., template_hash: _Optional[str] = ..., tier: _Optional[str] = ..., input_price: _Optional[float] = ..., output_price: _Optional[float] = ..., prefill_tps: _Optional[float] = ..., decode_tps: _Optional[float] = ..., decode_tps_half: _Optional[float] = ..., decode_tps_full: _Optional[float] = ..., cpu_fallback: _Optional[bool] = ..., counts: _Optional[_Union[ModelCounts, _Mapping]] = ..., embeds: _Optional[bool] = ...) -> None: ...
+
+class ModelCounts(_message.Message):
+    __slots__ = ("sequences", "reused", "prompt_tokens", "reused_tokens", "drafted_tokens", "accepted_tokens")
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    REUSED_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REUSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    sequences: int
+    reused: int
+    prompt_tokens: int
+    reused_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
+    def __init__(self, sequences: _Optional[int] = ..., reused: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., reused_tokens: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "name", "host", "pid", "state", "reason", "specialties", "models", "gpus", "accelerator", "cpu", "physical_cores", "memory_total_bytes", "memory_available_bytes", "endpoint", "transport", "version", "started_at", "last_seen", "last_seen_age_s", "in_flight", "link_up")
+    __slots__ = ("id", "name", "host", "pid", "state", "reason", "specialties", "models", "gpus", "accelerator", "cpu", "physical_cores", "memory_total_bytes", "memory_available_bytes", "endpoint", "transport", "version", "started_at", "last_seen", "last_seen_age_s", "in_flight", "link_up", "instance", "direct_endpoint", "logical_cores", "cpu_load", "protocol", "updated_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +542,12 @@ class Node(_message.Message):
     LAST_SEEN_AGE_S_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     LINK_UP_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    DIRECT_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    LOGICAL_CORES_FIELD_NUMBER: _ClassVar[int]
+    CPU_LOAD_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     host: str
@@ -478,10 +570,16 @@ class Node(_message.Message):
     last_seen_age_s: float
     in_flight: int
     link_up: bool
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., accelerator: _Optional[str] = ..., cpu: _Optional[str] = ..., physical_cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., endpoint: _Optional[str] = ..., transport: _Optional[str] = ..., version: _Optional[str] = ..., started_at: _Optional[float] = ..., last_seen: _Optional[float] = ..., last_seen_age_s: _Optional[float] = ..., in_flight: _Optional[int] = ..., link_up: _Optional[bool] = ...) -> None: ...
+    instance: str
+    direct_endpoint: str
+    logical_cores: int
+    cpu_load: float
+    protocol: int
+    updated_at: float
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., accelerator: _Optional[str] = ..., cpu: _Optional[str] = ..., physical_cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., endpoint: _Optional[str] = ..., transport: _Optional[str] = ..., version: _Optional[str] = ..., started_at: _Optional[float] = ..., last_seen: _Optional[float] = ..., last_seen_age_s: _Optional[float] = ..., in_flight: _Optional[int] = ..., link_up: _Optional[bool] = ..., instance: _Optional[str] = ..., direct_endpoint: _Optional[str] = ..., logical_cores: _Optional[int] = ..., cpu_load: _Optional[float] = ..., protocol: _Optional[int] = ..., updated_at: _Optional[float] = ...) -> None: ...
 
 class Orchestrator(_message.Message):
-    __slots__ = ("id", "name", "host", "pid", "endpoint", "version", "rules_version", "fallback", "started_at")
+    __slots__ = ("id", "name", "host", "pid", "endpoint", "version", "rules_version", "fallback", "started_at", "instance", "ticket_key", "updated_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -491,6 +589,9 @@ class Orchestrator(_message.Message):
     RULES_VERSION_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TICKET_KEY_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     host: str
@@ -500,7 +601,10 @@ class Orchestrator(_message.Message):
     rules_version: str
     fallback: str
     started_at: float
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., endpoint: _Optional[str] = ..., version: _Optional[str] = ..., rules_version: _Optional[str] = ..., fallback: _Optional[str] = ..., started_at: _Optional[float] = ...) -> None: ...
+    instance: str
+    ticket_key: str
+    updated_at: float
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., endpoint: _Optional[str] = ..., version: _Optional[str] = ..., rules_version: _Optional[str] = ..., fallback: _Optional[str] = ..., started_at: _Optional[float] = ..., instance: _Optional[str] = ..., ticket_key: _Optional[str] = ..., updated_at: _Optional[float] = ...) -> None: ...
 
 class FleetResponse(_message.Message):
     __slots__ = ("nodes", "orchestrators", "registry_connected")

@@ -49,6 +49,11 @@ class MeshStub:
                 request_serializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchRequest.SerializeToString,
                 response_deserializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/mesh.v1.Mesh/Embed',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.EmbedResponse.FromString,
+                _registered_method=True)
         self.Fleet = channel.unary_unary(
                 '/mesh.v1.Mesh/Fleet',
                 request_serializer=mesh_dot_v1_dot_mesh__pb2.FleetRequest.SerializeToString,
@@ -81,6 +86,13 @@ class MeshServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """One vector for each text, all of one model. A node that is lost costs another attempt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Fleet(self, request, context):
         """All records this orchestrator sees now.
         """
@@ -105,6 +117,11 @@ def add_MeshServicer_to_server(servicer, server):
                     servicer.RouteBatch,
                     request_deserializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchRequest.FromString,
                     response_serializer=mesh_dot_v1_dot_mesh__pb2.RouteBatchResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.EmbedRequest.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.EmbedResponse.SerializeToString,
             ),
             'Fleet': grpc.unary_unary_rpc_method_handler(
                     servicer.Fleet,
@@ -193,6 +210,33 @@ class Mesh:
             '/mesh.v1.Mesh/RouteBatch',
             mesh_dot_v1_dot_mesh__pb2.RouteBatchRequest.SerializeToString,
             mesh_dot_v1_dot_mesh__pb2.RouteBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.v1.Mesh/Embed',
+            mesh_dot_v1_dot_mesh__pb2.EmbedRequest.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from mesh.errors import EngineFailed, InvalidRequest, NotServed
 from node.models import RunningSequence
-from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
+from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected, Vectors
 
 
 class Deferred:
@@ -61,7 +61,7 @@ class Deferred:
 
     async def __aiter__(
         self,
-    ) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Done | Failed]:
+    ) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Vectors | Done | Failed]:
         await self._settled.wait()
         if self._failure is not None:
             raise EngineFailed(self._failure)

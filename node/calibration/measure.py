@@ -10,10 +10,11 @@ from typing import Protocol
 
 from mesh.clock import Clock
 from mesh.errors import EngineFailed, from_code
+from mesh.pace import levels
 from mesh.types import Message, Role, Sampling, Usage
 from node.calibration import plan
 from node.calibration.plan import Step
-from node.calibration.speeds import Speeds, Timeline, decode_rate, levels
+from node.calibration.speeds import Speeds, Timeline, decode_rate
 from node.models import RunningSequence
 from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
 

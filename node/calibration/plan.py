@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from node.calibration.speeds import levels
+from mesh.pace import levels
 
 BUDGET_S = 5.0  # for all of it
 _STEP_SHARE = 0.6  # of the time that is left, for one step at most

@@ -15,7 +15,7 @@ from functools import partial
 
 from mesh.clock import Clock
 from mesh.errors import MeshError, Overloaded
-from mesh.records import ModelState
+from mesh.records import ModelCounts, ModelState
 from mesh.types import Message, Piece, Sampling
 from node import threads
 from node.calibration.deferred import Deferred
@@ -67,6 +67,7 @@ class MeasuredRunner:
         self._measurement: Measurement | None = None
         self._measuring = False  # until the runner has none of the measured sequences any more
         self._deferred: list[Deferred] = []  # at most one a slot
+        self._before = self._own = ModelCounts()  # at a measurement's start; of measurements
         self._moved = asyncio.Event()
         self._runner = make(self._changed)
 
@@ -100,6 +101,11 @@ class MeasuredRunner:
         return self._runner.load_percent
 
     @property
+    def counts(self) -> ModelCounts:
+        """Of users."""
+        return (self._before if self._measuring else self._runner.counts).since(self._own)
+
+    @property
     def measuring(self) -> bool:
         return self._measuring
 
@@ -113,7 +119,7 @@ class MeasuredRunner:
                 measuring.cancel()
         finally:
             self._quiet.unwatch(self._busy)
-            self._measuring = False
+            self._measured_leave()
             for waiting in self._take_deferred():
                 waiting.fail(f"the runner of model '{self._spec.id}' was stopped")
 
@@ -126,6 +132,7 @@ class MeasuredRunner:
         delivered: tuple[Piece, ...] = (),
         by_ids: bool = True,
         traceparent: str = "",
+        texts: tuple[str, ...] = (),
     ) -> RunningSequence:
         """As ``Runner.open``."""
         self._quiet.user_came()
@@ -137,6 +144,7 @@ class MeasuredRunner:
             delivered=delivered,
             by_ids=by_ids,
             traceparent=traceparent,
+            texts=texts,
         )
         if not self._measuring or self.state is not ModelState.RESIDENT:
             return opening()
@@ -169,9 +177,15 @@ class MeasuredRunner:
     def _settle(self) -> None:
         """Once the measured sequences have left, those that waited for it begin."""
         if self._measuring and self._measurement is None and not self._runner.used_slots:
-            self._measuring = False
+            self._measured_leave()
             for waiting in self._take_deferred():
                 waiting.start()
+
+    def _measured_leave(self) -> None:
+        """What the runner counts from now on is users'."""
+        if self._measuring:
+            self._measuring = False
+            self._own += self._runner.counts.since(self._before)
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():
@@ -186,6 +200,8 @@ class MeasuredRunner:
         facts = self.facts
         if facts is None or facts.input_price is not None or facts.output_price is not None:
             return  # somebody else's model: each token costs money
+        if facts.embeds:
+            return  # there is no prefill and no decoding to tell apart
         try:
             key = Key(
                 model=await threads.run(partial(digest, self._spec), name="model-digest"),
@@ -232,6 +248,7 @@ class MeasuredRunner:
                 and self._quiet.begin(measurement.interrupt)
             ):
                 await self._clock.sleep(_LOOK_S)
+            self._before = self._runner.counts
             self._measurement, self._measuring = measurement, True
             try:
                 return await measurement.run()

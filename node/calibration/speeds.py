@@ -6,9 +6,10 @@ and its answer at the speed that all slots have together.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from mesh import pace
 
 _SMOOTHING = 0.1  # weight of the newest answer in what is typical
 MOST_WAIT_S = 3600.0  # a heartbeat says no more than this
@@ -31,24 +32,14 @@ class Speeds:
         return self.decode_tps > 0.0
 
     def decode_at(self, streams: int) -> float:
-        """Tokens per second of ``streams`` sequences together: on straight lines between what was
-        measured, flat beyond it; 0 where nothing was."""
-        one, half, full = levels(self.slots)
-        points: dict[int, float] = {}
-        for at, tps in ((full, self.decode_tps_full), (half, self.decode_tps_half)):
-            if tps > 0.0:
-                points[at] = tps
-        if self.decode_tps > 0.0:
-            points[one] = self.decode_tps
-        below = max((at for at in points if at <= streams), default=None)
-        above = min((at for at in points if at >= streams), default=None)
-        if below is None or above is None:
-            only = below if above is None else above
-            return 0.0 if only is None else points[only]
-        if below == above:
-            return points[below]
-        share = (streams - below) / (above - below)
-        return points[below] + share * (points[above] - points[below])
+        """Tokens per second of ``streams`` sequences together; 0 where nothing was measured."""
+        return pace.decode_at(
+            streams,
+            slots=self.slots,
+            one=self.decode_tps,
+            half=self.decode_tps_half,
+            full=self.decode_tps_full,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +47,8 @@ class Typical:
     """What requests of a model are like, as moving averages of tokens: ``prompt`` those that had to
     be computed, ``completion`` those of the answer. The defaults are a short chat's."""
 
-    prompt: float = 200.0
-    completion: float = 200.0
+    prompt: float = float(pace.PROMPT_TOKENS)
+    completion: float = float(pace.ANSWER_TOKENS)
     answers: int = 0
 
     def after(self, *, prompt: int, cached: int, completion: int) -> Typical:
@@ -68,11 +59,6 @@ class Typical:
             completion=self.completion + weight * (completion - self.completion),
             answers=min(self.answers + 1, 1_000_000),
         )
-
-
-def levels(slots: int) -> tuple[int, int, int]:
-    """One, half (rounded up) and all of ``slots``."""
-    return 1, max(1, math.ceil(slots / 2)), max(1, slots)
 
 
 def expected_wait_s(

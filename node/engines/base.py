@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mesh.errors import MeshError
 from mesh.types import Message, Sampling
@@ -33,7 +33,7 @@ class ModelSpec:
 class ModelFacts:
     """What the engine knows once the model is loaded. ``device``: ``cpu`` or a GPU UUID or name.
     ``tier`` and prices (a million tokens): of a model that somebody else runs, see
-    ``ModelRecord``."""
+    ``ModelRecord``. ``embeds``: it makes vectors and generates nothing, see ``Embeds``."""
 
     context_length: int
     device: str
@@ -45,6 +45,7 @@ class ModelFacts:
     tier: str = ""
     input_price: float | None = None
     output_price: float | None = None
+    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,19 @@ class Failed:
     error: MeshError
 
 
-Emission = Prefilling | Token | Ended | Counted | Failed
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors of consecutive texts of this slot; ``first`` is the index of the first text, from 0.
+    ``data``: for each a row of ``dimension`` little-endian float32, of Euclidean length 1 (or all
+    zero, where the model sees nothing in the text)."""
+
+    slot: int
+    first: int
+    dimension: int
+    data: bytes
+
+
+Emission = Prefilling | Token | Embedded | Ended | Counted | Failed
 
 
 class Engine(Protocol):
@@ -131,3 +144,25 @@ class Engine(Protocol):
         ...
 
     def unload(self) -> None: ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An engine that can load models which turn texts into vectors. ``ModelFacts.embeds`` says
+    whether the one that it loaded is such a model; that one generates nothing, and only then is
+    ``embed`` called, instead of ``open``.
+
+    It is one or the other: an answer wants one output a sequence and a cache that lasts, a vector
+    wants an output of every token and the whole text in one batch. A context that does both in turn
+    stops its running streams for each text.
+    """
+
+    def embed(self, slot: int, texts: Sequence[str]) -> int:
+        """Claims a free slot for the texts and returns their number of tokens together, the marks
+        that the model wants around each included.
+
+        ``step`` then gives ``Embedded`` for all of them, in order and as they are ready, and
+        ``Ended``; texts of several slots share a step where they can. Raises ``ContextOverflow``
+        for a text that is too long (nothing is ever cut off), naming it by its number from 1.
+        """
+        ...

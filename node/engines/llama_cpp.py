@@ -10,69 +10,29 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import llama_cpp as llama
 
-from mesh.errors import EngineFailed, InternalError
+from mesh.errors import CannotAnswer, EngineFailed, InternalError
 from mesh.types import FinishReason, Message, Sampling
 from node.catalogue import CHATML
 from node.engines import llama_adapters as lora
 from node.engines import llama_loading as loading
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.llama_counts import Counts
+from node.engines.llama_embedding import LlamaEmbedder, wants_embedding
 from node.engines.llama_grammar import grammar_of
+from node.engines.llama_live import LiveModel, LiveSequence
 from node.engines.llama_prompt import ChatTemplate, PromptBuilder
 from node.engines.llama_sampling import PENALTY_WINDOW, Candidates, Grammar, Sampler
-from node.engines.llama_speculation import Lookup, Speculation, speculation_of
+from node.engines.llama_speculation import Lookup, speculation_of
 from node.engines.llama_vocabulary import Vocabulary
-from node.scheduler import Pace, Reuse, Share, Work, choose_reuse, plan
+from node.scheduler import Pace, Reuse, Share, choose_reuse, plan
 
 # A copy between slots moves a whole slot's cache. It must spare at least this many tokens of
 # prefill, and this share of the slot's context.
 LEAST_COPY = 16
 COPY_SHARE = 128
-
-
-@dataclass(slots=True)
-class _Sequence:
-    """An open slot. ``cache``: its KV sequence. The first ``evaluated`` of ``tokens`` are in the
-    cache, the first ``prefill`` were there at the start; the rest was drawn. ``lookup``: of one
-    whose next tokens may be guessed."""
-
-    slot: int
-    cache: int
-    arrival: int
-    tokens: list[int]
-    prefill: int
-    cached: int
-    evaluated: int
-    sampler: Sampler
-    lookup: Lookup | None = None
-    ended: bool = False
-
-    @property
-    def work(self) -> Work:
-        return Work(
-            slot=self.slot, prefill=max(0, self.prefill - self.evaluated), arrival=self.arrival
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Model:
-    """What ``load`` made; freed by ``unload``."""
-
-    model: Any
-    context: Any
-    memory: Any
-    batch: Any
-    batch_size: int
-    vocabulary: Vocabulary
-    prompts: PromptBuilder
-    candidates: Candidates
-    speculation: Speculation | None
-    context_length: int
 
 
 class LlamaCppEngine:
@@ -90,19 +50,28 @@ class LlamaCppEngine:
         self.on_progress: Callable[[float], None] = lambda _: None
         self._fresh_seed = fresh_seed
         self._seconds = seconds
-        self._live: _Model | None = None
-        self._open: dict[int, _Sequence] = {}
+        self._live: LiveModel | None = None
+        self._embedder: LlamaEmbedder | None = None  # instead, of a model that makes vectors
+        self._open: dict[int, LiveSequence] = {}
         self._caches: dict[int, list[int]] = {}  # tokens that each KV sequence not in use holds
         self._last_used: dict[int, int] = {}
         self._arrivals = 0
         self._pace = Pace()
         self.counts = Counts()
 
+    @property
+    def guesses(self) -> tuple[int, int]:
+        """Tokens guessed since the model was loaded, and those of them that were right."""
+        return self.counts.drafted, self.counts.accepted
+
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Raises ``ModelFileError``, and ``ConfigError`` for an unknown option."""
-        if self._live is not None:
+        if self._live is not None or self._embedder is not None:
             raise InternalError("a model is loaded already; unload it first")
         facts = loading.check(spec)
+        if wants_embedding(spec, facts):
+            self._embedder = LlamaEmbedder(spec, facts, lambda share: self.on_progress(share))
+            return self._embedder.facts
         batch_size = loading.batch_size(spec)
         speculation = speculation_of(spec)
         adapters = lora.adapters_of(spec)
@@ -125,7 +94,7 @@ class LlamaCppEngine:
         except BaseException:
             llama.llama_model_free(model)
             raise
-        self._live = _Model(
+        self._live = LiveModel(
             model=model,
             context=context,
             memory=llama.llama_get_memory(context),
@@ -186,7 +155,7 @@ class LlamaCppEngine:
             grammar=grammar,
         )
         guesses = live.speculation if sampler.plain else None
-        self._open[slot] = _Sequence(
+        self._open[slot] = LiveSequence(
             slot=slot,
             cache=reuse.cache,
             arrival=self._arrivals,
@@ -199,7 +168,15 @@ class LlamaCppEngine:
         )
         return len(prompt)
 
-    def _grammar(self, live: _Model, sampling: Sampling, answer: Sequence[int]) -> Grammar | None:
+    def embed(self, slot: int, texts: Sequence[str]) -> int:
+        """Raises ``ContextOverflow``, and ``CannotAnswer`` for a model that generates."""
+        if self._embedder is None:
+            raise CannotAnswer("this model gives answers and makes no embeddings")
+        return self._embedder.embed(slot, texts)
+
+    def _grammar(
+        self, live: LiveModel, sampling: Sampling, answer: Sequence[int]
+    ) -> Grammar | None:
         text = grammar_of(sampling)
         if text is None:
             return None
@@ -211,7 +188,7 @@ class LlamaCppEngine:
             raise
         return grammar
 
-    def _take(self, live: _Model, reuse: Reuse) -> int:
+    def _take(self, live: LiveModel, reuse: Reuse) -> int:
         """Makes the chosen cache the prompt's own; returns how many tokens it starts with."""
         cache, common = reuse.cache, reuse.common
         copied = reuse.source != cache
@@ -230,6 +207,8 @@ class LlamaCppEngine:
 
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         """Raises ``EngineFailed``: the model is lost."""
+        if self._embedder is not None:
+            return self._embedder.step(held)
         live = self._loaded()
         able = [s for s in self._open.values() if s.slot not in held and not s.ended]
         # Only a resume can find its context full before it starts.
@@ -261,6 +240,8 @@ class LlamaCppEngine:
         ]
 
     def close(self, slot: int) -> None:
+        if self._embedder is not None:
+            self._embedder.close(slot)
         sequence = self._open.pop(slot, None)
         if sequence is None:
             return
@@ -279,18 +260,23 @@ class LlamaCppEngine:
         for slot in tuple(self._open):
             self.close(slot)
         live, self._live = self._live, None
+        embedder, self._embedder = self._embedder, None
         self._caches.clear()
+        if embedder is not None:
+            embedder.unload()
         if live is not None:
             llama.llama_batch_free(live.batch)
             llama.llama_free(live.context)
             llama.llama_model_free(live.model)
 
-    def _loaded(self) -> _Model:
+    def _loaded(self) -> LiveModel:
+        if self._embedder is not None:
+            raise CannotAnswer("this model makes embeddings and no answers")
         if self._live is None:
             raise InternalError("no model is loaded")
         return self._live
 
-    def _drafts(self, live: _Model, shares: Sequence[Share]) -> dict[int, Sequence[int]]:
+    def _drafts(self, live: LiveModel, shares: Sequence[Share]) -> dict[int, Sequence[int]]:
         """Guesses for running slots, as far as the batch has room."""
         room = live.batch_size - sum(share.count for share in shares)
         drafts: dict[int, Sequence[int]] = {}
@@ -306,7 +292,7 @@ class LlamaCppEngine:
         return drafts
 
     def _decode(
-        self, live: _Model, shares: Sequence[Share], drafts: Mapping[int, Sequence[int]]
+        self, live: LiveModel, shares: Sequence[Share], drafts: Mapping[int, Sequence[int]]
     ) -> list[int]:
         """Evaluates the batch; returns the batch row of each share's last token, which the rows of
         its draft follow."""
@@ -336,7 +322,7 @@ class LlamaCppEngine:
         return rows
 
     def _advance(
-        self, live: _Model, share: Share, row: int, draft: Sequence[int]
+        self, live: LiveModel, share: Share, row: int, draft: Sequence[int]
     ) -> list[Emission]:
         sequence = self._open[share.slot]
         sequence.evaluated += share.count
@@ -360,7 +346,7 @@ class LlamaCppEngine:
         return emissions
 
     def _draw(
-        self, live: _Model, sequence: _Sequence, row: int, emissions: list[Emission]
+        self, live: LiveModel, sequence: LiveSequence, row: int, emissions: list[Emission]
     ) -> int | None:
         """The sequence's next token; None when it ended with it."""
         token = sequence.sampler.draw(live.context, row)

@@ -18,7 +18,7 @@ from node.engines.base import ModelSpec
 DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
 # Below this, a second thread costs more in waiting for the first than it brings.
 ONE_THREAD_BYTES = 32 * 1024 * 1024
-_OPTIONS = ("batch", "device", "lora", "speculative")
+_OPTIONS = ("batch", "device", "embedding", "lora", "pooling", "speculative")
 _LEVEL_ERROR = 4  # ggml.h, enum ggml_log_level; 5 continues the line before
 
 # llama.cpp writes to standard error, many lines a load. Errors are kept to say why a load failed.
@@ -113,7 +113,6 @@ def open_context(spec: ModelSpec, model: Any, file_bytes: int, *, drafts: int = 
     another's room, and attention of one looks at its own cells only; over a unified cache every
     slot pays for the length of all others (8 slots of 2,000 tokens: 1.7 times the CPU a token).
     """
-    _errors.clear()
     batch = max(batch_size(spec), spec.slots)
     parameters = llama.llama_context_default_params()
     parameters.n_ctx = spec.slots * spec.context_length
@@ -122,10 +121,17 @@ def open_context(spec: ModelSpec, model: Any, file_bytes: int, *, drafts: int = 
     parameters.n_batch = batch
     parameters.n_ubatch = min(batch, DEFAULT_BATCH)
     parameters.n_outputs_max = min(batch, spec.slots * (1 + drafts))
-    threads = 1 if file_bytes < ONE_THREAD_BYTES else max(1, spec.threads)
-    parameters.n_threads = parameters.n_threads_batch = threads
     # A window-sized cache forgets what a reused prefix would need.
     parameters.swa_full = True
+    return new_context(model, parameters, spec, file_bytes)
+
+
+def new_context(model: Any, parameters: Any, spec: ModelSpec, file_bytes: int) -> Any:
+    """A live ``llama_context`` of these parameters, on as many threads as suit the model. Raises
+    ``ModelFileError``."""
+    _errors.clear()
+    threads = 1 if file_bytes < ONE_THREAD_BYTES else max(1, spec.threads)
+    parameters.n_threads = parameters.n_threads_batch = threads
     context = llama.llama_init_from_model(model, parameters)
     if not context:
         raise ModelFileError(

@@ -12,23 +12,19 @@ import numpy as np
 
 from mesh.errors import InvalidRequest
 from mesh.types import Sampling
+from node.engines.seeding import mixed_at
 
 PENALTY_WINDOW = 64  # tokens that a repetition penalty looks back, as llama.cpp's default
 
-_MASK64 = (1 << 64) - 1
 _NO_SEED = 0xFFFF_FFFF  # llama.cpp reads this one as "choose at random"
 _SECOND_DRAW = 0x5EED_5EED  # for a draw made again, since the grammar refused the first
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 def seed_at(seed: int, position: int) -> int:
-    """The 32-bit seed of the draw of answer token ``position`` (SplitMix64: Steele, Lea and Flood,
-    OOPSLA 2014). One generator per draw lets a resume on another node draw on exactly where the
-    first node stopped, which a generator's hidden state would not."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + position * 0xD1B54A32D192ED03) & _MASK64
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK64
-    drawn = (mixed ^ (mixed >> 31)) & 0xFFFF_FFFF
+    """The 32-bit seed of the draw of answer token ``position``, as ``mixed_at`` but for llama.cpp's
+    word for none."""
+    drawn = mixed_at(seed, position)
     return drawn if drawn != _NO_SEED else 0
 
 

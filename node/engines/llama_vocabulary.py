@@ -84,15 +84,22 @@ class Vocabulary:
             if not 0 <= token < self.size:
                 raise InvalidRequest(f"token id {token} is not in this model's vocabulary")
 
-    def _tokenize(self, text: str, parse_special: bool) -> list[int]:
+    def whole(self, text: str) -> list[int]:
+        """A text by itself, with the marks that the model wants around one (BERT's ``[CLS]`` and
+        ``[SEP]``, an end of text); what spells a control token stays text."""
+        return self._tokenize(text, False, add_special=True)
+
+    def _tokenize(self, text: str, parse_special: bool, add_special: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         ids = (llama.llama_token * room)()
-        count = llama.llama_tokenize(self._vocab, data, len(data), ids, room, False, parse_special)
+        count = llama.llama_tokenize(
+            self._vocab, data, len(data), ids, room, add_special, parse_special
+        )
         if count < 0:
             room = -count
             ids = (llama.llama_token * room)()
             count = llama.llama_tokenize(
-                self._vocab, data, len(data), ids, room, False, parse_special
+                self._vocab, data, len(data), ids, room, add_special, parse_special
             )
         return list(ids[: max(count, 0)])

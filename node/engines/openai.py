@@ -13,7 +13,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from mesh.embedding import FLOAT_BYTES, rows
 from mesh.errors import (
+    CannotAnswer,
     ContextOverflow,
     EngineFailed,
     InternalError,
@@ -22,9 +24,10 @@ from mesh.errors import (
     ModelFileError,
 )
 from mesh.types import Message, Sampling
-from node.engines import openai_request
+from node.engines import openai_embeddings, openai_request
 from node.engines.base import (
     Counted,
+    Embedded,
     Emission,
     Ended,
     Failed,
@@ -36,12 +39,13 @@ from node.engines.base import (
 from node.engines.openai_chunks import Counts
 from node.engines.openai_failures import Trouble
 from node.engines.openai_options import Options, access, read_options
-from node.engines.openai_reading import Ask, End, Text
+from node.engines.openai_reading import Ask, End, Rows, Text
 from node.engines.openai_stream import Stream, Wake
 from node.engines.openai_worker import SIGN_S, Worker
 
 _MESSAGE_TOKENS = 4  # what a chat template puts around each message
 _BYTES_PER_TOKEN = 4  # of ordinary text, about
+_VECTORS_BYTES = 1024 * 1024  # of one emission
 _MOST_BYTES_PER_TOKEN = 8  # no text of ordinary words has longer tokens on average
 
 
@@ -90,6 +94,7 @@ class OpenAiEngine:
             tier=options.tier,
             input_price=options.input_price,
             output_price=options.output_price,
+            embeds=options.embedding,
         )
 
     def open(
@@ -105,11 +110,9 @@ class OpenAiEngine:
         Raises ``ContextOverflow``, ``NotServed`` for what the upstream has no way to say, and
         ``EngineFailed`` once the upstream has disowned the key or the model.
         """
-        spec, options, worker = self._loaded()
-        if slot in self._open or not 0 <= slot < spec.slots:
-            raise InternalError(f"slot {slot} is not free")
-        if self._lost is not None:
-            raise self._lost
+        spec, options, worker = self._opening(slot)
+        if options.embedding:
+            raise CannotAnswer("this model makes embeddings and no answers")
         if delivered:
             raise InvalidRequest("an upstream knows no token ids; resume by text")
         size = sum(len(m.content.encode()) for m in messages)
@@ -138,6 +141,34 @@ class OpenAiEngine:
             ),
         )
         return prompt
+
+    def embed(self, slot: int, texts: Sequence[str]) -> int:
+        """Sends the texts. The number of tokens is a guess, until ``Counted``. Raises as ``open``,
+        and ``CannotAnswer`` for a model that generates."""
+        spec, options, worker = self._opening(slot)
+        if not options.embedding:
+            raise CannotAnswer("this model gives answers and makes no embeddings")
+        sizes = [len(text.encode()) for text in texts]
+        for number, size in enumerate(sizes, 1):
+            least = size // _MOST_BYTES_PER_TOKEN
+            if least > self._context:
+                raise ContextOverflow(
+                    f"text {number} has at least {least} tokens and the model takes "
+                    f"{self._context} a text; split it, or ask a model with a longer context"
+                )
+        tokens = sum(size // _BYTES_PER_TOKEN + 1 for size in sizes)
+        stream = Stream(slot=slot, prompt=tokens, wake=self._wake, opened_at=time.monotonic())
+        self._open[slot] = stream
+        worker.begin(stream, openai_embeddings.ask(spec.source, options, tuple(texts)))
+        return tokens
+
+    def _opening(self, slot: int) -> tuple[ModelSpec, Options, Worker]:
+        spec, options, worker = self._loaded()
+        if slot in self._open or not 0 <= slot < spec.slots:
+            raise InternalError(f"slot {slot} is not free")
+        if self._lost is not None:
+            raise self._lost
+        return spec, options, worker
 
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         """At most one piece of each slot that is not ``held``; [] when none has come yet. Raises
@@ -178,6 +209,14 @@ class OpenAiEngine:
                     stream.position += 1
                     if not isinstance(stream.next, End):
                         return
+                case Rows(dimension=dimension, data=data, tokens=tokens):
+                    stream.begun = True
+                    if tokens:
+                        emissions.append(Counted(slot, tokens))
+                    most = max(1, _VECTORS_BYTES // (FLOAT_BYTES * dimension))
+                    for part in rows(data, dimension, most):
+                        emissions.append(Embedded(slot, stream.position, dimension, part))
+                        stream.position += most
                 case End(reason=reason):
                     stream.over = True
                     emissions.append(Ended(slot, reason))

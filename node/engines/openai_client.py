@@ -22,11 +22,13 @@ import httpx2
 import msgspec
 
 from mesh.errors import ConfigError, EngineFailed, MeshError, Unreachable
+from mesh.types import FinishReason
 from node.engines.openai_chunks import shown
 from node.engines.openai_discovery import MAX_LISTING_BYTES, Listed, find, read_listing
+from node.engines.openai_embeddings import MAX_BODY_BYTES, Texts, read
 from node.engines.openai_failures import Trouble, refused
 from node.engines.openai_options import Access, Options
-from node.engines.openai_reading import Ask, Event, Reading
+from node.engines.openai_reading import Ask, End, Event, Reading
 from node.engines.openai_request import Quirks, finished
 from node.engines.openai_sse import MAX_EVENT_BYTES
 
@@ -125,9 +127,10 @@ class Upstream:
         text = self._access.scrubbed(f"{trouble.error.message}; asked was {where}/models")
         raise ConfigError(text) if 300 <= status < 500 and not trouble.again else Unreachable(text)
 
-    async def answer(self, ask: Ask, put: Put) -> None:
-        """Puts one answer's ``Text``, ``Counts`` and at last ``End``. While ``put`` waits no
-        timeout runs, and nothing is read: then the upstream waits too. Raises ``Trouble``."""
+    async def answer(self, ask: Ask | Texts, put: Put) -> None:
+        """Puts one answer's ``Text`` (or the texts' ``Rows``), ``Counts`` and at last ``End``.
+        While ``put`` waits no timeout runs, and nothing is read: then the upstream waits too.
+        Raises ``Trouble``."""
         tries, waited, begun = 0, 0.0, False
 
         async def begin(event: Event) -> None:
@@ -137,6 +140,8 @@ class Upstream:
 
         while True:
             try:
+                if isinstance(ask, Texts):
+                    return await self._embed(ask, begin)
                 return await self._try(ask, begin)
             except MeshError as error:
                 trouble = Trouble(error)
@@ -210,6 +215,26 @@ class Upstream:
             if reading.done:  # a response read to its end leaves its connection for the next one
                 with suppress(Trouble, *_HTTP_ERRORS):
                     await _by(loop.time() + _LET_GO_S, anext(chunks, b""), "")
+        finally:
+            await response.aclose()
+
+    async def _embed(self, texts: Texts, put: Put) -> None:
+        """As ``_try``, for vectors, which come all at once."""
+        limit = self._options.first_token_timeout_s
+        deadline, late = _now() + limit, f"the upstream gave no vectors within {limit:g} s"
+        request = self._http.build_request(
+            "POST",
+            f"{self._access.base_url}/embeddings",
+            content=msgspec.json.encode(texts.body),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        response = await _by(deadline, self._http.send(request, stream=True), late)
+        try:
+            if response.status_code != 200:
+                raise await self._refusal(response, deadline)
+            body = await _by(deadline, _body(response, MAX_BODY_BYTES), late)
+            await put(read(body, texts.count))
+            await put(End(FinishReason.STOP))
         finally:
             await response.aclose()
 

@@ -97,7 +97,7 @@ def _trouble(
         case 404:
             return Trouble(
                 EngineFailed(
-                    f"the upstream has no model '{model}' or no chat completions there (404){said}"
+                    f"the upstream has no model '{model}', or not for what it is asked (404){said}"
                 ),
                 lost=True,
             )

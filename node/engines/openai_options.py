@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mesh.embedding import MAX_DIMENSION
 from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
 
@@ -22,7 +23,9 @@ Server = Literal[
 ]
 _MAX_SECRET_BYTES = 64 * 1024
 _SHORTEST_SECRET = 6
-_OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "stop", "max_tokens"})
+_OURS = frozenset(
+    {"model", "messages", "input", "stream", "stream_options", "n", "stop", "max_tokens"}
+)
 _RESERVED_HEADERS = frozenset({"host", "content-length", "content-type"})
 
 
@@ -51,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename={"continues": "c
     tier: Literal["local", "subscription", "premium"] = "local"
     input_price: float | None = None
     output_price: float | None = None
+    embedding: bool = False
+    dimensions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +156,12 @@ def _check(options: Options, where: str) -> None:
         price = getattr(options, name)
         if price is not None and not 0.0 <= price < float("inf"):
             raise ConfigError(f"{where}: {name} must be 0 or more per million tokens, not {price}")
+    if options.dimensions is not None and not (
+        options.embedding and 1 <= options.dimensions <= MAX_DIMENSION
+    ):
+        raise ConfigError(
+            f"{where}: dimensions must be 1 to {MAX_DIMENSION}, and goes with embedding = true"
+        )
     if options.api_key_file and options.api_key_env:
         raise ConfigError(f"{where}: give api_key_file or api_key_env, not both")
     for name in sorted(_OURS & options.body.keys()):

@@ -26,7 +26,17 @@ class End:
     reason: FinishReason
 
 
-Event = Text | Counts | End
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """All vectors of one request: ``data`` as in ``node.engines.base.Embedded``. ``tokens``: as the
+    upstream counted them, 0 when it did not."""
+
+    dimension: int
+    data: bytes
+    tokens: int
+
+
+Event = Text | Rows | Counts | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

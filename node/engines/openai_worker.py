@@ -12,6 +12,7 @@ from mesh.errors import EngineFailed, MeshError, Unreachable
 from node.engines.base import ModelSpec
 from node.engines.openai_client import Upstream
 from node.engines.openai_discovery import Listed
+from node.engines.openai_embeddings import Texts
 from node.engines.openai_failures import Trouble
 from node.engines.openai_options import Access, Options
 from node.engines.openai_reading import Ask
@@ -49,7 +50,7 @@ class Worker:
         except TimeoutError:
             raise Unreachable("the upstream did not answer in time; is it stuck?") from None
 
-    def begin(self, stream: Stream, ask: Ask) -> None:
+    def begin(self, stream: Stream, ask: Ask | Texts) -> None:
         self.tell(lambda: self._begin(stream, ask))
 
     def end(self, stream: Stream) -> None:
@@ -105,7 +106,7 @@ class Worker:
                 for task in self._tasks:
                     task.cancel()
 
-    def _begin(self, stream: Stream, ask: Ask) -> None:
+    def _begin(self, stream: Stream, ask: Ask | Texts) -> None:
         if self._group is None:
             stream.fail(Trouble(EngineFailed("the engine is being unloaded")))
             return
@@ -113,7 +114,7 @@ class Worker:
         self._tasks.add(stream.task)
         stream.task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, stream: Stream, ask: Ask) -> None:
+    async def _answer(self, stream: Stream, ask: Ask | Texts) -> None:
         if self._upstream is None:
             return
         try:

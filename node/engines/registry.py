@@ -38,6 +38,15 @@ class WaitsElsewhere(Protocol):
     def wake_fd(self) -> int: ...
 
 
+@runtime_checkable
+class Guesses(Protocol):
+    """An engine that guesses tokens ahead: how many it did since it was loaded, and how many of
+    them were right."""
+
+    @property
+    def guesses(self) -> tuple[int, int]: ...
+
+
 def known_engines() -> tuple[str, ...]:
     """Names of all engines installed here, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))

@@ -17,9 +17,18 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mesh.errors import ConfigError, ContextOverflow, EngineFailed, InternalError, ModelFileError
+from mesh.embedding import MAX_DIMENSION
+from mesh.errors import (
+    CannotAnswer,
+    ConfigError,
+    ContextOverflow,
+    EngineFailed,
+    InternalError,
+    ModelFileError,
+)
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
+from node.engines.simulated_vectors import OpenTexts
 from node.scheduler import Work, plan
 
 _MESSAGE_TOKENS = 4  # what a chat template would put around each message
@@ -30,7 +39,8 @@ _FOREVER_S = 3600.0
 class Options:
     """``words``: length of an answer in tokens. ``fail_at``, ``crash_at``, ``hang_at``: at that
     index of any answer the step raises, the process kills itself, or the step never returns.
-    ``batch``: tokens a step takes at most. Milliseconds otherwise."""
+    ``batch``: tokens a step takes at most. ``embedding``: it makes vectors of ``dimension``
+    numbers; the three indices are then of texts. Milliseconds otherwise."""
 
     words: int = 64
     base_ms: float = 0.0
@@ -41,6 +51,8 @@ class Options:
     fail_at: int | None = None
     crash_at: int | None = None
     hang_at: int | None = None
+    embedding: bool = False
+    dimension: int = 8
 
 
 @dataclass(slots=True)
@@ -72,6 +84,7 @@ class SimulatedEngine:
         self._spec: ModelSpec | None = None
         self._options = Options()
         self._open: dict[int, _Sequence] = {}
+        self._texts: OpenTexts | None = None
         self._arrivals = 0
 
     def load(self, spec: ModelSpec) -> ModelFacts:
@@ -89,16 +102,25 @@ class SimulatedEngine:
                     f"model '{spec.id}': engine simulated has no option '{option}'; known: "
                     f"{', '.join(sorted(known))}"
                 )
+        if not 1 <= self._options.dimension <= MAX_DIMENSION:
+            raise ConfigError(
+                f"model '{spec.id}': engine simulated: dimension must be 1 to {MAX_DIMENSION}, not "
+                f"{self._options.dimension}"
+            )
         for percent in range(0, 101, 25):
             self.on_progress(percent / 100)
             self._pause(self._options.load_ms / 5)
         self._spec = spec
+        embeds = self._options.embedding
+        if embeds:
+            self._texts = OpenTexts(self._options.dimension, spec.context_length, self._reach)
         return ModelFacts(
             context_length=spec.context_length,
             device="cpu",
             architecture="simulated",
             tokenizer_hash="simulated",
-            template_hash="simulated",
+            template_hash="" if embeds else "simulated",
+            embeds=embeds,
         )
 
     def open(
@@ -109,8 +131,10 @@ class SimulatedEngine:
         delivered: Sequence[int],
         delivered_text: str,
     ) -> int:
-        """Raises ``ContextOverflow``."""
+        """Raises ``ContextOverflow``, and ``CannotAnswer`` for a model that embeds."""
         spec = self._loaded()
+        if self._texts is not None:
+            raise CannotAnswer("this model makes embeddings and no answers")
         if slot in self._open or not 0 <= slot < spec.slots:
             raise InternalError(f"slot {slot} is not free")
         prompt = count_tokens(messages)
@@ -131,9 +155,23 @@ class SimulatedEngine:
         )
         return prompt
 
+    def embed(self, slot: int, texts: Sequence[str]) -> int:
+        """Raises ``ContextOverflow``, and ``CannotAnswer`` for a model that generates."""
+        spec = self._loaded()
+        if self._texts is None:
+            raise CannotAnswer("this model gives answers and makes no embeddings")
+        if slot in self._texts or not 0 <= slot < spec.slots:
+            raise InternalError(f"slot {slot} is not free")
+        return self._texts.open(slot, texts)
+
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         """Raises ``EngineFailed`` where ``fail_at`` says so."""
         spec, options = self._loaded(), self._options
+        if self._texts is not None:
+            embedded, tokens = self._texts.step(held)
+            if embedded:
+                self._pause(options.base_ms + options.prefill_ms_per_token * tokens)
+            return embedded
         able = {s.slot: s for s in self._open.values() if s.slot not in held and not s.ended}
         emissions: list[Emission] = []
         for sequence in tuple(able.values()):
@@ -169,6 +207,8 @@ class SimulatedEngine:
         return emissions
 
     def close(self, slot: int) -> None:
+        if self._texts is not None:
+            self._texts.close(slot)
         self._open.pop(slot, None)
 
     def spell(self, tokens: Sequence[int]) -> bytes:
@@ -177,19 +217,25 @@ class SimulatedEngine:
 
     def unload(self) -> None:
         self._open.clear()
-        self._spec = None
+        self._spec = self._texts = None
 
     def _next(self, sequence: _Sequence) -> Token:
-        position, options = sequence.position, self._options
+        position = sequence.position
+        self._reach(position)
+        sequence.position += 1
+        return Token(sequence.slot, position, _spelling(position))
+
+    def _reach(self, position: int) -> None:
+        """The next token, or text, is that one."""
+        options = self._options
         if position == options.fail_at:
-            raise EngineFailed(f"simulated failure at token {position}, as option fail_at says")
+            what = "text" if self._texts is not None else "token"
+            raise EngineFailed(f"simulated failure at {what} {position}, as option fail_at says")
         if position == options.crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
         if position == options.hang_at:
             while True:
                 self._sleep(_FOREVER_S)
-        sequence.position += 1
-        return Token(sequence.slot, position, _spelling(position))
 
     def _end_of(self, sequence: _Sequence, spec: ModelSpec) -> FinishReason | None:
         if sequence.position >= self._options.words:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import random
 
 from mesh.types import Sampling
+from node.engines.seeding import mixed_at
 
 PENALTY_WINDOW = 64  # tokens that a repetition penalty looks back, as in engine llama_cpp
 
-_MASK64 = (1 << 64) - 1
-
 
 def uniform_at(seed: int, position: int) -> float:
-    """The draw of answer token ``position``, 0 <= it < 1: SplitMix64 (Steele, Lea and Flood,
-    OOPSLA 2014) of both, as in engine ``llama_cpp``, so that a resume draws on where it stopped."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + position * 0xD1B54A32D192ED03) & _MASK64
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK64
-    return random.Random((mixed ^ (mixed >> 31)) & 0xFFFF_FFFF).random()
+    """The draw of answer token ``position``, 0 <= it < 1 (``mixed_at``)."""
+    return random.Random(mixed_at(seed, position)).random()
 
 
 class Draws:

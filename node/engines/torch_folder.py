@@ -12,6 +12,10 @@ from typing import Any
 from mesh.errors import ModelFileError
 from node.catalogue import CHATML
 
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
+_TEXT_PARTS = ("text_config", "language_config", "llm_config")  # of models that also see or hear
+_TOLD_BY_LENGTH = ("dynamic", "longrope", "su")  # "su": what longrope was called at first
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
@@ -55,6 +59,39 @@ def read_json(path: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise ModelFileError(f"{path} is not a JSON object; download the model again")
     return found
+
+
+def own_context(folder: Path) -> int:
+    """Tokens that the model takes as its config.json has it, 0 where that does not say: those it
+    was trained for, and no more than engine torch computes. Raises ``ModelFileError``."""
+    described = read_json(folder / "config.json")
+    parts = (described.get(name) for name in _TEXT_PARTS)
+    described = next((part for part in parts if isinstance(part, dict)), described)
+    most = next((found for key in _LENGTHS if (found := _length(described.get(key)))), 0)
+    short = told_by_length(described)
+    return min(most, short) if most and short else most or short
+
+
+def told_by_length(described: Mapping[str, Any]) -> int:
+    """Tokens beyond which the model's rotary positions depend on the longest sequence of a batch, 0
+    where they never do. ``described``: a config.json, or the part of it that is about text."""
+    for key in ("rope_parameters", "rope_scaling"):
+        rotary = described.get(key)
+        if not isinstance(rotary, Mapping):
+            continue
+        if rotary.get("rope_type", rotary.get("type")) in _TOLD_BY_LENGTH:
+            name = "original_max_position_embeddings"
+            # Where nothing is said, transformers has "dynamic" begin at max_position_embeddings.
+            return (
+                _length(rotary.get(name))
+                or _length(described.get(name))
+                or _length(described.get("max_position_embeddings"))
+            )
+    return 0
+
+
+def _length(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _template(folder: Path, texts: Mapping[str, Any]) -> str | None:

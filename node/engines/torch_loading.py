@@ -20,12 +20,11 @@ from node.catalogue import CHATML
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.llama_prompt import ChatTemplate
 from node.engines.torch_attention import NAME
-from node.engines.torch_folder import read_chat, read_json
+from node.engines.torch_folder import read_chat, read_json, told_by_length
 from node.engines.torch_options import Options, Place, number_format, place
 from node.engines.torch_vocabulary import Vocabulary
 
 _SHORT = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as GGUF files say it
-_TOLD_BY_LENGTH = ("dynamic", "longrope")  # rotary embeddings that depend on the longest sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,24 +115,20 @@ def _config(folder: Path, described: Mapping[str, Any]) -> Any:
 
 
 def _check(spec: ModelSpec, folder: Path, config: Any) -> None:
-    most = getattr(config, "max_position_embeddings", None)
+    text = config.get_text_config()  # of a model that also sees or hears, the part that writes
+    most = getattr(text, "max_position_embeddings", None)
     if isinstance(most, int) and spec.context_length > most:
         raise ModelFileError(
             f"model '{spec.id}': a context of {spec.context_length} tokens is more than the {most} "
             f"it was trained for; set context_length to at most {most}"
         )
-    rotary = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    kind = rotary.get("rope_type", rotary.get("type"))
-    short = rotary.get(
-        "original_max_position_embeddings",
-        getattr(config, "original_max_position_embeddings", None),
-    )
-    if kind in _TOLD_BY_LENGTH and isinstance(short, int) and spec.context_length > short:
+    short = told_by_length(text.to_dict())
+    if short and spec.context_length > short:
         raise ModelFileError(
-            f"model '{spec.id}': beyond {short} tokens its positions ({kind}) depend on the "
-            f"longest sequence of a batch; set context_length to at most {short}"
+            f"model '{spec.id}': beyond {short} tokens its rotary positions depend on the longest "
+            f"sequence of a batch; set context_length to at most {short}"
         )
-    layers = set(getattr(config, "layer_types", None) or ())
+    layers = set(getattr(text, "layer_types", None) or ())
     if strange := layers - {"full_attention", "sliding_attention"}:
         raise ModelFileError(
             f"{folder} has layers that engine torch does not keep a cache for "

@@ -114,6 +114,7 @@ def need(
     adapters_bytes: int = 0,
     compute_capability: str | None = None,
     full_windows: bool = True,
+    embeds: bool = False,
 ) -> Estimate:
     """The memory that loading ``facts``' model takes, with ``slots`` sequences of
     ``context_length`` tokens each.
@@ -123,18 +124,23 @@ def need(
     ``outputs_per_slot``: rows of logits a step gives a slot, more than 1 with speculation.
     ``adapters_bytes``: LoRA files loaded with it. ``compute_capability``: of the GPU, as NVML gives
     it (``6.1``). ``full_windows``: whether layers with a sliding window keep whole contexts, as our
-    engine does.
+    engine does. ``embeds``: the model makes vectors: a text is one micro-batch, all of its tokens
+    have outputs, and its slots share the cells of one longest text.
 
     Raises ``ConfigError`` for no slots, no context, a context longer than the model's, or an
     unknown ``kv_type``.
     """
     check(facts, context_length=context_length, slots=slots)
+    micro_batch = DEFAULT_BATCH
+    if embeds:
+        slots, outputs_per_slot = 1, context_length
+        batch = micro_batch = context_length
     shape = facts.shape
     count = len(shape.layers)
     gpu_layers = place(count, 0 if device == CPU else gpu_layers)
     first = min(count, count + 1 - gpu_layers)  # the first block on the GPU
     step = Batch(
-        tokens=min(DEFAULT_BATCH, max(batch, slots), slots * context_length),
+        tokens=min(micro_batch, max(batch, slots), slots * context_length),
         slots=slots,
         cells=kv.cells(context_length),
         outputs=slots * outputs_per_slot,

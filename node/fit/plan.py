@@ -34,6 +34,7 @@ class Wants:
     batch: int = DEFAULT_BATCH
     outputs_per_slot: int = 1
     adapters_bytes: int = 0
+    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,6 @@ def fit(
     an estimate, as ``Corrections.apply`` does. Raises ``ConfigError`` as ``need`` does.
     """
     check(facts, context_length=wants.context_length, slots=wants.slots)
-    longest = facts.context_length or max(UNKNOWN_CONTEXT, wants.context_length)
 
     def estimate(context_length: int, slots: int, gpu_layers: int) -> Estimate:
         return correct(
@@ -136,21 +136,47 @@ def fit(
                 batch=wants.batch,
                 outputs_per_slot=wants.outputs_per_slot,
                 adapters_bytes=wants.adapters_bytes,
+                embeds=wants.embeds,
                 compute_capability=compute_capability,
             )
         )
 
+    return weigh(
+        facts.name,
+        estimate,
+        wants,
+        free_bytes=device_free_bytes,
+        ram_free_bytes=ram_free_bytes,
+        longest=facts.context_length or max(UNKNOWN_CONTEXT, wants.context_length),
+        offload=0 if device == CPU else place(len(facts.shape.layers), wants.gpu_layers),
+    )
+
+
+def weigh(
+    model: str,
+    estimate: Callable[[int, int, int], Estimate],
+    wants: Wants,
+    *,
+    free_bytes: int,
+    ram_free_bytes: int | None,
+    longest: int,
+    offload: int,
+) -> Fit:
+    """The verdict for a model of which ``estimate`` says what it takes, given context, slots and
+    layers on the GPU. ``longest``: context to look up to; ``offload``: layers that may be on the
+    GPU, 0 where that cannot be chosen."""
+
     def holds(load: Estimate) -> bool:
-        if device != CPU and ram_free_bytes is not None and load.ram_bytes > ram_free_bytes:
+        on_gpu = load.device != CPU
+        if on_gpu and ram_free_bytes is not None and load.ram_bytes > ram_free_bytes:
             return False
-        return load.device_bytes <= device_free_bytes
+        return load.device_bytes <= free_bytes
 
     def fits(context_length: int, slots: int, gpu_layers: int) -> bool:
         return holds(estimate(context_length, slots, gpu_layers))
 
     context, slots, layers = wants.context_length, wants.slots, wants.gpu_layers
     wanted = estimate(context, slots, layers)
-    whole = len(facts.shape.layers) + 1
     # Cells come in blocks, so nothing is gained by a context within one.
     blocks = _most(
         -(-longest // CELLS_PADDING),
@@ -158,14 +184,9 @@ def fit(
     )
     largest_context = min(longest, blocks * CELLS_PADDING)
     most_slots = _most(MOST_SLOTS, lambda count: fits(context, count, layers))
-    on_gpu = 0
-    if device != CPU:
-        # By VRAM alone first: with fewer layers there, RAM is only needed the more.
-        on_gpu = _most(
-            place(whole - 1, layers),
-            lambda count: estimate(context, slots, count).vram_bytes <= device_free_bytes,
-        )
-        on_gpu = on_gpu if on_gpu and fits(context, slots, on_gpu) else 0
+    # By VRAM alone first: with fewer layers there, RAM is only needed the more.
+    on_gpu = _most(offload, lambda count: estimate(context, slots, count).vram_bytes <= free_bytes)
+    on_gpu = on_gpu if on_gpu and fits(context, slots, on_gpu) else 0
     if holds(wanted):
         outcome = Outcome.FITS
     elif largest_context or most_slots:
@@ -175,10 +196,10 @@ def fit(
     else:
         outcome = Outcome.NO
     return Fit(
-        model=facts.name,
+        model=model,
         outcome=outcome,
         estimate=wanted,
-        free_bytes=device_free_bytes,
+        free_bytes=free_bytes,
         ram_free_bytes=ram_free_bytes,
         largest_context=largest_context,
         most_slots=most_slots,

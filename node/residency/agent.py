@@ -17,12 +17,13 @@ from mesh.records import Gpu, Memory, ModelLoad, ModelRecord, ModelState
 from mesh.types import ModelId
 from node import threads
 from node.engines.base import ModelSpec
-from node.fit import Corrections, engine_version
+from node.fit import Corrections
 from node.models import HostedModel, RunningSequence
+from node.prepared import Prepared
 from node.residency import measure
 from node.residency.devices import Devices
 from node.residency.line import Line, Waiter
-from node.residency.needs import needs, sums
+from node.residency.needs import GPU_ONLY, needs, sums
 from node.residency.plan import plan
 from node.residency.seat import Seat
 from node.residency.state import CPU, Fail, Load, Phase, Plan, State, Unload
@@ -89,7 +90,8 @@ class Residency:
         """A reading of the GPUs, begun at ``at`` (monotonic seconds)."""
         if self._devices.see(gpus, accelerator, at):
             for seat in self._seats.values():
-                if seat.hidden:
+                # Also one whose engine crashed on the GPU before NVML showed it as lost.
+                if seat.hidden or (seat.needs is not None and seat.needs.for_gpu):
                     seat.hidden = False
                     seat.model.retry()
         self.changed()
@@ -108,6 +110,16 @@ class Residency:
         if seat.model.state is ModelState.RESIDENT:
             return bool(seat.line) or model in self._closed
         return True
+
+    def cold(self, model: ModelId) -> bool:
+        """Whether a request for it would have to wait for a load."""
+        seat = self._seats.get(model)
+        return (
+            seat is not None
+            and not self._draining
+            and not seat.refused_now
+            and seat.model.state is not ModelState.RESIDENT
+        )
 
     def join(self, model: ModelId, open_sequence: Callable[[], RunningSequence]) -> Waiter:
         """Stands in line for a slot; ``leave`` whatever comes. Raises ``Overloaded`` when the line
@@ -191,7 +203,7 @@ class Residency:
     def _look_up(self, seat: Seat) -> None:
         """Works out what it would take, when what that depends on has changed."""
         model, prepared = seat.model, seat.model.prepared
-        if prepared is None or (prepared.gguf is not None and not self._devices.seen):
+        if prepared is None or (_sized(prepared) and not self._devices.seen):
             return
         basis = (prepared, self._devices.usable, self._corrected)
         if seat.needs is not None and seat.needs_of == basis:
@@ -199,8 +211,7 @@ class Residency:
         try:
             seat.needs = needs(
                 model.settings,
-                prepared.spec,
-                prepared.gguf,
+                prepared,
                 gpus=self._devices.gpus,
                 accelerator=self._devices.accelerator,
                 corrections=self._corrections,
@@ -253,12 +264,14 @@ class Residency:
 
     def _spec(self, seat: Seat, action: Load) -> ModelSpec | None:
         prepared = seat.model.prepared
-        if prepared is None or prepared.gguf is None:
+        if prepared is None or not _sized(prepared):
             return None
-        if action.option.device == CPU:
-            return replace(prepared.spec, gpu_layers=0)
-        options = prepared.spec.options | {"device": action.option.device}
-        return replace(prepared.spec, options=options)
+        spec, device = prepared.spec, action.option.device
+        if prepared.gguf is not None and device == CPU:
+            return replace(spec, gpu_layers=0)
+        if seat.model.settings.engine in GPU_ONLY and device == CPU:
+            return None  # to be refused by the engine, in its own words
+        return replace(spec, options=spec.options | {"device": device})
 
     def _fail(self, seat: Seat, action: Fail, state: State) -> None:
         model, prepared, reason = seat.model, seat.model.prepared, action.reason
@@ -266,19 +279,18 @@ class Residency:
             seat.hidden = True
             model.fail(f"its device is lost: {reason}")
             return
-        if prepared is not None and prepared.gguf is not None:
+        if model.settings.memory_bytes is not None:
+            reason += "; lower its memory_bytes if it needs less, else use a smaller model"
+        elif seat.needs is not None and prepared is not None and _sized(prepared):
+            wanted = {option.device for option in seat.needs.options}
             largest = max(
-                (
-                    (device.total_bytes, option, device)
-                    for option in (seat.needs.options if seat.needs else ())
-                    for device in state.devices
-                    if device.id == option.device
-                ),
-                key=lambda each: each[0],
+                (device for device in state.devices if device.id in wanted),
+                key=lambda device: device.total_bytes,
                 default=None,
             )
-            if largest is not None and model.settings.memory_bytes is None:
-                reason = sums(model.settings, prepared.spec, prepared.gguf, largest[1], largest[2])
+            if largest is not None:
+                gpu = next((g for g in self._devices.gpus if g.uuid == largest.id), None)
+                reason = sums(model.settings, prepared, seat.needs, largest, gpu, self._corrections)
         model.fail(reason)
 
     def _settle(self, seat: Seat, decided: Plan) -> bool:
@@ -335,7 +347,7 @@ class Residency:
                 self._corrections.record(
                     estimate,
                     model=seat.needs.fingerprint,
-                    engine=engine_version(model.settings.engine),
+                    engine=seat.needs.engine_version,
                     ram_bytes=ram,
                     vram_bytes=vram,
                 )
@@ -343,3 +355,8 @@ class Residency:
             self._on_change()
         finally:
             seat.measuring, seat.measured_at = False, self._clock.now()
+
+
+def _sized(prepared: Prepared) -> bool:
+    """Whether what it takes can be worked out, once the devices are known."""
+    return prepared.gguf is not None or prepared.folder is not None

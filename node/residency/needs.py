@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.config import ModelSettings
-from mesh.errors import ModelFileError
+from mesh.errors import ConfigError, ModelFileError
 from mesh.records import Gpu
-from node.catalogue import GgufFacts
+from node.engines import exllamav2_options, torch_options
 from node.engines.base import ModelSpec
+from node.engines.llama_speculation import speculation_of
+from node.engines.torch_options import Place
 from node.fit import Corrections, Estimate, Wants, engine_version, fingerprint, fit, need
+from node.fit.estimate import DEFAULT_BATCH
+from node.fit.folder import Load, exllamav2_load, need_folder, torch_load
+from node.fit.plan import weigh
+from node.prepared import Prepared
 from node.residency.state import CPU, Device, Option, Takes
+from node.safetensors_folder import FolderFacts
 
 GPU_PREFIXES = ("GPU-", "MIG-")  # of UUIDs, in the option ``device``
+CUDA = "cuda"  # the same option, as PyTorch writes it: ``cuda``, ``cuda:1``
+GPU_ONLY = frozenset({"exllamav2"})
 DEFAULT_KV = "f16"
+ABOUT_THE_RUNNER = frozenset({"cpus"})  # options that never reach an engine
+PACKAGES = {"llama_cpp": "llama-cpp-python"}  # that an engine's version is of
+# Engines that take no memory to speak of, and what the record says of it.
+ELSEWHERE = {"openai": "not estimated: the upstream has the model", "tools": "", "simulated": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """``note``: why it is where it is, for the record. ``estimates``: by device, for models whose
-    file says what they take. ``fingerprint``: of that file."""
+    file says what they take. ``fingerprint``: of that file, ``engine_version``: of what loads it.
+    ``for_gpu``: that is where it is meant to be, whether or not it can."""
 
     options: tuple[Option, ...]
     note: str = ""
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     fingerprint: str = ""
+    engine_version: str = ""
+    for_gpu: bool = False
 
     def estimated(self, device: str) -> int:
         """Bytes on ``device``; before it is chosen, on the preferred one."""
@@ -38,47 +55,29 @@ class Needs:
 
 def needs(
     settings: ModelSettings,
-    spec: ModelSpec,
-    facts: GgufFacts | None,
+    prepared: Prepared,
     *,
     gpus: Sequence[Gpu],
     accelerator: str,
     corrections: Corrections,
 ) -> Needs:
-    """The ways to load the model. ``facts``: None for engines whose source is no GGUF file; they
-    are planned by ``memory_bytes``. ``accelerator``: the probe's words on GPUs.
+    """The ways to load the model. What its file does not say is planned by ``memory_bytes``.
+    ``accelerator``: the probe's words on GPUs.
 
     Raises ``ModelFileError`` for a GPU that is asked for and not there, and ``ConfigError`` for a
-    context or slots that the model cannot have.
+    context, slots or an option that the model cannot have; ``OSError`` for a file that is gone.
     """
-    places, note = _places(settings, gpus, accelerator)
-    if facts is None:
-        size = settings.memory_bytes or 0
-        if not size:
-            return Needs(options=(Option(device=""),))
-        # Where an engine puts what it loads is its own business but for what its options say.
-        at = next((gpu.uuid for gpu in places if gpu is not None), CPU)
-        wanted = settings.options.get("device")
-        at = CPU if wanted in (None, CPU) else at
-        return Needs(options=(Option(device=at, takes=((at, size),)),))
-    known = fingerprint(Path(spec.source))
-    engine = engine_version(settings.engine)
+    places, note, for_gpu = _places(settings, gpus, accelerator)
+    if prepared.gguf is None and prepared.folder is None:
+        return _unestimated(settings, places)
+    known = _fingerprint(prepared)
+    version = engine_version(settings.engine, PACKAGES.get(settings.engine, settings.engine))
     estimates: dict[str, Estimate] = {}
     options = []
     for gpu in places:
         device = CPU if gpu is None else gpu.uuid
         estimate = corrections.apply(
-            need(
-                facts,
-                context_length=spec.context_length,
-                slots=spec.slots,
-                gpu_layers=0 if gpu is None else spec.gpu_layers,
-                device=device,
-                kv_type=_kv_type(settings),
-                compute_capability=None if gpu is None else gpu.compute_capability,
-            ),
-            model=known,
-            engine=engine,
+            _estimate(prepared, settings, gpu), model=known, engine=version
         )
         estimates[device] = estimate
         size = estimate.device_bytes if settings.memory_bytes is None else settings.memory_bytes
@@ -86,44 +85,186 @@ def needs(
         if gpu is not None:
             takes = (*takes, (CPU, estimate.ram_bytes))
         options.append(Option(device=device, takes=takes))
-    return Needs(options=tuple(options), note=note, estimates=estimates, fingerprint=known)
+    return Needs(
+        options=tuple(options),
+        note=note,
+        estimates=estimates,
+        fingerprint=known,
+        engine_version=version,
+        for_gpu=for_gpu,
+    )
+
+
+def _unestimated(settings: ModelSettings, places: Sequence[Gpu | None]) -> Needs:
+    size = settings.memory_bytes or 0
+    if size:
+        # Where an engine puts what it loads is its own business but for what its options say.
+        at = next((gpu.uuid for gpu in places if gpu is not None), CPU)
+        at = CPU if settings.options.get("device") is None else at
+        return Needs(options=(Option(device=at, takes=((at, size),)),))
+    note = ELSEWHERE.get(settings.engine)
+    if note is None:
+        note = (
+            f"not estimated: engine {settings.engine} cannot tell what it takes before it loads, "
+            "and nothing is reserved for it; set memory_bytes"
+        )
+    return Needs(options=(Option(device=""),), note=note)
+
+
+def _estimate(prepared: Prepared, settings: ModelSettings, gpu: Gpu | None) -> Estimate:
+    spec, device = prepared.spec, CPU if gpu is None else gpu.uuid
+    capability = None if gpu is None else gpu.compute_capability
+    if prepared.folder is not None:
+        return need_folder(
+            prepared.folder,
+            _folder_load(prepared.folder, settings.engine, spec, gpu),
+            context_length=spec.context_length,
+            slots=spec.slots,
+            device=device,
+            compute_capability=capability,
+        )
+    if prepared.gguf is None:
+        raise ConfigError(f"model '{spec.id}' says nothing of its size; set memory_bytes")
+    wants = wants_of(prepared)
+    return need(
+        prepared.gguf,
+        context_length=wants.context_length,
+        slots=wants.slots,
+        gpu_layers=0 if gpu is None else wants.gpu_layers,
+        device=device,
+        kv_type=wants.kv_type,
+        batch=wants.batch,
+        outputs_per_slot=wants.outputs_per_slot,
+        adapters_bytes=wants.adapters_bytes,
+        compute_capability=capability,
+        embeds=wants.embeds,
+    )
+
+
+def _folder_load(facts: FolderFacts, engine: str, spec: ModelSpec, gpu: Gpu | None) -> Load:
+    """Raises what the engine would for its options."""
+    own = {name: value for name, value in spec.options.items() if name not in ABOUT_THE_RUNNER}
+    spec = replace(spec, options=own)
+    if engine == "exllamav2":
+        wanted = exllamav2_options.read_options(spec)
+        return exllamav2_load(facts, wanted.kv_type, wanted.batch)
+    options = torch_options.read_options(spec)
+    at = Place() if gpu is None else Place(label=gpu.uuid, capability=_capability(gpu))
+    dtype = torch_options.number_format(spec, options, at, facts.dtype)
+    return torch_load(facts, dtype, options.batch)
+
+
+def _capability(gpu: Gpu) -> tuple[int, int]:
+    """Of a GPU that does not say, the newest: what the file is stored in is then kept."""
+    major, _, minor = (gpu.compute_capability or "").partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (99, 0)
+
+
+def _fingerprint(prepared: Prepared) -> str:
+    """Raises ``OSError``."""
+    if prepared.folder is not None:
+        return prepared.folder.mark
+    return fingerprint(Path(prepared.file))
 
 
 def sums(
-    settings: ModelSettings, spec: ModelSpec, facts: GgufFacts, option: Option, device: Device
+    settings: ModelSettings,
+    prepared: Prepared,
+    needs: Needs,
+    device: Device,
+    gpu: Gpu | None,
+    corrections: Corrections,
 ) -> str:
     """Why it does not fit an empty ``device``, with the sums and what would fit, in one line."""
-    verdict = fit(
-        facts,
-        device.total_bytes,
-        Wants(
-            context_length=spec.context_length,
-            slots=spec.slots,
-            gpu_layers=spec.gpu_layers,
-            kv_type=_kv_type(settings),
-        ),
-        device=option.device,
+    spec = prepared.spec
+    capability = None if gpu is None else gpu.compute_capability
+
+    def correct(load: Estimate) -> Estimate:
+        return corrections.apply(load, model=needs.fingerprint, engine=needs.engine_version)
+
+    if prepared.gguf is not None:
+        return fit(
+            prepared.gguf,
+            device.total_bytes,
+            wants_of(prepared),
+            device=device.id,
+            compute_capability=capability,
+            correct=correct,
+        ).reason
+    facts = prepared.folder
+    if facts is None:
+        return f"it takes more than {device.id} has; set a smaller memory_bytes"
+    load = _folder_load(facts, settings.engine, spec, gpu)
+
+    def estimate(context_length: int, slots: int, gpu_layers: int) -> Estimate:
+        return correct(
+            need_folder(
+                facts,
+                load,
+                context_length=context_length,
+                slots=slots,
+                device=device.id,
+                compute_capability=capability,
+            )
+        )
+
+    return weigh(
+        facts.name,
+        estimate,
+        Wants(context_length=spec.context_length, slots=spec.slots),
+        free_bytes=device.total_bytes,
+        ram_free_bytes=None,
+        longest=facts.context_length or spec.context_length,
+        offload=0,
+    ).reason
+
+
+def wants_of(prepared: Prepared) -> Wants:
+    """What the engine is going to be asked for. Options that mean nothing count as not there: the
+    engine says what is wrong with them. Raises ``ConfigError`` for bad speculation."""
+    spec = prepared.spec
+    batch, kind = spec.options.get("batch"), spec.options.get("kv_type")
+    guesses = speculation_of(spec)
+    return Wants(
+        context_length=spec.context_length,
+        slots=spec.slots,
+        gpu_layers=spec.gpu_layers,
+        kv_type=kind if isinstance(kind, str) else DEFAULT_KV,
+        batch=batch if isinstance(batch, int) and batch > 0 else DEFAULT_BATCH,
+        outputs_per_slot=1 + (guesses.draft if guesses is not None else 0),
+        adapters_bytes=_adapters_bytes(spec.options.get("lora")),
+        embeds=prepared.embeds,
     )
-    return verdict.reason
+
+
+def _adapters_bytes(option: object) -> int:
+    """Of the LoRA files, which are in memory whole."""
+    total = 0
+    for entry in option if isinstance(option, list | tuple) else ():
+        path = entry.get("path") if isinstance(entry, dict) else None
+        if isinstance(path, str):
+            with suppress(OSError, RuntimeError, ValueError):
+                total += Path(path).expanduser().stat().st_size
+    return total
 
 
 def _places(
     settings: ModelSettings, gpus: Sequence[Gpu], accelerator: str
-) -> tuple[list[Gpu | None], str]:
-    """GPUs in the order to try, None for the CPU, and the note. Raises ``ModelFileError``: a model
-    that is meant for a GPU is not loaded on the CPU in silence."""
-    if settings.gpu_layers == 0:
-        return [None], ""
+) -> tuple[list[Gpu | None], str, bool]:
+    """GPUs in the order to try, None for the CPU; the note; and whether it is meant for a GPU.
+    Raises ``ModelFileError``: what is meant for one is not loaded on the CPU in silence."""
     wanted = settings.options.get("device")
-    named = isinstance(wanted, str) and wanted.startswith(GPU_PREFIXES)
-    usable: list[Gpu | None] = [
-        gpu for gpu in gpus if gpu.error is None and (not named or gpu.uuid == wanted)
-    ]
+    if settings.gpu_layers == 0 or wanted == CPU:
+        return [None], "", False
+    usable: list[Gpu | None] = [gpu for gpu in gpus if gpu.error is None and _meant(gpu, wanted)]
     if usable:
-        return ([*usable, None], "") if settings.allow_cpu else (usable, "")
+        allowed = settings.allow_cpu and settings.engine not in GPU_ONLY
+        return [*usable, *([None] if allowed else [])], "", True
     asked = ""
-    if named:
+    if isinstance(wanted, str) and wanted.startswith(GPU_PREFIXES):
         asked = f"GPU {wanted} is not on this node"
+    elif isinstance(wanted, str) and wanted.startswith(CUDA):
+        asked = f"device = '{wanted}' asks for a GPU, which this node has not"
     elif settings.gpu_layers > 0:
         asked = f"gpu_layers = {settings.gpu_layers} asks for a GPU, which this node has not"
     elif gpus:
@@ -133,9 +274,16 @@ def _places(
             f"{asked} ({accelerator}); set gpu_layers = 0, or allow_cpu = true, to run it on the "
             "CPU"
         )
-    return [None], f"on the CPU: {asked + ': ' if asked else ''}{accelerator}"
+    return [None], f"on the CPU: {asked + ': ' if asked else ''}{accelerator}", bool(asked)
 
 
-def _kv_type(settings: ModelSettings) -> str:
-    kind = settings.options.get("kv_type", DEFAULT_KV)
-    return kind if isinstance(kind, str) else DEFAULT_KV
+def _meant(gpu: Gpu, wanted: object) -> bool:
+    """Whether the option ``device`` may mean this one: its UUID, or as PyTorch counts them."""
+    if not isinstance(wanted, str):
+        return True
+    if wanted.startswith(GPU_PREFIXES):
+        return gpu.uuid == wanted
+    _, colon, number = wanted.partition(":")
+    if wanted.startswith(CUDA) and colon and number.isdigit():
+        return gpu.index == int(number)
+    return True

@@ -124,6 +124,7 @@ class Seat:
             measured_bytes=self.measured,
             load_s=round(self.load_s, 2),
             note=note,
+            cpu_fallback=self.cpu_fallback,
         )
 
     def hot(self) -> ModelLoad:
@@ -133,6 +134,19 @@ class Seat:
         if self.phase is Phase.COLD and self.wait is not None and self.wait.hopeless:
             return replace(load, slots=0)
         return load
+
+    @property
+    def cpu_fallback(self) -> bool:
+        """Whether it is resident on the CPU, which only ``allow_cpu`` allows, and was meant for a
+        GPU."""
+        facts = self.model.facts
+        return (
+            self.phase is Phase.RESIDENT
+            and facts is not None
+            and facts.device == CPU
+            and self.needs is not None
+            and self.needs.for_gpu
+        )
 
     @property
     def on_gpu(self) -> bool:

@@ -12,25 +12,35 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from mesh.errors import (
-    CannotAnswer,
     EngineFailed,
     InvalidRequest,
     MeshError,
     NotServed,
     ProtocolError,
 )
-from mesh.types import FinishReason, Piece, Sampling, Usage
-from mesh.validation import check_sampling
-from node.engines.base import Counted, Ended, Engine, Failed, ModelSpec, Prefilling, Token
+from mesh.types import FinishReason, Usage
+from mesh.validation import check_sampling, check_texts
+from node.engines.base import (
+    Counted,
+    Embedded,
+    Ended,
+    Engine,
+    Failed,
+    ModelFacts,
+    ModelSpec,
+    Prefilling,
+    Token,
+)
 from node.engines.registry import ReportsLoading, SpellsTokens, WaitsElsewhere, load_engine
+from node.runner import ability
 from node.runner import messages as m
+from node.runner.live import Live
 from node.runner.sequence_span import describe_end, start_span
+from node.runner.tally import Tally
 from node.runner.text import TextAssembler
 
 EXIT_OK, EXIT_BROKEN, EXIT_LOAD_FAILED = 0, 70, 78  # as in sysexits.h
@@ -40,46 +50,6 @@ _READ_BYTES = 64 * 1024
 
 class _AgentGone(Exception):
     """The socket's other end is closed."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Live:
-    """A sequence that the agent has not been told the end of.
-
-    It has its engine slot until ``finish`` is set, and lives on until its ``outbox`` (pieces that
-    wait for credit) is empty. ``index``: of the next piece to send, in the whole answer.
-    ``tokens``: of the whole answer so far.
-    """
-
-    sequence: int
-    slot: int
-    credit: int
-    index: int
-    tokens: int
-    max_tokens: int
-    text: TextAssembler
-    span: Span
-    opened_at: float
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    first_token_at: float | None = None
-    last_token_at: float = 0.0
-    outbox: deque[Piece] = field(default_factory=deque)
-    finish: FinishReason | None = None
-
-    @property
-    def able(self) -> bool:
-        """Whether the engine may go on with it. The outbox first: it holds at most the tokens of
-        one open stop string, since nothing is added while it is not empty."""
-        return self.finish is None and self.credit > 0 and not self.outbox
-
-
-@runtime_checkable
-class Constrains(Protocol):
-    """An engine that says whether its answers keep to ``Sampling``'s grammar and json_schema. One
-    that does not say is taken for one that would ignore them."""
-
-    constrains: bool
 
 
 class Child:
@@ -98,9 +68,11 @@ class Child:
         self._reader = m.at_runner()
         self._unread: deque[m.ToRunnerMessage] = deque()
         self._outgoing: list[bytes] = []
-        self._live: dict[int, _Live] = {}  # by sequence
-        self._by_slot: dict[int, _Live] = {}
+        self._live: dict[int, Live] = {}  # by sequence
+        self._by_slot: dict[int, Live] = {}
         self._free: list[int] = []
+        self._facts: ModelFacts | None = None
+        self._tally = Tally()
 
     def run(self) -> int:
         """Serves until Shutdown, the agent's end, or the engine's; returns the exit code."""
@@ -123,11 +95,15 @@ class Child:
             engine = self._engines(load.engine)
             if isinstance(engine, ReportsLoading):
                 engine.on_progress = self._progress()
-            facts = engine.load(load.spec)
+            facts = self._facts = engine.load(load.spec)
         except MeshError as error:
             self._send(m.LoadFailed(code=error.code, message=error.message))
             self._flush()
             return EXIT_LOAD_FAILED
+        except Exception as error:  # a defect, whose traceback is written when it ends the process
+            self._send(m.LoadFailed(code=EngineFailed.code, message=_defect("loading", error)))
+            self._flush()
+            raise
         self._free = list(range(load.spec.slots))
         self._send(m.Loaded(facts=facts, seconds=self._seconds() - started))
         try:
@@ -138,6 +114,12 @@ class Child:
             self._send(m.Broken(message=error.message))
             self._flush()
             return EXIT_BROKEN
+        except (_AgentGone, MeshError):
+            raise
+        except Exception as error:  # likewise
+            self._send(m.Broken(message=_defect("answering", error)))
+            self._flush()
+            raise
         finally:
             for live in self._live.values():
                 live.span.end()
@@ -173,7 +155,7 @@ class Child:
         held = frozenset(slot for slot, live in self._by_slot.items() if not live.able)
         if len(held) == len(self._by_slot):
             return False
-        touched: dict[int, _Live] = {}
+        touched: dict[int, Live] = {}
         emissions = engine.step(held)
         for emission in emissions:
             live = self._by_slot.get(emission.slot)
@@ -185,6 +167,11 @@ class Child:
                     self._send(m.Prefill(sequence=live.sequence, done=done, total=total))
                 case Token(id=token, data=data):
                     self._token(engine, live, token, data)
+                case Embedded(first=first, dimension=dimension, data=data):
+                    number = live.sequence
+                    self._send(
+                        m.Vectors(sequence=number, first=first, dimension=dimension, data=data)
+                    )
                 case Ended(reason=reason):
                     self._finish(engine, live, FinishReason(reason))
                 case Counted(prompt=prompt, cached=cached):
@@ -198,7 +185,7 @@ class Child:
             self._deliver(live)
         return bool(emissions)
 
-    def _token(self, engine: Engine, live: _Live, token: int, data: bytes) -> None:
+    def _token(self, engine: Engine, live: Live, token: int, data: bytes) -> None:
         live.last_token_at = self._seconds()
         if live.first_token_at is None:
             live.first_token_at = live.last_token_at
@@ -210,14 +197,14 @@ class Child:
         elif live.tokens >= live.max_tokens:
             self._finish(engine, live, FinishReason.LENGTH)
 
-    def _finish(self, engine: Engine, live: _Live, reason: FinishReason) -> None:
+    def _finish(self, engine: Engine, live: Live, reason: FinishReason) -> None:
         """No more tokens: the engine's slot is free now; what is held leaves under credit."""
         live.finish = reason
         if not live.text.stopped:
             live.outbox.extend(live.text.flush())
         self._release(engine, live)
 
-    def _fail(self, engine: Engine, live: _Live, error: MeshError) -> None:
+    def _fail(self, engine: Engine, live: Live, error: MeshError) -> None:
         """Ends one sequence, whose pieces that wait are dropped: a resume makes them again."""
         self._release(engine, live)
         del self._live[live.sequence]
@@ -230,12 +217,15 @@ class Child:
         else:
             self._send(m.Failed(sequence=number, code=code, message=text))
 
-    def _release(self, engine: Engine, live: _Live) -> None:
+    def _release(self, engine: Engine, live: Live) -> None:
         if self._by_slot.pop(live.slot, None) is not None:
             engine.close(live.slot)
             self._free.append(live.slot)
+            if live.first_token_at is not None:
+                prompt, cached = live.prompt_tokens, live.cached_tokens
+                self._send(self._tally.ended(engine, prompt=prompt, cached=cached))
 
-    def _deliver(self, live: _Live) -> None:
+    def _deliver(self, live: Live) -> None:
         count = min(live.credit, len(live.outbox))
         if count:
             pieces = tuple(live.outbox.popleft() for _ in range(count))
@@ -248,7 +238,7 @@ class Child:
             del self._live[live.sequence]
             self._send(m.Done(sequence=live.sequence, reason=live.finish, usage=usage))
 
-    def _usage(self, live: _Live) -> Usage:
+    def _usage(self, live: Live) -> Usage:
         """Counts are of the whole answer (delivered tokens of a resume included), times of this
         attempt."""
         first = live.first_token_at
@@ -269,7 +259,7 @@ class Child:
         delivered = request.delivered
         text = "".join(piece.text for piece in delivered)
         slot = self._free[-1]
-        live = _Live(
+        live = Live(
             sequence=request.sequence,
             slot=slot,
             credit=request.credit,
@@ -281,16 +271,10 @@ class Child:
             opened_at=self._seconds(),
         )
         try:
-            check_sampling(request.sampling)
-            _check_form(engine, request.sampling)
-            ids = tuple(piece.id for piece in delivered) if request.by_ids else ()
-            if ids and isinstance(engine, SpellsTokens):
-                live.text = TextAssembler(
-                    request.sampling.stop, delivered=text, spelled=engine.spell(ids)
-                )
-            live.prompt_tokens = engine.open(
-                slot, request.messages, request.sampling, ids, "" if ids else text
-            )
+            if request.texts:
+                live.prompt_tokens = self._embed(engine, slot, request.texts)
+            else:
+                live.prompt_tokens = self._answer(engine, live, request, text)
         except (InvalidRequest, NotServed) as error:  # not of this request, or not by this engine
             live.span.set_status(Status(StatusCode.ERROR, error.message))
             live.span.end()
@@ -306,6 +290,27 @@ class Child:
         elif live.tokens >= live.max_tokens:
             self._finish(engine, live, FinishReason.LENGTH)
             self._deliver(live)
+
+    def _embed(self, engine: Engine, slot: int, texts: tuple[str, ...]) -> int:
+        check_texts(texts)
+        return ability.embedder(engine, self._loaded).embed(slot, texts)
+
+    def _answer(self, engine: Engine, live: Live, request: m.Open, text: str) -> int:
+        """``text``: what was delivered of it. Raises as ``Engine.open``."""
+        sampling = request.sampling
+        check_sampling(sampling)
+        ability.check_answers(self._loaded)
+        ability.check_form(engine, sampling)
+        ids = tuple(piece.id for piece in request.delivered) if request.by_ids else ()
+        if ids and isinstance(engine, SpellsTokens):
+            live.text = TextAssembler(sampling.stop, delivered=text, spelled=engine.spell(ids))
+        return engine.open(live.slot, request.messages, sampling, ids, "" if ids else text)
+
+    @property
+    def _loaded(self) -> ModelFacts:
+        if self._facts is None:
+            raise EngineFailed("no model is loaded")
+        return self._facts
 
     def _credit(self, grant: m.Credit) -> None:
         # A grant may cross the sequence's end on its way; then it means nothing any more.
@@ -376,12 +381,10 @@ class Child:
             raise _AgentGone from None
 
 
-def _check_form(engine: Engine, sampling: Sampling) -> None:
-    """Raises ``CannotAnswer`` when a form is asked for that ``engine`` would not keep to."""
-    if sampling.grammar is None and sampling.json_schema is None:
-        return
-    if not (isinstance(engine, Constrains) and engine.constrains):
-        raise CannotAnswer(
-            "this model's engine cannot keep an answer to a grammar or JSON schema; ask a model "
-            "that runs on llama_cpp"
-        )
+def _defect(doing: str, error: Exception) -> str:
+    """An error that an engine should have put into its own words."""
+    said = (str(error).strip().splitlines() or ["no more is known"])[0]
+    return (
+        f"its engine broke while {doing}: {type(error).__name__}: {said}; the node's log has the "
+        "traceback"
+    )

@@ -157,6 +157,8 @@ async def exit_reason(launched: Launched, within_s: float) -> str:
     code = process.returncode or 0
     words = launched.last_words()
     told = f": {words}" if words else ""
+    if not told and launched.stderr is None and -code != signal.SIGKILL:
+        told = "; what it wrote is in the node's log"
     if code >= 0:
         return f"it ended with status {code}{told}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)

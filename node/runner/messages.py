@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from mesh.errors import ProtocolError
+from mesh.records import ModelCounts
 from mesh.types import FinishReason, Message, Piece, Sampling, Usage
 from node.engines.base import ModelFacts, ModelSpec
 
@@ -29,7 +30,8 @@ class Load(ToRunner, frozen=True, kw_only=True, tag="load"):
 
 
 class Open(ToRunner, frozen=True, kw_only=True, tag="open"):
-    """``delivered``: pieces a resume starts after; ``by_ids``: their ids are this tokenizer's."""
+    """``delivered``: pieces a resume starts after; ``by_ids``: their ids are this tokenizer's.
+    ``texts``: to embed, instead of messages to answer; ``credit`` is then their number."""
 
     sequence: int
     messages: tuple[Message, ...]
@@ -38,6 +40,7 @@ class Open(ToRunner, frozen=True, kw_only=True, tag="open"):
     delivered: tuple[Piece, ...] = ()
     by_ids: bool = True
     traceparent: str = ""
+    texts: tuple[str, ...] = ()
 
 
 class Credit(ToRunner, frozen=True, kw_only=True, tag="credit"):
@@ -98,6 +101,15 @@ class Pieces(FromRunner, frozen=True, kw_only=True, tag="pieces"):
     pieces: tuple[Piece, ...]
 
 
+class Vectors(FromRunner, frozen=True, kw_only=True, tag="vectors"):
+    """As ``node.engines.base.Embedded``."""
+
+    sequence: int
+    first: int
+    dimension: int
+    data: bytes
+
+
 class Done(FromRunner, frozen=True, kw_only=True, tag="done"):
     sequence: int
     reason: FinishReason
@@ -118,6 +130,12 @@ class Closed(FromRunner, frozen=True, kw_only=True, tag="closed"):
     sequence: int
 
 
+class Counts(FromRunner, frozen=True, kw_only=True, tag="counts"):
+    """Since this runner began; before the message that ends a sequence."""
+
+    counts: ModelCounts
+
+
 class Broken(FromRunner, frozen=True, kw_only=True, tag="broken"):
     """The engine is lost; the runner exits after this."""
 
@@ -133,9 +151,11 @@ FromRunnerMessage = (
     | Rejected
     | Prefill
     | Pieces
+    | Vectors
     | Done
     | Failed
     | Closed
+    | Counts
     | Broken
 )
 

@@ -19,12 +19,12 @@ from mesh.errors import (
     ProtocolError,
     Unreachable,
 )
-from mesh.records import ModelState
+from mesh.records import ModelCounts, ModelState
 from mesh.types import Message, Piece, Sampling
 from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
 from node.runner.launch import Launched, end, exit_reason, launch, shut_down
-from node.runner.sequence import Sequence
+from node.runner.sequence import Event, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ _EXIT_S = 2.0  # from the end of its socket to its exit
 _WATCHES = 10  # looks at the clock in one hang_s
 
 
-def restart_delay(crashes: Series[float], now: float) -> float | None:
+def restart_delay(crashes: Series[float], now: float, limit: int = CRASH_LIMIT) -> float | None:
     """Seconds until the next start: 1, 2, 4 .. 30; None: not again, too many within the window.
     ``crashes``: monotonic seconds of the crashes so far, the latest included."""
     recent = sum(1 for at in crashes if now - at <= CRASH_WINDOW_S)
-    if recent >= CRASH_LIMIT:
+    if recent >= limit:
         return None
     return min(LONGEST_DELAY_S, 2.0 ** max(0, recent - 1))
 
@@ -64,7 +64,8 @@ class RunnerProcess:
 
     ``stderr``: file that the runner's standard error is appended to; None: the agent's own.
     ``hang_s``, ``load_silence_s``: seconds of ``clock``. ``environment``: variables beside the
-    agent's own; ``cpus``: empty for all of its.
+    agent's own; ``cpus``: empty for all of its. ``crash_limit``: crashes within ``CRASH_WINDOW_S``
+    after which it is given up.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class RunnerProcess:
         cpus: frozenset[int] = frozenset(),
         hang_s: float = HANG_S,
         load_silence_s: float = LOAD_SILENCE_S,
+        crash_limit: int = CRASH_LIMIT,
     ) -> None:
         self._engine = engine
         self._spec = spec
@@ -93,10 +95,12 @@ class RunnerProcess:
         self._cpus = cpus
         self._hang_s = hang_s
         self._load_silence_s = load_silence_s
+        self._crash_limit = crash_limit
         self._state = ModelState.COLD
         self._facts: ModelFacts | None = None
         self._error: str | None = None
         self._load_percent = 0
+        self._counts = self._counts_before = ModelCounts()
         self._launched: Launched | None = None
         self._sequences: dict[int, Sequence] = {}  # at most one a slot
         self._last_number = 0
@@ -136,9 +140,14 @@ class RunnerProcess:
     def load_percent(self) -> int:
         return self._load_percent
 
+    @property
+    def counts(self) -> ModelCounts:
+        """Of all its processes, as at the last sequence's end."""
+        return self._counts
+
     async def run(self) -> None:
         """Keeps the model resident until cancelled; returns only when it has failed for good (bad
-        file or settings, or ``CRASH_LIMIT`` crashes within ``CRASH_WINDOW_S``), state FAILED.
+        file or settings, or ``crash_limit`` crashes within ``CRASH_WINDOW_S``), state FAILED.
         Either way no process is left."""
         try:
             await self._keep_alive()
@@ -160,14 +169,22 @@ class RunnerProcess:
             away = 0
             crashes = [at for at in crashes if now - at <= CRASH_WINDOW_S]
             crashes.append(now)
-            delay = None if lost.for_good else restart_delay(crashes, now)
+            delay = None if lost.for_good else restart_delay(crashes, now, self._crash_limit)
             if delay is None:
-                log.error("model %s has failed for good: %s", self._spec.id, lost.message)
-                self._change(ModelState.FAILED, lost.message)
+                why = lost.message if lost.for_good else self._given_up(lost.message)
+                log.error("model %s has failed: %s", self._spec.id, why)
+                self._change(ModelState.FAILED, why)
                 return
             log.warning("model %s: %s; next start in %g s", self._spec.id, lost.message, delay)
             self._change(ModelState.LOADING, lost.message)
             await self._clock.sleep(delay)
+
+    def _given_up(self, why: str) -> str:
+        times = "once" if self._crash_limit == 1 else f"{self._crash_limit} times"
+        return (
+            f"{why}; given up, since it ended {times} within {CRASH_WINDOW_S:g} s (crash_limit); "
+            "SIGUSR1 to the node tries again at once"
+        )
 
     def open(
         self,
@@ -178,6 +195,7 @@ class RunnerProcess:
         delivered: tuple[Piece, ...] = (),
         by_ids: bool = True,
         traceparent: str = "",
+        texts: tuple[str, ...] = (),
     ) -> Sequence:
         """Claims a slot and starts a sequence in it; see ``messages.Open`` for the arguments.
 
@@ -198,6 +216,7 @@ class RunnerProcess:
             delivered=delivered,
             by_ids=by_ids,
             traceparent=traceparent,
+            texts=texts,
         )
         try:
             data = m.encode(request)
@@ -221,6 +240,7 @@ class RunnerProcess:
         """One process, from its start to why it ended."""
         lost = _Lost("the runner was stopped")
         self._load_percent = 0
+        self._counts_before = self._counts
         self._heard_at = self._clock.now()
         self._change(ModelState.LOADING, self._error)
         try:
@@ -286,6 +306,8 @@ class RunnerProcess:
                 self._facts = facts
                 self._load_percent = 100
                 self._change(ModelState.RESIDENT, None)
+            case m.Counts(counts=counts):
+                self._counts = self._counts_before + counts
             case m.LoadFailed(code=code, message=text):
                 kind = BY_CODE.get(code, MeshError)
                 for_good, away = issubclass(kind, ConfigError), issubclass(kind, Unreachable)
@@ -303,13 +325,18 @@ class RunnerProcess:
                 self._put(number, message)
                 self._free(number)
                 self._change(self._state, text)
-            case m.Opened(sequence=number) | m.Prefill(sequence=number) | m.Pieces(sequence=number):
+            case (
+                m.Opened(sequence=number)
+                | m.Prefill(sequence=number)
+                | m.Pieces(sequence=number)
+                | m.Vectors(sequence=number)
+            ):
                 self._put(number, message)
 
     def _put(
         self,
         number: int,
-        event: m.Opened | m.Rejected | m.Prefill | m.Pieces | m.Done | m.Failed,
+        event: Event,
     ) -> None:
         sequence = self._sequences.get(number)
         if sequence is None:
@@ -336,7 +363,10 @@ class RunnerProcess:
                 self._heard_at = now
                 continue
             if now - self._heard_at > limit:
-                raise _Lost(f"the engine hangs: {what} took more than {limit:g} s; it was killed")
+                raise _Lost(
+                    f"the engine hangs: {what} took more than {limit:g} s; it was killed"
+                    f"{'' if what == 'loading' else ' (hang_s: raise it for an engine so slow)'}"
+                )
 
     def _send(self, message: m.ToRunner) -> None:
         """Queues it. What may wait here is bounded: an open and a cancel per slot, and grants that

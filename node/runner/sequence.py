@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from mesh.embedding import count_of
 from mesh.errors import EngineFailed, ProtocolError
 from node.runner.messages import (
     Cancel,
@@ -17,14 +18,16 @@ from node.runner.messages import (
     Prefill,
     Rejected,
     ToRunner,
+    Vectors,
 )
 
-Event = Opened | Rejected | Prefill | Pieces | Done | Failed
+Event = Opened | Rejected | Prefill | Pieces | Vectors | Done | Failed
 
 
 class Sequence:
-    """Iterates over ``Opened``, ``Prefill``s, ``Pieces``, and last ``Done``, ``Failed`` or, before
-    any piece, ``Rejected``; raises ``EngineFailed`` when the runner is lost. For one reader.
+    """Iterates over ``Opened``, ``Prefill``s, ``Pieces`` (or ``Vectors``), and last ``Done``,
+    ``Failed`` or, before any piece, ``Rejected``; raises ``EngineFailed`` when the runner is lost.
+    For one reader.
 
     What waits to be read is bounded by credit (pieces) and by keeping only the newest of
     consecutive ``Prefill``s. A sequence has its slot until the runner has confirmed the end, so it
@@ -83,6 +86,15 @@ class Sequence:
                     )
                 self._next += len(pieces)
                 self._credit -= len(pieces)
+            case Vectors(first=first, dimension=dimension, data=data):
+                count = count_of(data, dimension)
+                if first != self._next or count > self._credit:
+                    raise ProtocolError(
+                        f"the runner sent vectors {first}..{first + count - 1} where {self._next} "
+                        f"was next and {self._credit} were missing"
+                    )
+                self._next += count
+                self._credit -= count
             case Done() | Rejected() | Failed():
                 self._ended = True
             case Prefill() if self._events and isinstance(self._events[-1], Prefill):

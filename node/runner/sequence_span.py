@@ -13,6 +13,17 @@ from node.runner.messages import Open
 def start_span(spec: ModelSpec, request: Open) -> Span:
     """Begun when the sequence is opened; a child of the agent's span."""
     sampling = request.sampling
+    if request.texts:
+        return spans.start(
+            f"embeddings {spec.id}",
+            traceparent=request.traceparent,
+            attributes={
+                "gen_ai.operation.name": "embeddings",
+                "gen_ai.provider.name": "squadron",
+                "gen_ai.request.model": spec.id,
+                "squadron.texts": len(request.texts),
+            },
+        )
     return spans.start(
         f"chat {spec.id}",
         traceparent=request.traceparent,
@@ -37,7 +48,7 @@ def describe_end(span: Span, reason: FinishReason, usage: Usage) -> None:
             "gen_ai.response.finish_reasons": (reason.value,),
             "gen_ai.usage.input_tokens": usage.prompt_tokens,
             "gen_ai.usage.output_tokens": usage.completion_tokens,
-            "squadron.cached_tokens": usage.cached_tokens,
+            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
             "squadron.prefill_ms": usage.prefill_ms,
             "squadron.decode_ms": usage.decode_ms,
         }

@@ -12,15 +12,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh import protobuf, protobuf_direct, protobuf_fleet, protobuf_route
+from mesh import protobuf, protobuf_direct, protobuf_embed, protobuf_fleet, protobuf_route
 from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError
+from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError, NoCandidate
 from mesh.grpc_server import guarded, open_server, tolerant, traceparent_of, whole
 from mesh.protobuf_route import MAX_BATCH
 from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.answers import Answers
+from orchestrator.embed import Embedder
 from orchestrator.tickets import Tickets
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
@@ -45,8 +46,10 @@ class GrpcGateway:
         bind: str,
         max_request_bytes: int,
         tickets: Tickets | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self._tickets = tickets
+        self._embedder = embedder
         self._answers = answers
         self._clock = clock
         self._bind = bind
@@ -107,6 +110,11 @@ class GrpcGateway:
                 self._route_batch,
                 request_deserializer=tolerant(pb.RouteBatchRequest),
                 response_serializer=pb.RouteBatchResponse.SerializeToString,
+            ),
+            "Embed": grpc.unary_unary_rpc_method_handler(
+                self._embed,
+                request_deserializer=tolerant(pb.EmbedRequest),
+                response_serializer=pb.EmbedResponse.SerializeToString,
             ),
             "Fleet": grpc.unary_unary_rpc_method_handler(
                 self._fleet,
@@ -192,6 +200,23 @@ class GrpcGateway:
             return await self._answers.route(request, candidates=candidates)
         except MeshError as error:
             return error
+
+    async def _embed(self, wire: Any, context: Any) -> pb.EmbedResponse:
+        request_id = _fresh_id()
+
+        async def answer() -> pb.EmbedResponse:
+            request = protobuf_embed.embed_request_from_wire(whole(wire), fresh_id=request_id)
+            if self._embedder is None:
+                raise NoCandidate("this orchestrator makes no embeddings; ask another one")
+            # When the client is gone, gRPC cancels this task, and that frees the node's slot.
+            found = await self._embedder.embed(
+                request,
+                granted_s=context.time_remaining(),
+                traceparent=traceparent_of(context),
+            )
+            return protobuf_embed.embeddings_to_wire(found)
+
+        return await guarded(context, request_id, WHO, answer)
 
     async def _fleet(self, wire: Any, context: Any) -> pb.FleetResponse:
         async def answer() -> pb.FleetResponse:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 CONVERSATION = "conversation"
 FALLBACK = "fallback"
+EXACT = "exact"
 _QUICK = ("rules", "classifier")
 
 
@@ -74,13 +76,19 @@ class Cascade:
         return self._quick
 
     async def recall(self, features: Features) -> Outcome | None:
-        """An earlier answer to a request that names who shall answer, None where there is none."""
-        if self._memo is None:
+        """What the stages that have whole answers say to a request that names who shall answer: an
+        earlier answer, or the exact tools' where they are that specialty. None without them; the
+        outcome's ``answer`` is None where none has it."""
+        ready = [
+            stage
+            for stage in self.stages
+            if stage is self._memo or (stage.name == EXACT and features.model is None)
+        ]
+        if not ready:
             return None
-        outcome = await Cascade(
-            [self._memo], self.fallback, self.rules_version, perf_counter=self._perf_counter
+        return await Cascade(
+            ready, self.fallback, self.rules_version, perf_counter=self._perf_counter
         ).decide(features)
-        return outcome if outcome.answer is not None else None
 
     def recording(self, features: Features) -> Recording | None:
         """What keeps this answer for the next who asks the same, None where nothing does."""
@@ -161,8 +169,17 @@ class Cascade:
         try:
             if consult is None:
                 return stage.decide(features)  # type: ignore[union-attr]
-            async with asyncio.timeout(stage.timeout_s):  # type: ignore[union-attr]
-                return await consult(features)  # type: ignore[no-any-return]
+            # Nearly every answer comes at the first step, and a deadline costs as much as a stage.
+            running: Coroutine[Any, Any, Verdict | Abstain] = consult(features)
+            try:
+                awaited = running.send(None)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            try:
+                async with asyncio.timeout(stage.timeout_s):  # type: ignore[union-attr]
+                    return await _rest(running, awaited)
+            finally:
+                running.close()
         except TimeoutError:
             return Abstain("had no verdict in time", passing=True)
         except Exception as error:  # noqa: BLE001
@@ -173,6 +190,25 @@ class Cascade:
                 self._reported.add(stage.name)
                 _LOG.exception("stage '%s' failed and counts as abstaining from now on", stage.name)
             return Abstain(f"failed: {type(error).__name__}: {error}", passing=True)
+
+
+@types.coroutine
+def _rest(
+    running: Coroutine[Any, Any, Verdict | Abstain], awaited: Any
+) -> Generator[Any, Any, Verdict | Abstain]:
+    """What ``await running`` does from its first wait on, ``awaited`` being what it waits for."""
+    try:
+        while True:
+            try:
+                sent = yield awaited
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - cancellation and all else is its to see
+                awaited = running.throw(error)
+            else:
+                awaited = running.send(sent)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
 
 
 def _abstained(stage: str, micros: float, note: str) -> StageVerdict:

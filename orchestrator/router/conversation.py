@@ -10,7 +10,7 @@ told from its own earlier turns, each time anew (``prior_of``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Stage, Verdict
@@ -23,7 +23,7 @@ RULE = "elliptic"
 
 MOST_TURNS = 3  # of the user, newest first, that stages are asked about
 MOST_FOLLOW_UPS = 24  # passed over between them; a longer chain of them is about nothing sure
-MOST_CHARACTERS = 8 * 1024  # of them together
+MOST_CHARACTERS = 4 * 1024  # of them together
 
 
 class ConversationStage:
@@ -48,11 +48,11 @@ def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty 
 
     ``stages``: those that only look at the prompt, in order. Turns that are follow-ups themselves
     are passed over, at most ``MOST_FOLLOW_UPS``. Stages see at most ``MOST_TURNS`` turns and
-    ``MOST_CHARACTERS`` characters, so that a long conversation costs no more than a short one.
+    ``MOST_CHARACTERS`` characters, and turns before those are not looked at, so that a long
+    conversation costs no more than a short one.
     """
-    users = [n for n, message in enumerate(messages) if message.role is Role.USER]
     turns, passed, left = 0, 0, MOST_CHARACTERS
-    for position in reversed(users[:-1]):
+    for position in _before_the_last(messages):
         text = messages[position].content
         if turns == MOST_TURNS or passed == MOST_FOLLOW_UPS or left <= 0:
             return None
@@ -67,3 +67,10 @@ def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty 
             if isinstance(said, Verdict):
                 return said.specialty
     return None
+
+
+def _before_the_last(messages: Sequence[Message]) -> Iterator[int]:
+    """Where the user's turns but the last one are, newest first, found as they are asked for."""
+    users = (n for n in reversed(range(len(messages))) if messages[n].role is Role.USER)
+    next(users, None)
+    return users

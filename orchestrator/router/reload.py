@@ -4,7 +4,8 @@ Two sources: a file, looked at every half second, and the registry's key ``confi
 wins while it exists, so that one write changes the rules of a whole fleet. New rules are checked
 and compiled in a thread and then take the place of the old ones in one assignment: a decision uses
 the one set or the other, never a mixture. Rules with an error are refused by name in the log, and
-those in use stay.
+those in use stay. So they do while a source is blank, as a file is for a moment when an editor
+writes it, and a key after a slip; ``rules = []`` says that there shall be none.
 """
 
 from __future__ import annotations
@@ -169,6 +170,9 @@ class RulesReloader:
             self._settled = source
             if version_of(source.content) == self._current.rules_version:
                 self._last_error = None  # what is in use already, offered again
+                return
+            if not source.content.strip():
+                self._refuse(f"{source.where} is blank; write `rules = []` there to have no rules")
                 return
             try:
                 cascade = await asyncio.to_thread(self._build, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from orchestrator.router.memo import MemoStage
 from orchestrator.router.minilm import EMBED_MISSING, missing_parts
 from orchestrator.router.rules import RulesStage
 
+_LOG = logging.getLogger(__name__)
+
 DEFAULT = ("memo", "exact", "rules", "conversation", "classifier", "embedding")
 
 # What the classifier must be sure of where the next stage knows better than it: with sources held
@@ -43,7 +46,9 @@ class Stages:
         self._clock = clock
         self._names = names_of(settings)
         # Orchestrators that share a memory and decide otherwise must not replay others' routes.
-        decisive = replace(settings, memo=MemoSettings(), log=DecisionLogSettings())
+        decisive = replace(
+            settings, memo=MemoSettings(), log=DecisionLogSettings(), notes_in_traces=False
+        )
         self._salt = hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:12]
         self._memo = memo_of(settings.memo, clock) if "memo" in self._names else None
         self._solver = SolverProcess(settings.exact.memory_bytes, clock=clock)
@@ -63,6 +68,7 @@ class Stages:
             "judge": lambda: JudgeStage(ask, settings.judge),
         }
         self._made = {name: makers[name]() for name in self._names if name in makers}
+        self._left_out = settings.stages is None and "embedding" not in self._names
 
     def arrange(self, rules: RulesStage, version: str) -> tuple[Stage | SlowStage, ...]:
         """All stages in order, with this rule set; ``version`` is the rules'."""
@@ -73,6 +79,13 @@ class Stages:
 
     async def run(self) -> None:
         """What the stages live on: connections, child processes, threads; until cancelled."""
+        _LOG.info(
+            "stages: %s%s",
+            ", ".join(self._names),
+            "; not embedding, whose parts are not installed (`make embed`)"
+            if self._left_out
+            else "",
+        )
         async with asyncio.TaskGroup() as group:
             if self._memo is not None:
                 group.create_task(self._memo.run(), name="memo")

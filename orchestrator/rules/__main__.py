@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--name", help="what reports call standard input")
     checking.add_argument("--strict", action="store_true", help="remarks count as errors")
     checking.add_argument("--quiet", action="store_true", help="only errors")
+    checking.add_argument("--some", action="store_true", help="no rules at all is an error")
     mining = commands.add_parser("mine", help="propose rules from a decision log")
     mining.set_defaults(run=_mine)
     mining.add_argument("log", type=Path)
@@ -69,6 +70,11 @@ def _check(given: argparse.Namespace) -> int:
     content = _read(given.file)
     where = (given.name or "standard input") if str(given.file) == "-" else str(given.file)
     report = check(content, _labelled(given), _cache())
+    if given.some and not report.rules and not report.errors:
+        raise ConfigError(
+            f"{where} has no rules, and the whole fleet would have none; if that is meant, add "
+            "--empty (`mesh rules drop` has each orchestrator use its own file again)"
+        )
     if given.as_json:
         _print_json(report, errors=report.errors)
     elif not given.quiet:

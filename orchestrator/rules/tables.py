@@ -29,13 +29,21 @@ def show(report: Report, where: str, screen: Console) -> None:
         screen.print()
         _show_rules(report.figures, screen)
     others = len(report.findings) - report.errors
-    verdict = f"{report.errors} errors, {others} remarks" if report.findings else "nothing found"
+    verdict = "nothing found"
+    if report.findings:
+        verdict = f"{_count(report.errors, 'error')}, {_count(others, 'remark')}"
+    elif not report.rules:
+        verdict = "no rules: every prompt is left to the other stages"
     screen.print(Text(verdict, style="red" if report.errors else "green"))
 
 
 def _size(report: Report) -> str:
     checked = f", on {prompts(report.prompts)}" if report.prompts else ""
-    return f"{report.rules:,} rules, {report.patterns:,} patterns{checked}"
+    return f"{_count(report.rules, 'rule')}, {_count(report.patterns, 'pattern')}{checked}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _show_kind(kind: Kind, found: Sequence[Finding], screen: Console) -> None:

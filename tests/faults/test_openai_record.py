@@ -27,6 +27,7 @@ from tests.openai_upstream import (
     Upstream,
     error,
     hang_up,
+    silence,
     speak,
     status,
     stream,
@@ -153,13 +154,14 @@ async def test_overload_is_a_refusal_with_its_time_and_no_fault_of_the_model() -
         (status(502, "<title>Bad Gateway</title>", "text/html"), "502.*Bad Gateway"),
         (stream("a ", "b ", then=hang_up), "broke off"),
         (status(200, "garbage"), "no chat completion chunk: garbage"),
+        (silence, "no token within 0.3 s"),
     ],
 )
 async def test_a_failure_is_told_to_both_and_forgotten_after_the_next_good_answer(
     fault: Any, words: str
 ) -> None:
     with upstream(fault, speak) as up:
-        async with serving(up) as (node, model):
+        async with serving(up, first_token_timeout_s=0.3) as (node, model):
             with pytest.raises(EngineFailed, match=words) as caught:
                 await answer(node)
             assert model.record().error == caught.value.message
@@ -167,6 +169,7 @@ async def test_a_failure_is_told_to_both_and_forgotten_after_the_next_good_answe
             assert model.used_slots == 0
             assert isinstance((await answer(node, sampling=Sampling(max_tokens=2)))[-1], Finished)
             assert model.record().error is None
+            assert model.record().last_error == caught.value.message, "for who looks later"
 
 
 async def test_a_key_that_is_revoked_fails_the_model_with_that_reason() -> None:

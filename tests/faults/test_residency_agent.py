@@ -66,7 +66,9 @@ class Box:
     """A node's models and server, without registry and wire. ``memory``: of 10 GiB, 8 for models.
     ``runners``: the newest of each model."""
 
-    def __init__(self, folder: Path, *models: ModelSettings, quick: bool) -> None:
+    def __init__(
+        self, folder: Path, *models: ModelSettings, quick: bool, reserve_bytes: int = 0
+    ) -> None:
         self.clock = ManualClock()
         self.available = 10 * GIB
         self.quick = quick
@@ -87,6 +89,7 @@ class Box:
             clock=self.clock,
             on_change=lambda: None,
             memory=lambda: Memory(total_bytes=16 * GIB, available_bytes=self.available),
+            reserve_bytes=reserve_bytes,
             corrections=Corrections(folder),
         )
         self.server = AttemptServer(
@@ -140,9 +143,13 @@ def model(name: str, gib: float = 0, **changes: Any) -> ModelSettings:
 
 @asynccontextmanager
 async def box(
-    folder: Path, *models: ModelSettings, quick: bool = True, gpus: tuple[Gpu, ...] = ()
+    folder: Path,
+    *models: ModelSettings,
+    quick: bool = True,
+    gpus: tuple[Gpu, ...] = (),
+    reserve_bytes: int = 0,
 ) -> AsyncIterator[Box]:
-    made = Box(folder, *models, quick=quick)
+    made = Box(folder, *models, quick=quick, reserve_bytes=reserve_bytes)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(m.run()) for m in made.models]
         tasks.append(group.create_task(made.residency.run()))
@@ -369,6 +376,9 @@ async def test_a_gpu_that_vanishes_fails_its_models_clearly_and_they_come_back_w
             await node.clock.advance(1.0)
         await node.until(lambda: node.record("g").state is ModelState.FAILED)
         assert "GPU is lost" in (node.record("g").error or "")
+        (refused,) = await node.ask("g")
+        assert isinstance(refused, Refused)
+        assert "its device is lost: GPU 0 does not answer: GPU is lost" in refused.message
         assert node.resident() == {"b"}
         node.residency.see((gpu(8),), "1 GPU", node.clock.now())
         await node.until(lambda: node.resident() == {"g", "b"})

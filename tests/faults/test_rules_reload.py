@@ -223,6 +223,27 @@ async def test_decisions_go_on_while_new_rules_compile(file: Path) -> None:
     assert set(answers) == {"math", "logic"}  # the one set or the other, never a mixture
 
 
+@pytest.mark.parametrize("blank", [b"", b"\n \n"])
+async def test_a_blank_source_takes_no_rules_away_and_saying_so_does(
+    file: Path, blank: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Editors empty a file before they write it, and the poll may fall in between."""
+    clock, registry = ManualClock(), _Registry()
+    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, registry=registry)
+    before = reloader.version
+    async with _running(reloader):
+        _write(file, blank)
+        await _until(clock, lambda: reloader.last_error is not None)
+        assert (reloader.version, _answer(reloader)) == (before, "math")
+        assert f"{file} is blank; write `rules = []` there to have no rules" in caplog.text
+        await registry.put(RULES, blank)
+        await _until(clock, lambda: "registry key" in (reloader.last_error or ""))
+        assert (reloader.version, _answer(reloader)) == (before, "math")
+        await registry.put(RULES, b"rules = []")
+        await _until(clock, lambda: reloader.last_error is None)
+        assert _answer(reloader) == "chat"
+
+
 def test_an_orchestrator_does_not_start_on_rules_that_are_wrong(file: Path) -> None:
     file.write_bytes(BROKEN)
     with pytest.raises(RuleError, match="rule 1 'r': look-ahead"):

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from mesh.errors import ProtocolError
 from mesh.types import Message, Role, Sampling
-from node.engines.base import ModelSpec
+from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
 from node.runner.child import EXIT_BROKEN, EXIT_LOAD_FAILED, EXIT_OK, Child
 
@@ -50,11 +50,11 @@ class Agent:
 
 
 @contextmanager
-def child() -> Iterator[tuple[Agent, Future[int]]]:
+def child(**changes: Any) -> Iterator[tuple[Agent, Future[int]]]:
     ours, theirs = socket.socketpair()
     ours.settimeout(DEADLINE_S)
     with theirs, ThreadPoolExecutor(1) as pool:
-        code = pool.submit(Child(theirs).run)
+        code = pool.submit(Child(theirs, **changes).run)
         with ours:
             yield Agent(ours), code
         code.exception(DEADLINE_S)
@@ -102,6 +102,41 @@ def test_a_broken_engine_is_reported_before_the_end() -> None:
         agent.send(load(fail_at=2), request(1))
         assert "token 2" in agent.receive(m.Broken).message
         assert code.result(DEADLINE_S) == EXIT_BROKEN
+
+
+class Defective:
+    """An engine, somebody's plugin for instance, with errors that are none of ours."""
+
+    def __init__(self, *, loads: bool) -> None:
+        self._loads = loads
+
+    def load(self, spec: ModelSpec) -> ModelFacts:
+        if not self._loads:
+            raise IndexError("list index out of range\nand more")
+        return ModelFacts(context_length=spec.context_length, device="cpu")
+
+    def open(self, *arguments: Any) -> int:
+        return 1
+
+    def step(self, held: frozenset[int]) -> list[Any]:
+        raise ZeroDivisionError("division by zero")
+
+    def close(self, slot: int) -> None:
+        pass
+
+
+def test_an_engine_with_a_defect_is_told_by_its_error_and_ends() -> None:
+    with child(engines=lambda name: Defective(loads=False)) as (agent, code):
+        agent.send(load())
+        failed = agent.receive(m.LoadFailed)
+        assert failed.code == "engine_failed", "it may go better another time"
+        assert "broke while loading: IndexError: list index out of range;" in failed.message
+        assert isinstance(code.exception(DEADLINE_S), IndexError)
+    with child(engines=lambda name: Defective(loads=True)) as (agent, code):
+        agent.send(load(), request(1))
+        broken = agent.receive(m.Broken).message
+        assert "broke while answering: ZeroDivisionError: division by zero" in broken
+        assert isinstance(code.exception(DEADLINE_S), ZeroDivisionError)
 
 
 @pytest.mark.parametrize(

@@ -341,8 +341,19 @@ async def test_too_many_crashes_are_final_and_say_why() -> None:
         await until(lambda: runner.state is ModelState.FAILED)
         assert runner.pid is None
         assert "SIGKILL" in (runner.error or "")
+        assert f"ended {CRASH_LIMIT} times within 300 s (crash_limit)" in (runner.error or "")
         with pytest.raises(EngineFailed, match="failed"):
             start(runner)
+
+
+async def test_the_limit_of_crashes_is_a_setting() -> None:
+    runner = make(options={"crash_at": 0}, crash_limit=1)
+    async with run(runner):
+        await until(lambda: runner.state is ModelState.RESIDENT)
+        with pytest.raises(EngineFailed):
+            await read(start(runner))
+        await until(lambda: runner.state is ModelState.FAILED)
+        assert "ended once within 300 s (crash_limit)" in (runner.error or "")
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,8 @@ class Mesh:
         """Dispatch's events for the request, as if the cascade had said ``decided``."""
         now = self.clock.now()
         specialty = request.specialty or decided
+        if request.specialty is not None:  # as ``Answers`` does
+            fallback = None
         return self.dispatch.generate(
             request,
             Decision(specialty=specialty, stage="rules", rule=None, confidence=1.0),

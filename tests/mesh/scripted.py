@@ -50,8 +50,11 @@ class ScriptedNode:
     slots: int = 2
     specialties: tuple[Specialty, ...] = (MATH,)
     model: ModelId = TOY
+    model_state: ModelState = ModelState.RESIDENT
+    model_error: str | None = None
     context_length: int = 4096
     tokenizer_hash: str = "tok"
+    embeds: bool = False
     scripts: list[Script] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
@@ -73,12 +76,14 @@ class ScriptedNode:
             id=self.model,
             engine="scripted",
             specialties=self.specialties,
-            state=ModelState.RESIDENT,
+            state=self.model_state,
+            error=self.model_error,
             slots=self.slots,
             used_slots=0,
             context_length=self.context_length,
             device="cpu",
             tokenizer_hash=self.tokenizer_hash,
+            embeds=self.embeds,
         )
         return NodeRecord(
             id=self.id,
@@ -96,7 +101,7 @@ class ScriptedNode:
     def beat(self, used: int | None = None) -> None:
         load = ModelLoad(
             model=self.model,
-            state=ModelState.RESIDENT,
+            state=self.model_state,
             slots=self.slots,
             used_slots=self.used if used is None else used,
         )

@@ -67,9 +67,13 @@ async def test_a_dry_run_knows_the_conversation_so_far() -> None:
     assert (many.prior, many.decision.rule) == ("math", "elliptic")
 
 
-async def test_what_was_asked_for_by_name_has_no_substitute() -> None:
+async def test_a_specialty_asked_for_by_name_has_its_substitute_and_a_model_has_none() -> None:
     tools = {"specialties": ("sums",), "model": ModelId("tools")}
     async with served(t=tools, a={}) as (mesh, client):
-        mesh.nodes["t"].scripts = [refuse("cannot_answer", "not a sum")]
+        mesh.nodes["t"].scripts = [refuse("cannot_answer", "not a sum")] * 2
+        answer = client.generate("x", specialty="sums")
+        assert await answer.text() == words(10)
+        assert answer.done is not None
+        assert answer.done.node_name == "a"
         with pytest.raises(CannotAnswer, match="not a sum"):
-            await client.generate("x", specialty="sums").text()
+            await client.generate("x", model="tools").text()

@@ -203,18 +203,22 @@ async def test_a_chain_of_substitutes_is_followed_to_its_end() -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [{"specialty": CALCULATOR}, {"model": TOOLS}, {}],
-    ids=["specialty by name", "model by name", "nobody else"],
+    [{"model": TOOLS}, {"specialty": CALCULATOR}, {}],
+    ids=["model by name", "specialty by name", "nobody else"],
 )
 async def test_when_nobody_else_may_answer_the_error_says_why(asked: dict[str, Any]) -> None:
     async with Mesh() as mesh:
         tools = await mesh.node("t", specialties=(CALCULATOR,), model=TOOLS)
         if asked:
-            await mesh.node("m")
+            await mesh.node("c", specialties=(CHAT,), model=ModelId("chat"))
+        substitutes = SUBSTITUTES if "model" in asked else None
         tools.scripts = [refuse("cannot_answer", "not plain arithmetic")]
         error = await caught(
             mesh.collect(
-                request(**asked), decided=CALCULATOR, substitutes=SUBSTITUTES if asked else None
+                request(**asked),
+                decided=CALCULATOR,
+                substitutes=substitutes,
+                fallback=CHAT if asked else None,
             )
         )
         assert isinstance(error, CannotAnswer)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from mesh.clock import Clock, SystemClock
+from mesh.errors import MeshError, UnknownSpecialty
 from mesh.router_settings import MemoSettings
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.types import Continuation, FinishReason, ModelId, Piece, Request, Sampling, Specialty
@@ -31,13 +32,14 @@ READY = ReadyAnswer(
 
 @dataclass(slots=True)
 class Knows:
-    """Stage ``exact`` of this test: knows one answer to everything that holds ``key``."""
+    """Stage ``exact`` of this test: knows one answer to everything that holds ``key``, and as the
+    real one leaves alone what another specialty was asked for."""
 
     key: str = "42"
     name: str = "exact"
 
     def decide(self, features: Features) -> Verdict | Abstain:
-        if self.key in features.last_user:
+        if self.key in features.last_user and features.specialty in (None, MATH):
             return Verdict(MATH, 1.0, answer=READY)
         return Abstain("not mine")
 
@@ -129,13 +131,43 @@ async def test_a_request_that_differs_is_asked_of_a_node(changes: dict[str, obje
 
 async def test_a_request_that_names_its_specialty_is_remembered_as_such() -> None:
     async with Mesh() as mesh:
-        node = await mesh.node("a")
+        node = await mesh.node("a", specialties=(CHAT,))
         asking(mesh, memo(), Knows())
-        named = await collected(mesh, request("what is 42?", specialty=MATH))
-        again = await collected(mesh, request("what is 42?", number=2, specialty=MATH))
+        named = await collected(mesh, request("what is 42?", specialty=CHAT))
+        again = await collected(mesh, request("what is 42?", number=2, specialty=CHAT))
         unnamed = await collected(mesh, request("what is 42?", number=3))
     assert [done_of(events).source for events in (named, again, unnamed)] == ["", "memo", "exact"]
     assert len(node.attempts) == 1
+
+
+async def test_the_tools_answer_for_their_own_specialty_where_it_is_asked_for_by_name() -> None:
+    async with Mesh() as mesh:
+        asking(mesh, memo(), Knows(), Always())
+        events = await collected(mesh, request("what is 42?", specialty=MATH))
+        route = await mesh.answers.route(request("what is 42?", specialty=MATH))
+        with pytest.raises(MeshError):  # "42" or not: chat is not theirs, and nobody is there
+            await collected(mesh, request("what is 42?", number=2, specialty=CHAT))
+    assert text_of(events) == "forty two"
+    assert done_of(events).source == "exact"
+    assert route.decision.stage == "exact"
+
+
+async def test_a_specialty_asked_for_by_name_has_its_substitute_and_never_the_fallback() -> None:
+    sums, units = Specialty("sums"), Specialty("units")
+    async with Mesh() as mesh:
+        mesh.answers._substitutes = {"sums": "math", "units": "weights"}
+        asking(mesh, Knows())
+        await mesh.node("chatty", specialties=(CHAT,))
+        await mesh.node("a", specialties=(MATH,))
+        events = await collected(mesh, request("a story", specialty=sums))
+        assert done_of(events).node_name == "a"
+        with pytest.raises(
+            UnknownSpecialty,
+            match="no node serves 'units', nor 'weights', which may stand in for it; known",
+        ):
+            await collected(mesh, request("a story", number=2, specialty=units))
+        with pytest.raises(UnknownSpecialty, match="no node serves 'poetry'; known"):
+            await collected(mesh, request("a story", number=3, specialty=Specialty("poetry")))
 
 
 async def test_what_goes_on_after_its_first_tokens_is_never_given_from_the_start() -> None:

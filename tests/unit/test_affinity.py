@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.types import Message, ModelId, NodeId, Role
-from orchestrator.affinity import MAX_HOMES, Affinity, origin_of
+from orchestrator.affinity import MAX_HOMES, MOST_UNSEEN, Affinity, origin_of
 
 A, B = (NodeId("a"), ModelId("m")), (NodeId("b"), ModelId("n"))
 
@@ -29,6 +29,28 @@ def test_the_next_turn_finds_where_the_last_one_was_answered() -> None:
     assert known.homes("", turn) == (A,)
     known.keep("", turn, "because", A)
     assert known.homes("", [*turn, said("because"), user("and?")]) == (A,)
+
+
+def test_turns_that_were_streamed_by_ticket_are_found_where_the_ticket_led() -> None:
+    known = Affinity()
+    known.sent("", [user("hi")], A)
+    turn = [user("hi"), said("never seen here"), user("why?")]
+    assert known.homes("", turn) == (A,)
+    # One ticket serves several turns, and then an answer comes by here again.
+    later = [*turn, said("nor this"), user("and?")]
+    assert known.homes("", later) == (A,)
+    known.keep("", later, "so", B)
+    assert known.homes("", [*later, said("so"), user("oh?")]) == (B, A)
+    assert known.homes("other", turn) == ()
+    assert known.homes("", [user("ho"), said("hello"), user("why?")]) == ()
+
+
+def test_a_ticket_is_not_looked_for_over_a_long_conversation() -> None:
+    known = Affinity()
+    known.sent("", [user("hi")], A)
+    turns = [each for n in range(MOST_UNSEEN) for each in (user(f"q{n}"), said(f"a{n}"))]
+    assert known.homes("", [user("hi"), said("x"), *turns, user("why?")]) == ()
+    assert known.homes("", [user("hi"), said("x"), *turns[:-2], user("why?")]) == (A,)
 
 
 @pytest.mark.parametrize("answer", ["hello\n", " hello", "hello"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.pace import levels
 from node.calibration import plan
 from node.calibration.speeds import (
     MOST_WAIT_S,
@@ -17,7 +18,6 @@ from node.calibration.speeds import (
     Typical,
     decode_rate,
     expected_wait_s,
-    levels,
 )
 from node.calibration.store import FILE, MAX_BYTES, MAX_ENTRIES, Key, Store, digest
 from node.engines.base import ModelSpec

@@ -13,7 +13,7 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import EngineFailed, Overloaded
-from mesh.records import ModelState
+from mesh.records import ModelCounts, ModelState
 from mesh.types import FinishReason, Message, ModelId, Piece, Role, Sampling, Usage
 from node.calibration import Calibration, Speeds
 from node.calibration.plan import BUDGET_S
@@ -91,6 +91,7 @@ class PacedRunner:
         self.slots = spec.slots
         self.pid: int | None = None
         self.load_percent = 100
+        self.counts = ModelCounts()
         self.broken = False
         self.slow_to_close = False
         self.opened = 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.records import ModelState
+from mesh.records import ModelLoad, ModelState
 from mesh.types import ModelId, NodeId, Usage
 from node.calibration import Calibration, Speeds
 from node.server import AttemptServer
@@ -72,3 +72,24 @@ def test_models_that_are_not_resident_do_not_count(tmp_path: Path) -> None:
     cold = hosted("b", 0, ModelState.COLD)
     assert server_of(tmp_path, hosted("a", 4), cold, a=FAST).expected_wait_s() == pytest.approx(0.5)
     assert server_of(tmp_path, cold).expected_wait_s() == 0.0
+
+
+def test_each_model_says_its_own_wait(tmp_path: Path) -> None:
+    models = hosted("a", 4), hosted("b", 4), hosted("c", 1), hosted("d", 0, ModelState.COLD)
+    server = server_of(tmp_path, *models, a=SLOW, b=FAST, c=SLOW)
+    loads = [
+        ModelLoad(model=each.id, state=each.state, slots=4, used_slots=each.used_slots, queued=line)
+        for each, line in zip(models, (0, 3, 0, 0), strict=True)
+    ]
+    told = {load.model: load.expected_wait_s for load in server.waits(loads)}
+    assert told == {"a": pytest.approx(5.0), "b": pytest.approx(2.0), "c": 0.0, "d": None}
+
+
+def test_a_model_without_speeds_waits_as_long_as_answers_took(tmp_path: Path) -> None:
+    server = server_of(tmp_path, hosted("a", 4))
+    server._mean_s = 8.0
+    load = ModelLoad(model=ModelId("a"), state=ModelState.RESIDENT, slots=4, used_slots=4)
+    (told,) = server.waits([load])
+    assert told.expected_wait_s == pytest.approx(2.0)
+    stranger = ModelLoad(model=ModelId("z"), state=ModelState.RESIDENT, slots=4, used_slots=4)
+    assert server.waits([stranger]) == (stranger,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -193,3 +194,77 @@ async def test_a_stage_sees_what_those_before_it_leaned_to() -> None:
     ]
     await _decided(Cascade(stages, CHAT))
     assert seen == [(), weak, weak, better]
+
+
+async def test_a_slow_stage_that_answers_at_once_costs_no_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timers: list[float] = []
+    loop = asyncio.get_running_loop()
+    scheduled = loop.call_at
+
+    def noted(when: float, *rest: Any, **named: Any) -> asyncio.TimerHandle:
+        timers.append(when)
+        return scheduled(when, *rest, **named)
+
+    monkeypatch.setattr(loop, "call_at", noted)
+    stage = _Slow("memo", Verdict(MATH, 1.0))
+    stage.told.set()
+    assert (await _decided(Cascade([stage], CHAT))).specialty == "math"
+    assert timers == []
+
+
+class _Waits(_Slow):
+    """Waits several times over, and notes all that happens to it."""
+
+    def __init__(self, name: str, error: Exception | None = None, timeout_s: float = 30.0) -> None:
+        super().__init__(name, Verdict(MATH, 1.0), timeout_s)
+        self.error = error
+        self.seen: list[str] = []
+        self.cleaned = asyncio.Event()
+
+    async def consult(self, features: Features) -> Verdict | Abstain:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(0))
+            self.seen.append("first")
+            try:
+                async with asyncio.timeout(0.001):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                self.seen.append("its own deadline")
+            await self.told.wait()
+            if self.error is not None:
+                raise self.error
+            return self._said
+        finally:
+            await asyncio.sleep(0)
+            self.cleaned.set()
+
+
+async def test_a_stage_may_wait_many_times_and_have_deadlines_of_its_own() -> None:
+    stage = _Waits("judge")
+    stage.told.set()
+    assert (await _decided(Cascade([stage], CHAT))).specialty == "math"
+    assert stage.seen == ["first", "its own deadline"]
+    assert stage.cleaned.is_set()
+
+
+async def test_what_a_stage_raises_after_it_waited_counts_as_abstaining() -> None:
+    stage = _Waits("judge", ValueError("too late"))
+    stage.told.set()
+    decision = await _decided(Cascade([stage, _Says("rules", Verdict(CODE, 0.9))], CHAT))
+    assert decision.verdicts[0].note == "failed: ValueError: too late"
+    assert decision.specialty == "code"
+
+
+async def test_a_stage_that_is_cut_off_cleans_up_before_the_next_one_is_asked() -> None:
+    stage = _Waits("judge", timeout_s=0.02)
+
+    class _After(_Says):
+        def decide(self, features: Features) -> Verdict | Abstain:
+            assert stage.cleaned.is_set()
+            return super().decide(features)
+
+    decision = await _decided(Cascade([stage, _After("rules", Verdict(CODE, 0.9))], CHAT))
+    assert (decision.specialty, decision.verdicts[0].note) == ("code", "had no verdict in time")

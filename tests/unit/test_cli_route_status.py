@@ -54,6 +54,28 @@ def test_route_shows_stages_that_abstained() -> None:
     assert "no node is known" in result.stdout
 
 
+def test_who_decided_without_a_word_is_shown_with_its_lead() -> None:
+    verdicts = [mesh_pb2.StageVerdict(stage="classifier", specialty="math", confidence=0.91)]
+    others = [
+        mesh_pb2.Alternative(specialty="math", probability=0.91),
+        mesh_pb2.Alternative(specialty="chat", probability=0.06),
+    ]
+    decided = decision(
+        stage="classifier", rule="", confidence=0.91, verdicts=verdicts, alternatives=others
+    )
+    text = run(FakeMesh(route=mesh_pb2.RouteResponse(decision=decided)), "route", "hm").stdout
+    assert "leads 'chat' by 0.85" in text
+
+
+def test_what_was_asked_for_by_name_and_nobody_can_take_is_said_to_be_so() -> None:
+    asked = decision(stage="requested", rule="", confidence=1, verdicts=[], alternatives=[])
+    row = mesh_pb2.Candidate(node_name="chat", model="chat", reason="does not serve 'math'")
+    route = mesh_pb2.RouteResponse(decision=asked, candidates=[row])
+    text = run(FakeMesh(route=route), "route", "--specialty", "math", "hm").stdout
+    assert text.startswith("math, as requested\n")
+    assert text.endswith("no node can take it now\n")
+
+
 def test_route_passes_errors_on_with_their_exit_code() -> None:
     mesh = FakeMesh(route=Broken("unknown_specialty", "nobody serves 'art'; known: math"))
     result = run(mesh, "route", "--specialty", "art", "paint")

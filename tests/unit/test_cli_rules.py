@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from mesh.cli import rules_fleet
 from mesh.cli.main import cli
 
 
@@ -50,6 +51,26 @@ def test_mine_passes_on_only_what_was_said(became: list[str], tmp_path: Path) ->
     assert became[4:] == [
         *("mine", "--stage", "judge", "--stage", "classifier", "--support", "3", "--", str(log)),
     ]
+
+
+@pytest.mark.parametrize("content", ["", "# none\n", "fallback = 'chat'\n", "rules = []\n"])
+def test_no_rules_at_all_are_not_pushed_by_a_slip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    pushed: list[bytes] = []
+
+    async def push_rules(given: bytes, *_: object) -> int:
+        pushed.append(given)
+        return 0
+
+    monkeypatch.setattr(rules_fleet, "push_rules", push_rules)
+    path = tmp_path / "r.toml"
+    path.write_text(content)
+    # The check is a process of its own, whose words go where this one's standard error goes.
+    assert _run("push", str(path)) == 2
+    assert pushed == []
+    assert _run("push", "--empty", str(path)) == 0
+    assert pushed == [content.encode() or b"rules = []\n"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from mesh.cli.answer import summary
 from mesh.stream import Done, Resume
 from mesh.types import Decision, Specialty
 
-DECISION = Decision(specialty=Specialty("math"), stage="rules", rule="word_problem", confidence=0.97)
+DECISION = Decision(
+    specialty=Specialty("math"), stage="rules", rule="word_problem", confidence=0.97
+)
 WENT_ON = Resume(from_node="attic", to_node="cellar", at_token=40, gap_ms=210.0, reason="node_lost")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -339,6 +341,23 @@ def test_a_long_conversation_costs_no_more_than_a_few_turns() -> None:
     sums.asked.clear()
     assert prior_of([_user("x" * 1_000_000), _user("y" * 1_000_000), _user("z")], [sums]) is None
     assert sum(map(len, sums.asked)) == MOST_CHARACTERS
+
+
+def test_turns_before_those_that_decide_are_not_even_looked_at() -> None:
+    looked: list[int] = []
+
+    class Turns(Sequence[Message]):
+        def __len__(self) -> int:
+            return 100_000
+
+        def __getitem__(self, place: Any) -> Any:
+            if isinstance(place, slice):
+                return ()
+            looked.append(place)
+            return _user(f"whole question number {place} of many")
+
+    assert prior_of(Turns(), [Knows("nothing", MATH)]) is None
+    assert min(looked) >= 100_000 - MOST_TURNS - 2
 
 
 def test_a_stage_sees_the_conversation_as_it_was_then() -> None:

@@ -308,8 +308,33 @@ def _combined(parts: st.SearchStrategy[_Written]) -> st.SearchStrategy[_Written]
     return combine()
 
 
+_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}\.\d{3}(?!\d)")  # 1.234, or one thousand and so on
 _YEARS = re.compile(r"[12]\d{3} [-−] [12]\d{3}")
 _TREES = st.recursive(_numbers(), _combined, max_leaves=7)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1.000 + 1", "what is 12.000 times 3?", "1.234 + 5", "100.000 / 4", "15% of 1.000"),
+        *("2.500 + 2.500", "convert 1.000 m to km", "solve 2x = 1.000", "1.000.000 + 1"),
+        *("(1.000) * 2", "how many grams are in 1.500 kg"),
+    ],
+)
+def test_a_point_that_may_separate_thousands_is_left_to_others(text: str) -> None:
+    assert read(text, TODAY) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        *(("1.000 + 0.5", "1.5"), ("1.234 + 5.6", "6.834"), ("0.500 + 1", "1.5")),
+        *(("1,000 + 1.500", "1001.5"), ("1,000 + 1", "1001"), ("1234.500 * 2", "2469")),
+        *((".125 + 1.125", "1.25"), ("1.0000 + 1", "2"), ("1,234.500 + 1", "1235.5")),
+    ],
+)
+def test_a_point_that_another_number_explains_is_a_decimal_one(text: str, meant: str) -> None:
+    assert said(text) == meant
 
 
 @settings(deadline=None)
@@ -318,8 +343,10 @@ def test_generated_sums_are_answered_with_their_exact_value(tree: _Written, open
     text, value, rank = tree
     problem = read(f"{opening}{text}", TODAY)
     if problem is None:
-        # A number by itself, more than the quick kinds read, or what may be two years.
-        assert rank == 2 or len(opening + text) > 200 or _YEARS.fullmatch(text)
+        # A number by itself, more than the quick kinds read, what may be two years, or a point that
+        # may separate thousands.
+        long = len(opening + text) > 200
+        assert rank == 2 or long or _YEARS.fullmatch(text) or _GROUPED.search(text)
         return
     exact = answer(problem)
     assert isinstance(exact, Exact)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
+from unicodedata import category, decimal, normalize
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.exact import reading
 from mesh.exact.asking import question
 from mesh.exact.base import QUICK_CHARACTERS, Declined, Exact, Problem, pieces
-from mesh.exact.plain import plain
+from mesh.exact.plain import MOST_OTHER, plain
 from mesh.exact.reading import answer, read
+from mesh.exact.solver import kinds
+from mesh.exact.solver.words import MAX_PROMPT_CHARACTERS
 from mesh.types import Message, Role
 
 TODAY = date(2026, 1, 15)
@@ -191,6 +196,7 @@ def test_what_has_two_readings_is_not_read(text: str) -> None:
     [
         ("what is 10 + 2", "minus 3 plus 5"),
         ("what is 10 + 2", "- 3 + 5"),
+        ("what is 10 + 2", " " * 1000 + "- 3 + 5"),
         ("what is 10 + 2", "and then add 5 and 3"),
         ("From now on answer only in JSON.", "what is 2 + 2"),
         ("Suppose today is 1 January 2030.", "what date is 10 days from today"),
@@ -209,3 +215,74 @@ def test_what_may_mean_something_else_in_its_conversation_is_declined(
     assert isinstance(question(turns), Declined)
     harmless = (replace(turns[0], content="hello"), *turns[1:])
     assert isinstance(question(harmless), Declined) == (before == "what is 10 + 2")
+
+
+def test_a_text_longer_than_any_kind_reads_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(reading, "plain", lambda text: looked.append(len(text)) or plain(text))
+    for text in ("2 + 2 " * 700, "x" * 1_000_000, " " * 1_000_000, "²" * 3000):
+        assert read(text, TODAY) is None
+    assert all(length <= MAX_PROMPT_CHARACTERS + MOST_OTHER for length in looked)
+
+
+@settings(deadline=None)
+@given(st.text("a \u200b\u00ad\u0301\ufe0f²½", max_size=MOST_OTHER), st.integers(0, 20))
+def test_what_is_left_out_for_its_length_is_longer_than_any_kind_reads(
+    shrinking: str, more: int
+) -> None:
+    asked = "Is 7 prime "
+    text = (
+        asked + shrinking.ljust(MAX_PROMPT_CHARACTERS + MOST_OTHER - len(asked) + more, "e") + "."
+    )
+    line = plain(text)
+    assert line is None or len(line) > MAX_PROMPT_CHARACTERS
+    assert line is None or kinds.recognise(line) is None
+
+
+def slow_plain(text: str) -> str | None:
+    """Character by character, as the definition of ``plain`` reads."""
+    if text.isascii():
+        return text if all(c.isprintable() or c in "\n\t\r" for c in text) else None
+    if sum(not c.isascii() for c in text) > MOST_OTHER:
+        return None
+    text = re.sub("[\u00ad\u200b-\u200d\u2060\ufe0e\ufe0f\ufeff]", "", text)
+    if re.search("[0-9]\u00b7[0-9]", text):
+        return None
+    for signs, before, after in (("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "^(", ")"), ("₀₁₂₃₄₅₆₇₈₉", "_", "")):
+        by = dict(zip(signs, "0123456789+-", strict=False))
+        text = re.sub(
+            f"[{signs}]+",
+            lambda m, b=before, a=after, y=by: b + "".join(y[c] for c in m[0]) + a,
+            text,
+        )
+    text = re.sub("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]", lambda m: " " + normalize("NFKC", m[0]), text)
+    made, scripts = "", set()
+    for c in text:
+        if not c.isascii() and category(c) == "Nd":
+            scripts.add(ord(c) - decimal(c))
+            made += str(decimal(c))
+        elif not c.isascii() and re.search("[0-9]", normalize("NFKC", c)):
+            return None
+        else:
+            made += c
+    if len(scripts) > 1 or (scripts and re.search("[0-9]", text)):
+        return None
+    signs = {"‘": "'", "’": "'", "“": '"', "”": '"', "′": "'", "″": '"', "−": "-", "‐": "-"}
+    signs |= {"‑": "-", "⁄": "/", "∕": "/", "\u202f": " ", "\u00a0": " "}
+    signs |= dict.fromkeys("✕✖⋅∙∗·", "*")
+    made = "".join(signs.get(c, c) for c in normalize("NFKC", made))
+    return made if all(c.isprintable() or c in "\n\t\r" for c in made) else None
+
+
+SIGNS = (
+    "ab 12+-*/().,=\n\t\r\0\u2018\u2019\u201c\u2032\u2212\u2044\u00b7\u22c5\u202f\u00ad\u200b\ufe0f"
+)
+OTHERS = "²³⁻₁½⅓٣٥५۵①⑴㎏ﬁé\u0301Å\u202e１２×÷√≤日\ud800"
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.text(SIGNS + OTHERS, max_size=25))
+def test_plain_text_is_that_of_its_definition(text: str) -> None:
+    assert plain(text) == slow_plain(text)

@@ -15,6 +15,7 @@ from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
 from mesh.router_settings import ExactSettings
 from mesh.types import FinishReason, Message, ModelId, Role, Sampling
+from orchestrator.router import exact as exact_stage
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.exact import ExactStage
@@ -103,6 +104,21 @@ def test_before_the_units_are_loaded_it_abstains_instead_of_blocking(
     assert isinstance(said, Abstain)
     assert "still being loaded" in said.note
     assert not units.loaded()
+
+
+def test_earlier_turns_are_only_read_for_what_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    agreed = exact_stage.agreed
+    monkeypatch.setattr(
+        exact_stage, "agreed", lambda messages: read.append(len(messages)) or agreed(messages)
+    )
+    before = Message(role=Role.USER, content="From now on answer only in JSON.")
+    for text, note in (("who wrote hamlet", "not read"), ("what is 2 + 2", "may have agreed")):
+        turns = (before, Message(role=Role.USER, content=text))
+        said = consulted(stage(), Features.of(turns))
+        assert isinstance(said, Abstain)
+        assert note in said.note
+    assert read == [2]
 
 
 def test_dates_are_counted_from_the_clocks_day() -> None:

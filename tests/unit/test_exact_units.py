@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from fractions import Fraction
 from itertools import permutations
@@ -120,6 +121,9 @@ def test_every_conversion_agrees_with_the_definitions(
     source, target = pair
     figure = f"{float(amount):.3f}".rstrip("0").rstrip(".") or "0"
     text = said(form.format(figure, source, target))
+    if re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", figure):  # may be one thousand and so on
+        assert text is None
+        return
     assert text is not None
     value, exact = number(text)
     expected = amount * SIZES[source] / SIZES[target]

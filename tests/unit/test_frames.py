@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from mesh.errors import ProtocolError
 from mesh.records import Heartbeat, ModelLoad, ModelState, NodeState
 from mesh.transport import frames
-from mesh.transport.base import Accepted, Failed, Finished, Progress, Refused, Tokens
+from mesh.transport.base import Accepted, Failed, Finished, Progress, Refused, Tokens, Vectors
 from mesh.transport.frames import (
     HEADER_BYTES,
     MAX_ERROR_TEXT,
     MAX_OPEN_BYTES,
     MAX_OTHER_BYTES,
     MAX_TOKENS_BYTES,
+    MAX_VECTORS_BYTES,
     Bye,
     Credit,
     Frame,
@@ -65,7 +66,14 @@ EXAMPLES: list[tuple[FrameType, Any]] = [
             expected_wait_s=0.25,
         ),
     ),
+    (FrameType.OPEN, attempt(texts=("a", "b"), credit=2)),
+    (FrameType.VECTORS, Vectors(first=3, dimension=2, data=bytes(16))),
 ]
+
+
+def beat_with(**changes: Any) -> dict[str, Any]:
+    load = {"model": "m", "state": "resident", "slots": 1, "used_slots": 0}
+    return {"node": "n", "state": "ready", "models": [load | changes]}
 
 
 def bytes_of(kind: FrameType, body: Any) -> bytes:
@@ -82,6 +90,7 @@ def test_every_type_has_an_example_and_its_number_stays() -> None:
     assert [kind.name for kind in sorted(FrameType)] == [
         "HELLO", "WELCOME", "REJECT", "PING", "PONG", "BYE", "OPEN", "CREDIT", "CANCEL",
         "ACCEPTED", "PROGRESS", "TOKENS", "FINISHED", "REFUSED", "FAILED", "HEARTBEAT",
+        "VECTORS",
     ]  # fmt: skip
     assert [int(kind) for kind in FrameType] == list(range(1, len(FrameType) + 1))
 
@@ -153,8 +162,8 @@ def _decode_or_refuse(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "limit"),
     [
-        (kind, {FrameType.OPEN: MAX_OPEN_BYTES, FrameType.TOKENS: MAX_TOKENS_BYTES}.get(
-            kind, MAX_OTHER_BYTES))
+        (kind, {FrameType.OPEN: MAX_OPEN_BYTES, FrameType.TOKENS: MAX_TOKENS_BYTES,
+            FrameType.VECTORS: MAX_VECTORS_BYTES}.get(kind, MAX_OTHER_BYTES))
         for kind in FrameType
     ],
 )  # fmt: skip
@@ -211,6 +220,9 @@ def test_what_no_wire_can_carry_is_refused_by_the_encoder(ids: list[int], texts:
         bytes_of(FrameType.HEARTBEAT, {"node": "n", "state": "dancing"}),
         bytes_of(FrameType.HEARTBEAT, {"node": "n", "state": "ready", "expected_wait_s": math.nan}),
         bytes_of(FrameType.HEARTBEAT, {"node": "n", "state": "ready", "expected_wait_s": -1.0}),
+        bytes_of(FrameType.HEARTBEAT, beat_with(expected_wait_s=math.nan)),
+        bytes_of(FrameType.HEARTBEAT, beat_with(expected_wait_s=-1.0)),
+        bytes_of(FrameType.HEARTBEAT, beat_with(counts={"sequences": "many"})),
         bytes_of(FrameType.REFUSED, {"code": "x", "message": "y", "retry_after_s": math.inf}),
         bytes_of(FrameType.FINISHED, {"reason": "bored", "usage": {}}),
         bytes([FrameType.PING]) + bytes(8) + b"\xc0",

@@ -233,6 +233,14 @@ def test_a_throttled_card_says_why_for_as_long_as_it_comes_and_goes() -> None:
     assert throttled() == ""
 
 
+def test_a_throttled_card_says_how_much_of_its_speed_is_left() -> None:
+    card = desktop()
+    probe = probe_of(FakeNvml(card))
+    assert probe.probe()[0][0].throttled_to == 1.0
+    card.reasons = HOT | pynvml.nvmlClocksEventReasonSwPowerCap
+    assert probe.probe()[0][0].throttled_to == 0.5  # of several, the worst
+
+
 def test_a_card_that_does_not_tell_its_reasons_is_not_called_throttled() -> None:
     card = desktop()
     card.reasons = UNSUPPORTED
@@ -270,7 +278,7 @@ def test_a_mig_instance_is_throttled_with_its_card() -> None:
         if instance is not None:
             instance.reasons = Refuse(pynvml.NVML_ERROR_INVALID_ARGUMENT)
     gpus, _ = probe_of(FakeNvml(card)).probe()
-    assert {gpu.throttled for gpu in gpus} == {"at its power limit"}
+    assert {(gpu.throttled, gpu.throttled_to) for gpu in gpus} == {("at its power limit", 0.9)}
 
 
 def test_mig_mode_without_instances_is_said_in_plain_words() -> None:

@@ -12,7 +12,7 @@ from mesh.errors import ConfigError
 from node.care.cores import read_cores
 from node.care.dtypes import best_dtype, fast_dtypes, parse_capability
 from node.care.surroundings import Cores, cpus, environment, parse_list, ranges, surroundings
-from node.care.throttling import held, in_order, reasons
+from node.care.throttling import held, in_order, left, reasons
 from node.engines.base import ModelSpec
 
 # Four cores of two threads each, as most desktops number them; the node may not use core 3.
@@ -89,6 +89,7 @@ def test_every_reason_has_its_place_in_the_line() -> None:
         for mask in (1 << bit, (1 << bit) | 0x8):
             found = reasons(mask)
             assert in_order(held({}, found, 0.0)) == ", ".join(found)
+            assert 0.5 <= left(held({}, found, 0.0)) <= (0.9 if found else 1.0)
 
 
 def spec(**changes: Any) -> ModelSpec:

@@ -119,7 +119,7 @@ def test_one_percent_counts_on_a_small_device() -> None:
         ([ModelState.RESIDENT, ModelState.FAILED], NodeState.READY, ""),
         ([ModelState.RESIDENT, ModelState.LOADING], NodeState.READY, ""),
         ([ModelState.COLD], NodeState.READY, ""),
-        ([ModelState.LOADING, ModelState.FAILED], NodeState.STARTING, "loading m0"),
+        ([ModelState.LOADING, ModelState.FAILED], NodeState.STARTING, "loading m0 (e0)"),
         (
             [ModelState.FAILED, ModelState.FAILED],
             NodeState.FAILED,

@@ -57,6 +57,8 @@ def test_the_example_shows_every_key_there_is() -> None:
         ({"exact": {"timeout_ms": 0}}, "router.exact.timeout_ms must be 1 to 60,000"),
         ({"substitutes": {"units": "Maths!"}}, "'Maths!' is not a specialty name"),
         ({"substitutes": {"a": "b", "b": "a"}}, "router.substitutes goes round in a circle"),
+        ({"stages": []}, "router.stages is empty, so that nothing would ever be decided; name"),
+        ({"judge": {"model": " "}}, "router.judge.model is blank; name a model of the mesh, or"),
         ({"judge": {"specialty": "Bad One"}}, "router.judge.specialty: 'Bad One'"),
         ({"log": {"prompts": "some"}}, "'redacted' or 'full'"),
     ],

@@ -39,6 +39,7 @@ def models(draw: st.DrawFn) -> ModelRecord:
         used_slots=0,
         context_length=draw(st.sampled_from([2, 64, 4096])),
         device="cpu",
+        decode_tps=draw(st.sampled_from([0.0, 0.0, 5.0, 50.0])),
     )
 
 
@@ -68,6 +69,7 @@ def nodes(draw: st.DrawFn, number: int) -> NodeView:
                     slots=model.slots,
                     used_slots=draw(st.integers(0, model.slots)),
                     queued=draw(st.integers(0, 2)),
+                    expected_wait_s=draw(st.sampled_from([None, 0.0, 2.0])),
                 )
                 for model in hosted
             ),

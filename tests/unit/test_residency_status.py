@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mesh.cli.fleet import render_models
+from mesh.cli.fleet_models import render_models
 from mesh.config import ModelSettings, NodeSettings, load
 from mesh.errors import ConfigError
 from mesh.protobuf_fleet import fleet_from_wire, fleet_to_wire
@@ -149,6 +149,8 @@ def test_every_model_has_a_row_that_fits_the_terminal_and_its_words_below(column
         ({"slots": 0}, {}, "slots must be 1 to 64"),
         ({}, {"memory_limit_bytes": -5}, "memory_limit_bytes must be 0"),
         ({}, {"reserve_bytes": -5}, "reserve_bytes must be 0"),
+        ({}, {"crash_limit": 0}, "crash_limit must be 1 to 100 crashes, not 0"),
+        ({}, {"hang_s": 0.0}, "hang_s must be 1 to 3600 seconds, not 0"),
         ({"pined": True}, {}, "unknown key 'models.pined'"),
     ],
 )

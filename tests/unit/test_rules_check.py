@@ -263,7 +263,7 @@ def test_the_exit_code_is_0_when_clean_and_1_for_errors(
     assert main(["check", _file(tmp_path, _rule("a", "math", "sum"))]) == 0
     assert "nothing found" in capsys.readouterr().out
     assert main(["check", _file(tmp_path, _rule("a", "math", "a(?=b)"))]) == 1
-    assert "1 errors, 0 remarks" in capsys.readouterr().out
+    assert "1 error, 0 remarks" in capsys.readouterr().out
     identical = _file(tmp_path, _rule("a", "math", "sum"), _rule("b", "math", "sum"))
     assert main(["check", identical]) == 0
     assert main(["check", "--strict", identical]) == 1

@@ -29,6 +29,10 @@ CLEAR = {
         "Write a program to print the first ten primes",
         "Can you write me a bash script to rename files?",
         "what does SELECT name FROM users WHERE id = 3 do",
+        "what is memoization",
+        "How do you cancel a timer set with setInterval?",
+        "How many hidden files are in /srv/data?",
+        "find all empty directories",
     ],
     "calculator": [
         "What is 17 + 25?",
@@ -64,6 +68,7 @@ CLEAR = {
         "If a pizza is cut into eight slices and I eat 3, how many are left?",
     ],
     "logic": [
+        "Ann has 3 brothers and 2 sisters. How many sisters does her brother have?",
         "All birds can fly. Tweety is a bird. Does it follow that Tweety can fly?",
         "If it rains then the street is wet. It rains. Based on these facts, is it true that the "
         "street is wet? Answer true, false, or unknown.",
@@ -76,6 +81,7 @@ CLEAR = {
         "Premises: All cats purr. Tom is a cat. Conclusion: Tom purrs.",
     ],
     "knowledge": [
+        "A 40-year-old man comes to the clinic with a cough. What is the most likely diagnosis?",
         "What is the capital of France?",
         "who wrote Pride and Prejudice",
         "When did the second world war end?",
@@ -91,6 +97,8 @@ CLEAR = {
         "who invented the telephone",
     ],
     "chat": [
+        "Please write a podcast script about an old lighthouse",
+        "Can you help me draft a speech for my sister's graduation?",
         "Hello! Who are you?",
         "hi",
         "Hey there!",

@@ -119,3 +119,20 @@ def test_a_prefill_is_judged_by_its_own_steps() -> None:
         state.progressed("prefilling", 32 * step, NOW + 1 + 6 * step)
     assert state.phase is Phase.PREFILLING
     assert allowance_s(state) == pytest.approx(48.0)
+
+
+def test_each_thing_that_a_node_is_at_counts_from_its_own_beginning() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=64)
+    state.waiting = True
+    state.accepted(NOW)
+    state.progressed("queued", 90, NOW + 90)  # seconds in the line
+    state.progressed("loading", 3, NOW + 100)  # percent of the load
+    assert state.since == NOW + 100
+    state.progressed("loading", 4, NOW + 140)
+    assert not stalled(state, NOW + 140 + PREPARING_S)
+    state.progressed("loading", 4, NOW + 190)
+    assert stalled(state, NOW + 141 + PREPARING_S), "a load that stands still"
+    state.progressed("queued", 1, NOW + 300)
+    assert state.since == NOW + 300
+    state.progressed("prefilling", 1, NOW + 301)
+    assert (state.phase, state.since) == (Phase.PREFILLING, NOW + 301)

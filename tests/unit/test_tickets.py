@@ -33,6 +33,7 @@ from mesh.types import (
     Role,
     Specialty,
 )
+from orchestrator.affinity import Affinity
 from orchestrator.tickets import Tickets
 
 NODE, TOY, MATH = NodeId("node-a"), ModelId("toy"), Specialty("math")
@@ -99,6 +100,25 @@ def test_a_ticket_says_what_its_node_needs_to_know() -> None:
     ticket = verify(grant.token, {OrchestratorId("orch-1"): SIGNER.public_key})
     check(ticket, node=NODE, instance="first", now=CLOCK.wall() + 59)
     assert (ticket.specialty, ticket.conversation, ticket.model_only) == (MATH, "c1", False)
+
+
+def test_a_conversation_that_got_a_ticket_is_where_the_ticket_led() -> None:
+    known = Affinity()
+    tickets = Tickets(
+        SIGNER,
+        OrchestratorId("orch-1"),
+        CLOCK,
+        lifetime_s=60.0,
+        max_tokens=100,
+        max_streams=3,
+        affinity=known,
+    )
+    answer = Message(role=Role.ASSISTANT, content="2, as the node said")
+    turn = (*REQUEST.messages, answer, Message(role=Role.USER, content="and 1 + 2?"))
+    assert isinstance(tickets.issue(REQUEST, route(), view(used=2)), str)
+    assert known.homes("", turn) == ()
+    assert isinstance(tickets.issue(REQUEST, route(), view()), Grant)
+    assert known.homes("", turn) == ((NODE, TOY),)
 
 
 def test_two_tickets_are_counted_apart() -> None:

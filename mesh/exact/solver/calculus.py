@@ -91,6 +91,7 @@ _LIM = re.compile(
     r" ?(?:\$\$?|\\\])?",
     re.IGNORECASE,
 )
+_VARIABLES = frozenset("rstuvwxyz")
 _WORDS = ("deriv", "differentiate", "integra", "\\int", "∫", "lim", "d/d", "{d}{d", "'(", "’(")
 
 
@@ -187,9 +188,10 @@ def _unbraced(text: str) -> str:
 
 
 def _only_name(text: str) -> str:
+    """The variable where none is named: not a letter that may as well stand for a constant."""
     tree = _tree(text)
     found = names(tree) if tree is not None else frozenset()
-    return next(iter(found)) if len(found) == 1 else ""
+    return next(iter(found)) if len(found) == 1 and found <= _VARIABLES else ""
 
 
 def _tree(text: str) -> Expression | None:

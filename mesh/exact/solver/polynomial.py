@@ -32,7 +32,8 @@ ZERO: Polynomial = {}
 
 
 def quotient(tree: Expression) -> tuple[Polynomial, Polynomial] | None:
-    """Numerator and denominator, nothing cancelled; None when the tree is no quotient of
+    """Numerator and denominator, nothing cancelled, so that the denominator is zero wherever the
+    tree has no value; None when the tree is no quotient of
     polynomials. Raises ``Unreadable`` past the limits, ``ZeroDivisionError`` for x/0."""
     match tree:
         case Number(value=value):
@@ -73,7 +74,7 @@ def _combine(
         case "/":
             if not over:
                 raise ZeroDivisionError
-            return multiply(above, under), multiply(below, over)
+            return _with_holes(multiply(above, under), multiply(below, over), under)
     sign = Fraction(1 if operator == "+" else -1)
     if below == under:
         return add(above, scale(over, sign)), below
@@ -83,12 +84,22 @@ def _combine(
     )
 
 
+def _with_holes(
+    above: Polynomial, below: Polynomial, holes: Polynomial
+) -> tuple[Polynomial, Polynomial]:
+    """The quotient, with no value where ``holes`` is zero: 1/(1/x) is x, but for x = 0."""
+    if degree(holes) < 1:
+        return above, below
+    return multiply(above, holes), multiply(below, holes)
+
+
 def _power(base: tuple[Polynomial, Polynomial], exponent: int) -> tuple[Polynomial, Polynomial]:
     above, below = base
     if exponent < 0:
         if not above:
             raise ZeroDivisionError
-        above, below, exponent = below, above, -exponent
+        above, below = _with_holes(below, above, below)
+        exponent = -exponent
     if exponent > MAX_DEGREE:
         raise Unreadable("a power too large")
     if exponent == 0 and not above:

@@ -123,7 +123,8 @@ def replace(tree: Expression, by: Mapping[str, Expression]) -> Expression:
 
 
 def check(tree: Expression) -> None:
-    """Raises ``Unreadable`` when the tree is too large, or has a power that would be."""
+    """Raises ``Unreadable`` when the tree is too large, or has a power that would be or may be
+    0^0."""
     for count, node in enumerate(walk(tree)):
         if count >= MAX_NODES:
             raise Unreadable("too many terms")
@@ -146,6 +147,9 @@ def _check_power(power: Binary) -> None:
     if exponent is None:
         return
     base = constant(power.left)
+    if exponent == 0 and (base == 0 or names(power.left)):
+        # x^0 is 1 for every x, or for every x but 0: schools and libraries differ.
+        raise Unreadable("what may be zero to the power of zero")
     if base is not None:
         bits = max(base.numerator.bit_length(), base.denominator.bit_length())
         if bits > 1 and bits * abs(exponent) > MAX_BITS:

@@ -1,0 +1,105 @@
+"""The call for embeddings: checked here, asked of one orchestrator, or of the next when one goes.
+
+Nothing is changed by it and equal texts have equal vectors, so that a call whose orchestrator was
+lost is simply made again elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypedDict
+
+import grpc
+
+from mesh import protobuf_embed
+from mesh.client import wire
+from mesh.client.stream import Lane
+from mesh.embedding import Embeddings, EmbedRequest
+from mesh.errors import DeadlineExceeded, InvalidRequest
+from mesh.types import ModelId, Priority, RequestId
+from mesh.validation import (
+    check_model_id,
+    check_request_id,
+    check_specialty,
+    check_tenant,
+    check_texts,
+    check_timeout,
+)
+
+GRACE_S = 2.0  # for the orchestrator's own words on a deadline that has passed
+LONGEST_S = 3600.0  # for an answer when the orchestrator's own default says how long it may take
+
+
+class EmbedOptions(TypedDict, total=False):
+    """``specialty``: whom to ask, ``embedding`` when neither it nor ``model`` is given. Name the
+    ``model`` where vectors of several calls are to be compared and the fleet has more than one:
+    vectors of different models mean nothing to each other. ``timeout_s``: seconds, None for the
+    client's, else the orchestrator's default. ``tenant``: whose request it is."""
+
+    specialty: str | None
+    model: str | None
+    timeout_s: float | None
+    priority: Priority | str
+    tenant: str
+    request_id: str | None
+
+
+def embed_request(
+    texts: Sequence[str] | str, options: EmbedOptions, timeout_s: float | None
+) -> EmbedRequest:
+    """Raises ``InvalidRequest`` for what can be seen to be wrong here."""
+    asked = (texts,) if isinstance(texts, str) else tuple(texts)
+    for number, text in enumerate(asked, 1):
+        if not isinstance(text, str):
+            raise InvalidRequest(f"text {number} must be a str, not {type(text).__name__}")
+    # The size limit is the orchestrator's to say.
+    check_texts(asked, max_bytes=wire.MAX_MESSAGE_BYTES)
+    chosen = options.get("timeout_s")
+    timeout_s = chosen if chosen is not None else timeout_s
+    check_timeout(timeout_s)
+    specialty, model = options.get("specialty"), options.get("model")
+    check_model_id(model or "")
+    priority, request_id = options.get("priority", Priority.NORMAL), options.get("request_id")
+    try:
+        return EmbedRequest(
+            id=check_request_id(request_id) if request_id else RequestId(uuid.uuid4().hex),
+            texts=asked,
+            specialty=check_specialty(specialty) if specialty else None,
+            model=ModelId(model) if model else None,
+            timeout_s=timeout_s,
+            priority=Priority(priority),
+            tenant=check_tenant(options.get("tenant", "")),
+        )
+    except ValueError:
+        raise InvalidRequest(
+            f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
+        ) from None
+
+
+async def embed(
+    request: EmbedRequest, lanes: tuple[Lane, ...], prefer: Callable[[Lane], None]
+) -> Embeddings:
+    """Raises what the orchestrator does, and ``Unreachable`` when none is left to ask."""
+    deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s
+    for lane in lanes:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded(
+                f"the texts were not embedded within {request.timeout_s:g} s; allow more time",
+                request_id=request.id,
+            )
+        message = protobuf_embed.embed_request_to_wire(replace(request, timeout_s=left))
+        try:
+            answer = await lane.stub.Embed(
+                message, timeout=LONGEST_S if left is None else left + GRACE_S
+            )
+        except grpc.aio.AioRpcError as error:
+            if not (wire.never_arrived(error) or wire.connection_lost(error)):
+                raise wire.translated(error, lane.endpoint) from None
+            continue
+        prefer(lane)
+        return protobuf_embed.embeddings_from_wire(answer, texts=len(request.texts))
+    raise wire.no_orchestrator(tuple(lane.endpoint for lane in lanes))
