@@ -37,7 +37,6 @@ from mesh.clock import SystemClock
 from mesh.router_settings import MemoSettings
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
 from orchestrator.memo.base import Memo, Remembered
-from orchestrator.memo.key import memo_key
 from orchestrator.memo.memory import MemoryMemo
 from orchestrator.memo.redis import PREFIX, RedisMemo
 from orchestrator.router.base import Features
@@ -213,7 +212,7 @@ def _cascade(memo: Memo) -> Cascade:
 
 
 def _key(features: Features) -> bytes:
-    key = memo_key(features, SALT)
+    key = MemoStage(MemoryMemo(SETTINGS, SystemClock()), SALT, SystemClock()).key(features)
     if key is None:
         raise SystemExit("the benchmark's prompt is too long for the memo")
     return key

@@ -48,7 +48,7 @@ class MemoStage:
             return _NOT_CACHEABLE
         if not features.last_user or features.last_user.isspace():
             return _NO_PROMPT
-        key = self._key(features)
+        key = self.key(features)
         if key is None:
             return _TOO_LONG
         found = await self._memo.look(key)
@@ -72,8 +72,9 @@ class MemoStage:
             ),
         )
 
-    def _key(self, features: Features) -> bytes | None:
-        """With today's date: a node's tools count from it, and templates tell it to models."""
+    def key(self, features: Features) -> bytes | None:
+        """Under which the answer is kept, None for a conversation too long. With today's date: a
+        node's tools count from it, and templates tell it to models."""
         today = date.fromtimestamp(self._clock.wall())
         return memo_key(features, f"{self._salt}/{today}")
 
@@ -87,7 +88,7 @@ class MemoStage:
             return None
         if not features.last_user or features.last_user.isspace():
             return None
-        key = self._key(features)
+        key = self.key(features)
         return Recording(self._memo, key, self._clock) if key is not None else None
 
 
