@@ -299,32 +299,37 @@ def main() -> None:
             parser.error("--cpu counts one process; overhead is of three, leave it out")
         global now
         now = time.process_time
-    rows: list[Row] = []
+    threads, rounds = arguments.threads, arguments.rounds
+    notes = [f"{threads} threads, {rounds} rounds; medians, (lowest .. highest)"]
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / "bench.gguf", RECIPE)
         spec = ModelSpec(
             id="bench", source=str(path), slots=SLOTS, context_length=CONTEXT,
-            threads=arguments.threads, gpu_layers=0, options={"batch": BATCH},
+            threads=threads, gpu_layers=0, options={"batch": BATCH},
         )  # fmt: skip
         engine = LlamaCppEngine(seconds=now)
         engine.load(spec)
-        if "streams" in parts:
-            if arguments.peer_python:
-                with peer(arguments.peer_python, path, arguments.threads, arguments.cpu) as ask:
-                    rows += measure_streams(engine, arguments.rounds, ask)
-            else:
-                rows += measure_streams(engine, arguments.rounds, None)
-        if "beside" in parts:
-            rows += measure_beside(engine, arguments.rounds)
-        if "prefix" in parts:
-            rows += measure_prefix(engine, arguments.rounds)
-        if "overhead" in parts:
-            rows += asyncio.run(measure_overhead(engine, spec, arguments.rounds))
+        for part in parts:
+            rows = _measure(part, engine, spec, arguments, path)
+            show(f"Engine llama_cpp, random weights, f32: {part}", rows, notes)
         engine.unload()
-    notes = [
-        f"{arguments.threads} threads, {arguments.rounds} rounds; medians, (lowest .. highest)"
-    ]
-    show("Engine llama_cpp, random weights, f32", rows, notes)
+
+
+def _measure(
+    part: str, engine: LlamaCppEngine, spec: ModelSpec, given: argparse.Namespace, path: Path
+) -> list[Row]:
+    match part:
+        case "streams" if given.peer_python:
+            with peer(given.peer_python, path, given.threads, given.cpu) as ask:
+                return measure_streams(engine, given.rounds, ask)
+        case "streams":
+            return measure_streams(engine, given.rounds, None)
+        case "beside":
+            return measure_beside(engine, given.rounds)
+        case "prefix":
+            return measure_prefix(engine, given.rounds)
+        case _:
+            return asyncio.run(measure_overhead(engine, spec, given.rounds))
 
 
 if __name__ == "__main__":

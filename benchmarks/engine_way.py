@@ -32,6 +32,7 @@ class _Hosted:
     def __init__(self, runner: RunnerProcess, model: str) -> None:
         self.id = ModelId(model)
         self.state = ModelState.RESIDENT
+        self.embeds = False
         self._runner = runner
 
     @property

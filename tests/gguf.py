@@ -50,7 +50,7 @@ def write_random(path: Path, *, seed: int = 0, **changes: Any) -> Path:
         values = random.standard_normal(shape) * (2.0 / np.sqrt(shape[-1]))
         if name == "output.weight":
             values[-len(CONTROL) :] = 0  # never the likeliest, so no answer ends early
-        return values.astype(np.float32)
+        return np.asarray(values, np.float32)
 
     return _write(path, weights, **changes)
 
