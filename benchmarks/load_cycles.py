@@ -5,10 +5,10 @@ them. Requests go over the real data plane, straight to the node: so many for th
 time, then so many for the other, which makes the node unload and load. Every answer is checked to
 be whole, every twentieth one is left in the middle, and what is refused for want of a slot is asked
 again; every fiftieth turn both models are asked at once. The agent's memory (USS: what would come
-back if it ended), open files, threads and children are read at the start (after ``WARM_UP`` loads),
-after a tenth of the loads, in the middle and at the end, each time when nothing runs. The floor of a
-figure is the same figure after a tenth: allocators take their arenas in the first loads, and a leak
-goes on growing after them. The start's figure is printed beside it. With ``--engine llama_cpp`` the models are two specialists that ship with Squadron,
+back if it ended), open files, threads and children are read at the start (after ``WARM_UP``
+loads), after a tenth of the loads, in the middle and at the end, each time when nothing runs. The
+floor of a figure is the same figure after a tenth: allocators take their arenas in the first loads,
+and a leak goes on growing after them. The start's figure is printed beside it. With ``--engine llama_cpp`` the models are two specialists that ship with Squadron,
 else they are simulated.
 
 Run: ``python -m benchmarks.load_cycles [--cycles 1000] [--requests 10000] [--engine llama_cpp]``.
@@ -245,13 +245,15 @@ def _report(
         Row(
             what="agent USS, end",
             figure=f"{end.uss / MIB:.1f} MiB",
-            floor=f"{start.uss / MIB:.1f} MiB (start {first.uss / MIB:.1f}, middle {middle.uss / MIB:.1f})",
+            floor=f"{start.uss / MIB:.1f} MiB "
+            f"(start {first.uss / MIB:.1f}, middle {middle.uss / MIB:.1f})",
             ratio=f"{end.uss / start.uss:.3f}",
         ),
         Row(
             what="agent RSS, end",
             figure=f"{end.rss / MIB:.1f} MiB",
-            floor=f"{start.rss / MIB:.1f} MiB (start {first.rss / MIB:.1f}, middle {middle.rss / MIB:.1f})",
+            floor=f"{start.rss / MIB:.1f} MiB "
+            f"(start {first.rss / MIB:.1f}, middle {middle.rss / MIB:.1f})",
             ratio=f"{end.rss / start.rss:.3f}",
         ),
         Row("open files", str(end.files), f"{start.files} (middle {middle.files})"),

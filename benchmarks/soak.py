@@ -242,7 +242,11 @@ async def _mesh(
     processes = {"etcd": await stack.enter_async_context(child(folder, "etcd", *command))}
     await wait_healthy(etcd, 20)
     common = {"etcd": etcd, "log_level": "warning"}
-    settings = {"name": "o", "bind": endpoint, "rules": str(folder / "rules.toml")}
+    settings: dict[str, object] = {
+        "name": "o",
+        "bind": endpoint,
+        "rules": str(folder / "rules.toml"),
+    }
     settings["router"] = {"stages": ["rules"]}  # the nodes shall answer, not the memory
     run = ("-c", TRACED) if trace else ("-m", "orchestrator")
     given = json.dumps(common | settings | {"state_dir": str(folder / "o")})
