@@ -8,8 +8,9 @@ again; every fiftieth turn both models are asked at once. The agent's memory (US
 back if it ended), open files, threads and children are read at the start (after ``WARM_UP``
 loads), after a tenth of the loads, in the middle and at the end, each time when nothing runs. The
 floor of a figure is the same figure after a tenth: allocators take their arenas in the first loads,
-and a leak goes on growing after them. The start's figure is printed beside it. With ``--engine llama_cpp`` the models are two specialists that ship with Squadron,
-else they are simulated.
+and a leak goes on growing after them. The start's figure is printed beside it. With
+``--engine llama_cpp`` the models are two specialists that ship with Squadron, else they are
+simulated.
 
 Run: ``python -m benchmarks.load_cycles [--cycles 1000] [--requests 10000] [--engine llama_cpp]``.
 Exit code 1 when a request, slot, file, thread or process is lost, a turn did not load its model
