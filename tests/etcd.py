@@ -17,6 +17,7 @@ from mesh.errors import RegistryUnavailable
 from mesh.local.etcd import etcd_command, wait_healthy
 
 START_TIMEOUT_S = 20.0
+STARTS = 3
 
 
 def _reserve_port() -> socket.socket:
@@ -80,12 +81,25 @@ class EtcdServer:
         """Starts it on the data of last time; returns when it is healthy."""
         if self._process is not None:
             raise RuntimeError("etcd is running already")
-        self._process = self._spawn()
-        try:
-            await wait_healthy(self.endpoint, START_TIMEOUT_S)
-        except RegistryUnavailable as error:
-            await self.kill()
-            raise RuntimeError(f"etcd did not start: {error}\n{self.log()}") from None
+        for _ in range(STARTS):
+            self._process = self._spawn()
+            healthy = asyncio.ensure_future(wait_healthy(self.endpoint, START_TIMEOUT_S))
+            try:
+                while not healthy.done() and self._process.poll() is None:
+                    await asyncio.wait((healthy,), timeout=0.1)
+                if healthy.done():
+                    return healthy.result()
+            except RegistryUnavailable as error:
+                await self.kill()
+                raise RuntimeError(f"etcd did not start: {error}\n{self.log()}") from None
+            finally:
+                healthy.cancel()
+            # It ended at once. Nobody knows its peer port, which somebody may have taken after all.
+            self._process = None
+            self._holders[1].close()
+            self._holders = (self._holders[0], _reserve_port())
+            self._ports[1] = self._holders[1].getsockname()[1]
+        raise RuntimeError(f"etcd did not start, {STARTS} times\n{self.log()}")
 
     def log(self) -> str:
         """The end of what it wrote."""
