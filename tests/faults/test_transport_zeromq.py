@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 import uvloop
@@ -16,17 +15,14 @@ from mesh.transport.base import Attempt, Finished, Sink, Tokens
 from mesh.transport.frames import MAX_FRAME_BYTES, Credit, FrameType, Hello
 from mesh.transport.zeromq import RouterWire, ZeroMQListener
 from mesh.types import NodeId, Piece
-from tests.tcp_proxy import TcpProxy
 from tests.transport_rig import (
     DEADLINE_S,
     END,
-    PATIENT,
     TIMING,
     Rig,
     attempt,
     counting,
     read,
-    tokens,
     until,
 )
 
@@ -157,43 +153,6 @@ async def test_a_peer_that_reads_nothing_holds_up_only_its_own_handlers() -> Non
                     assert body.first == next_piece
                     next_piece += len(body.pieces)
             assert next_piece == count
-
-
-async def test_a_connection_that_breaks_is_seen_at_once_at_both_ends() -> None:
-    cancelled = asyncio.Event()
-
-    async def handle(asked: Attempt, sink: Sink) -> None:
-        try:
-            await sink.send(tokens(0))
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
-    async with Rig("zeromq", PATIENT) as rig, asyncio.timeout(DEADLINE_S):
-        listener, _ = rig.listen(handle)
-        async with TcpProxy(listener.endpoint.removeprefix("tcp://")) as proxy:
-            dialed = await rig.dialed(f"tcp://{proxy.endpoint}")
-            stream = dialed.link.open(attempt())
-            await anext(stream)
-            began = time.monotonic()
-            await proxy.cut()
-            with pytest.raises(NodeLost):
-                await anext(stream)
-            await cancelled.wait()
-            assert time.monotonic() - began < PATIENT.peer_timeout_s / 3
-            await proxy.heal()
-            await until(lambda: dialed.link.up)
-            assert dialed.ups == [True, False, True]
-
-
-async def test_a_connection_that_falls_silent_is_replaced_by_a_fresh_one() -> None:
-    async with Rig("zeromq") as rig, asyncio.timeout(DEADLINE_S):
-        listener, _ = rig.listen(counting(5))
-        async with TcpProxy(listener.endpoint.removeprefix("tcp://")) as proxy:
-            dialed = await rig.dialed(f"tcp://{proxy.endpoint}")
-            proxy.freeze()
-            await until(lambda: dialed.ups == [True, False, True])
-            assert (await read(dialed.link.open(attempt()))).last == END
 
 
 @pytest.mark.parametrize(
