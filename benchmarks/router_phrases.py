@@ -26,8 +26,10 @@ from benchmarks import (
     router_phrases_math,
     router_phrases_prose,
     router_phrases_reason,
+    router_phrases_requests,
     router_phrases_science,
     router_phrases_tools,
+    router_phrases_verbal,
     router_phrases_work,
 )
 from benchmarks.router_phrases_slots import SLOTS, drawn
@@ -39,31 +41,50 @@ _SLOT = re.compile(r"<([a-z_$]+)>")
 
 _TEMPLATES: dict[str, tuple[str, ...]] = {
     "calculator": router_phrases_tools.CALCULATOR,
-    "chat": router_phrases_chat.CHAT + router_phrases_work.TEMPLATES,
-    "code": router_phrases_code.CODE + router_phrases_craft.TEMPLATES,
-    "knowledge": router_phrases_knowledge.KNOWLEDGE + router_phrases_science.TEMPLATES,
-    "logic": router_phrases_logic.LOGIC + router_phrases_reason.LOGIC_TEMPLATES,
-    "math": router_phrases_math.MATH + router_phrases_reason.MATH_TEMPLATES,
+    "chat": router_phrases_chat.CHAT
+    + router_phrases_work.TEMPLATES
+    + router_phrases_requests.CHAT_TEMPLATES,
+    "code": router_phrases_code.CODE
+    + router_phrases_craft.TEMPLATES
+    + router_phrases_requests.CODE_TEMPLATES,
+    "knowledge": router_phrases_knowledge.KNOWLEDGE
+    + router_phrases_science.TEMPLATES
+    + router_phrases_requests.KNOWLEDGE_TEMPLATES,
+    "logic": router_phrases_logic.LOGIC
+    + router_phrases_reason.LOGIC_TEMPLATES
+    + router_phrases_verbal.LOGIC_TEMPLATES,
+    "math": router_phrases_math.MATH
+    + router_phrases_reason.MATH_TEMPLATES
+    + router_phrases_requests.MATH_TEMPLATES,
     "units": router_phrases_tools.UNITS,
 }
 # How much of a label its generators make, where that is not a third.
 _GENERATED = {"chat": 0.3, "knowledge": 0.6, "math": 0.5, "code": 0.4}
 _GENERATORS: dict[str, tuple[Callable[[random.Random], str], ...]] = {
-    "calculator": router_phrases_tools.CALCULATOR_GENERATORS,
+    "calculator": router_phrases_tools.CALCULATOR_GENERATORS
+    + router_phrases_requests.CALCULATOR_GENERATORS,
     "units": router_phrases_tools.UNITS_GENERATORS,
-    "logic": router_phrases_logic.GENERATORS + router_phrases_reason.LOGIC_GENERATORS,
-    "knowledge": router_phrases_knowledge.GENERATORS + router_phrases_science.GENERATORS * 2,
+    "logic": router_phrases_logic.GENERATORS
+    + router_phrases_reason.LOGIC_GENERATORS
+    + router_phrases_verbal.LOGIC_GENERATORS,
+    "knowledge": router_phrases_knowledge.GENERATORS
+    + router_phrases_science.GENERATORS * 2
+    + router_phrases_requests.KNOWLEDGE_GENERATORS,
     "math": (
         *router_phrases_math.GENERATORS,
         *router_phrases_prose.MATH_GENERATORS,
         *router_phrases_prose.MATH_GENERATORS,
+        *router_phrases_requests.MATH_GENERATORS,
     ),
     "code": (
         *router_phrases_code.GENERATORS,
         *router_phrases_prose.CODE_GENERATORS * 2,
         *router_phrases_craft.GENERATORS * 2,
+        *router_phrases_requests.CODE_GENERATORS * 2,
     ),
-    "chat": router_phrases_prose.CHAT_GENERATORS + router_phrases_work.GENERATORS,
+    "chat": router_phrases_prose.CHAT_GENERATORS
+    + router_phrases_work.GENERATORS
+    + router_phrases_requests.CHAT_GENERATORS,
 }
 
 

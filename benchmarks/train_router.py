@@ -35,7 +35,7 @@ from orchestrator.router import ngrams
 from orchestrator.router.classifier import save, shipped_weights
 from orchestrator.router.folding import shown
 
-PHRASES = 3500  # a label
+PHRASES = 4500  # a label
 HAND = Path(__file__).with_name("exemplar_phrases.jsonl")  # which stage embedding learns from too
 HAND_TIMES = 2  # each altered anew
 SEED = 4

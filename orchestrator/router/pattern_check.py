@@ -6,12 +6,15 @@ seldom the place and never the remedy. Source of the list: Hyperscan developer r
 Support: Unsupported Constructs", and the constructs of PCRE, Python, Java and Oniguruma, tried.
 
 Also refused is what the engine takes without a word but reads otherwise than its writer meant:
-``{,3}`` and ``[a&&b]``, which are plain text to it, and escapes that it does not know.
+``{,3}`` and ``[a&&b]``, which are plain text to it, and escapes that it does not know. And counted
+repeats that it would compile for minutes (``pattern_repeats``).
 """
 
 from __future__ import annotations
 
 import re
+
+from orchestrator.router.pattern_repeats import long_repeat
 
 _USE_COMPANIONS = "write a second rule and name it in 'requires' or 'excludes'"
 _PLAIN_QUANTIFIER = "drop the '+': the engine never backtracks, so there is nothing to gain"
@@ -67,7 +70,7 @@ _POSIX_CLASSES = {
 }
 
 
-def check_pattern(pattern: str, *, unicode: bool, limit: int) -> str:
+def check_pattern(pattern: str, *, unicode: bool, limit: int, multiline: bool = False) -> str:
     """One line on the first thing in ``pattern`` that cannot be used, "" when there is none.
 
     ``limit``: bytes of UTF-8 that a pattern may have. Positions count characters from 1.
@@ -79,7 +82,7 @@ def check_pattern(pattern: str, *, unicode: bool, limit: int) -> str:
     size = len(pattern.encode("utf-8", "replace"))
     if size > limit:
         return f"a pattern of {size:,} bytes; at most {limit:,}, so split it into 'patterns'"
-    return _scan(pattern, unicode)
+    return _scan(pattern, unicode) or long_repeat(pattern, multiline=multiline)
 
 
 def _scan(pattern: str, unicode: bool) -> str:

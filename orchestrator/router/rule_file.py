@@ -204,7 +204,10 @@ def _rule(entry: dict[str, Any], number: int, problems: list[str]) -> Rule | Non
         )
     for position, pattern in enumerate(rule.patterns, 1):
         label = at if len(rule.patterns) == 1 else f"{at}, pattern {position}"
-        if problem := check_pattern(pattern, unicode=rule.unicode, limit=MAX_PATTERN_BYTES):
+        problem = check_pattern(
+            pattern, unicode=rule.unicode, limit=MAX_PATTERN_BYTES, multiline=rule.multiline
+        )
+        if problem:
             problems.append(f"{label}: {problem}")
     return rule if len(problems) == before else None
 
