@@ -21,7 +21,7 @@ from node.engines.simulated import SimulatedEngine
 from tests.gguf import write_random
 from tests.gguf_bert import write_bert
 from tests.openai_rig import Patient
-from tests.openai_upstream import embed, upstream
+from tests.openai_upstream import embed, speak, upstream
 
 SLOTS, CONTEXT = 3, 64
 NOBODY: frozenset[int] = frozenset()
@@ -66,9 +66,11 @@ def load(request: pytest.FixtureRequest, files: dict[str, Path]) -> Iterator[Loa
                     engine, source = SimulatedEngine(sleep=lambda _: None), "s"
                     options = {"embedding": True} | options
                 case "openai":
-                    server = cleanup.enter_context(upstream(embed, context=CONTEXT))
+                    options = {"embedding": True} | options
+                    behave = embed if options["embedding"] else speak
+                    server = cleanup.enter_context(upstream(behave, context=CONTEXT))
                     engine, source = Patient(OpenAiEngine()), server.models[0]
-                    options = {"base_url": server.url, "embedding": True} | options
+                    options = {"base_url": server.url} | options
                 case kind:
                     engine, source = LlamaCppEngine(), str(files[kind])
                     if kind == "plain":
