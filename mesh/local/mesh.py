@@ -29,6 +29,11 @@ def ready_within(plan: Plan) -> float:
 
 async def check_ports(plan: Plan) -> None:
     """Raises ``PortInUse`` before anything is started."""
+    if plan.own_etcd and split(plan.endpoint)[1] == split(plan.etcd)[1]:
+        raise PortInUse(
+            f"the orchestrator at {plan.endpoint} and etcd at {plan.etcd} cannot share a port; say "
+            "another one with --endpoint or --etcd-port"
+        )
     try:
         require_free(
             plan.endpoint,
@@ -106,4 +111,6 @@ def _etcd_command(plan: Plan) -> list[str] | None:
     if not plan.own_etcd:
         return None
     host, port = split(plan.etcd)
-    return etcd_command(plan.state_dir / "etcd", port, free_port(host, near=port))
+    _, orchestrator = split(plan.endpoint)  # which is not listening yet
+    peer = free_port(host, near=port, but=(orchestrator,))
+    return etcd_command(plan.state_dir / "etcd", port, peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from collections.abc import Collection
 
 import psutil
 
@@ -46,11 +47,13 @@ def can_bind(host: str, port: int) -> bool:
     return True
 
 
-def free_port(host: str = "127.0.0.1", *, near: int | None = None) -> int:
-    """The first free port above ``near``, or any free one."""
+def free_port(
+    host: str = "127.0.0.1", *, near: int | None = None, but: Collection[int] = ()
+) -> int:
+    """The first free port above ``near`` that is none of ``but``, or any free one."""
     if near is not None:
         for port in range(near + 1, min(near + 100, 65536)):
-            if can_bind(host, port):
+            if port not in but and can_bind(host, port):
                 return port
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))

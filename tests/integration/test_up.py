@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.local.ports import can_bind, free_port
 from tests.etcd import EtcdServer
 from tests.local_mesh import Box, box, wait_for
 
@@ -72,6 +73,23 @@ def test_a_second_up_says_where_the_first_one_is(home: Box) -> None:
     assert len(again.stderr.splitlines()) == 1
     assert f"already running at {home.endpoint} (pid {home.supervisor()})" in again.stderr
     assert home.mesh("down").returncode == 0
+
+
+def test_an_orchestrator_right_above_etcds_port_comes_up(home: Box) -> None:
+    low = next(port for port in iter(free_port, 0) if can_bind("127.0.0.1", port + 1))
+    home.endpoint = f"127.0.0.1:{low + 1}"  # which would else be taken for etcd's own peers
+    up(home, "--nodes", "1", "--etcd-port", str(low))
+    assert home.mesh("down").returncode == 0
+    none_left(home)
+
+
+def test_one_port_for_two_servers_is_refused_before_anything_starts(home: Box) -> None:
+    _, _, port = home.endpoint.rpartition(":")
+    done = home.mesh("up", *SIMULATED, "--etcd-port", port)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot share a port; say another one with --endpoint or --etcd-port" in done.stderr
 
 
 def test_a_supervisor_killed_with_sigkill_leaves_no_process_and_no_obstacle(home: Box) -> None:

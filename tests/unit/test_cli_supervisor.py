@@ -256,6 +256,11 @@ def test_the_next_free_port_is_found() -> None:
         assert free_port(near=port - 1) != port
 
 
+def test_a_port_that_somebody_is_about_to_take_is_passed_over() -> None:
+    first = free_port(near=20_000)
+    assert free_port(near=20_000, but=(first,)) > first
+
+
 def own_run_file(state: Path) -> run_file.RunFile:
     run_file.prepare(state)
     mine = run_file.own("127.0.0.1:7700", "127.0.0.1:7779", now=1.0, detached=False)
