@@ -14,9 +14,9 @@ import llama_cpp as llama
 import psutil
 
 from mesh.types import Message, Role, Sampling
-from node.engines import llama_loading
 from node.engines.base import ModelSpec
-from node.engines.llama_cpp import LlamaCppEngine
+from node.engines.llama_cpp import loading as llama_loading
+from node.engines.llama_cpp.engine import LlamaCppEngine
 from node.scheduler import Pace
 
 _MIB = 1024 * 1024

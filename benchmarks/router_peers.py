@@ -9,7 +9,7 @@ Method. 500 rules and 200 prompts of 200 to 400 characters, as in ``router_rules
 round of the rules stage over all prompts here, then a round of semantic-router over the same ones
 in a child process that times itself and sleeps meanwhile; a first round of each warms up and does
 not count. Its routes are the seven specialties with ``--utterances`` examples each, from
-``exemplar_phrases.jsonl``; the child's docstring says which encoder it has and why. Each call is
+``phrases/exemplars.jsonl``; the child's docstring says which encoder it has and why. Each call is
 timed by the wall clock, and by the thread's own CPU time, which leaves out what other processes
 did in between.
 
@@ -48,7 +48,7 @@ from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
 
 BAR = 100
-PHRASES = Path(__file__).parent / "exemplar_phrases.jsonl"
+PHRASES = Path(__file__).parent / "phrases" / "exemplars.jsonl"
 _CHILD = "benchmarks.peer_semantic_router"
 
 

@@ -37,7 +37,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.router_phrases import LABELS, misspelt
+from benchmarks.phrases.templates import LABELS, misspelt
 from benchmarks.train_router import (
     MARGIN,
     PHRASES,

@@ -4,8 +4,8 @@
 
 ``FILE``: labelled prompts, JSON lines with ``prompt``, ``label`` and ``source``; it stays out of
 the repository, what ships is vectors. Two sources are added to it, since several labels have a
-single data set: ``exemplar_phrases.jsonl`` beside this script, prompts written by hand, and the
-templates of ``router_phrases``, which the classifier learns from too.
+single data set: ``phrases/exemplars.jsonl``, prompts written by hand, and the
+templates of ``phrases``, which the classifier learns from too.
 
 Method. Each prompt's ``subject`` becomes a MiniLM vector. Every label has the same weight, and in
 it every source. The linear head is logistic regression on all vectors. Sources with many prompts
@@ -37,13 +37,13 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.router_phrases import phrases as templated
+from benchmarks.phrases.templates import phrases as templated
 from mesh.types import Specialty
 from orchestrator.router.minilm import MiniLm
 from orchestrator.router.neighbours import FORMAT, SHIPPED, Exemplars, subject
 
 DEFAULT_DATA = Path("../shared/data/router-dev.jsonl")
-PHRASES = Path(__file__).parent / "exemplar_phrases.jsonl"
+PHRASES = Path(__file__).parent / "phrases" / "exemplars.jsonl"
 HAND = "hand"
 TEMPLATES = "templates"
 

@@ -1,7 +1,7 @@
 """Trains the router's classifier: ``python -m benchmarks.train_router FILE [--out WEIGHTS]``.
 
 FILE: labelled prompts, JSON lines with ``prompt``, ``label`` and ``source``. To these come phrases
-written for this purpose (``router_phrases``), since some labels have one source only.
+written for this purpose (``benchmarks/phrases``), since some labels have one source only.
 
 Method. Every label weighs the same; within a label, the phrases have half of the weight and its
 sources share the other half equally, whatever their sizes. Texts are altered as people would:
@@ -30,13 +30,15 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.router_phrases import LABELS, altered, phrases
+from benchmarks.phrases.templates import LABELS, altered, phrases
 from orchestrator.router import ngrams
 from orchestrator.router.classifier import save, shipped_weights
 from orchestrator.router.folding import shown
 
 PHRASES = 4500  # a label
-HAND = Path(__file__).with_name("exemplar_phrases.jsonl")  # which stage embedding learns from too
+HAND = (
+    Path(__file__).parent / "phrases" / "exemplars.jsonl"
+)  # which stage embedding learns from too
 HAND_TIMES = 2  # each altered anew
 SEED = 4
 REGULARISATION = 4.0  # scikit-learn's C, chosen on held-out sources

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from mesh import protobuf
 from mesh.errors import ConfigError, InternalError, InvalidRequest, MeshError, PortInUse
-from mesh.protobuf_errors import details_of, status_of, trailers_of
+from mesh.protobuf.errors import details_of, status_of, trailers_of
+from mesh.protobuf.metadata import TRACEPARENT
 from mesh.types import RequestId
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def whole(wire: Any) -> Any:
 def traceparent_of(context: Any) -> str:
     """The caller's W3C trace context, "" for none."""
     for key, value in context.invocation_metadata() or ():
-        if key == protobuf.TRACEPARENT:
+        if key == TRACEPARENT:
             return str(value)
     return ""
 

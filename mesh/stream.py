@@ -1,6 +1,6 @@
 """What the client plane carries: the events of one answer, and the answers of Route and Fleet.
 
-The orchestrator's dispatch yields these, ``mesh/protobuf.py`` turns them into bytes and back, and
+The orchestrator's dispatch yields these, ``mesh/protobuf`` turns them into bytes and back, and
 the SDK hands them to whoever wants more than text. ``Progress`` and ``Tokens`` are the data
 plane's own. A stream is: ``Decided``, then ``Assigned``, ``Progress`` and ``Tokens`` as they come,
 ``Done`` last; one that ends without ``Done`` ended in a ``MeshError``.

@@ -16,10 +16,11 @@ from typing import Any
 import grpc
 from opentelemetry.trace import Span, SpanKind
 
-from mesh import protobuf
 from mesh.clock import Clock
 from mesh.errors import BadTicket, DeadlineExceeded, InternalError, from_code
 from mesh.grpc_server import guarded, open_server, tolerant, traceparent_of, whole
+from mesh.protobuf.events import event_to_bytes
+from mesh.protobuf.request import request_from_wire
 from mesh.security import Ticket
 from mesh.stream import Assigned, Done, StreamEvent
 from mesh.telemetry.tracing import current_traceparent, span, trace_id
@@ -110,7 +111,7 @@ class DirectServer:
         arrived = self._clock.now()
         # The ticket first: who has none learns nothing, not even what a good request would be.
         with self._gate.admit(whole(wire).ticket) as ticket:
-            request = protobuf.request_from_wire(wire.request, fresh_id=fresh_id)
+            request = request_from_wire(wire.request, fresh_id=fresh_id)
             check(request, ticket)
             timeout_s = _least(request.timeout_s or DEFAULT_TIMEOUT_S, context.time_remaining())
             with span(
@@ -234,7 +235,7 @@ class _ContextSink:
                 raise from_code(code, message)
 
     async def _write(self, event: StreamEvent) -> None:
-        await self._context.write(protobuf.event_to_bytes(event))
+        await self._context.write(event_to_bytes(event))
 
     def _done(self, finished: Finished) -> Done:
         first = self._first_at

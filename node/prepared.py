@@ -13,7 +13,7 @@ from mesh.types import ModelId
 from node import catalogue
 from node.catalogue import GgufFacts
 from node.engines.base import ModelSpec
-from node.engines.torch_folder import own_context
+from node.engines.hugging_face.folder import own_context
 from node.safetensors_folder import FolderFacts, inspect_folder
 
 DEFAULT_CONTEXT = 8192  # tokens; a longer one is asked for, since its cache costs memory

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 
 from mesh.clock import Clock
-from mesh.protobuf_direct import Grant
+from mesh.protobuf.direct import Grant
 from mesh.records import FleetView, ModelRecord, ModelState
 from mesh.security import Signer, Ticket
 from mesh.stream import Route

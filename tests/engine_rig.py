@@ -12,9 +12,9 @@ import pytest
 
 from mesh.types import Message, Role, Sampling
 from node.engines.base import Emission, Ended, Engine, ModelSpec, Token
-from node.engines.llama_cpp import LlamaCppEngine
-from node.engines.openai import OpenAiEngine
-from node.engines.simulated import SimulatedEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
+from node.engines.openai.engine import OpenAiEngine
+from node.engines.simulated.engine import SimulatedEngine
 from tests import torch_folder
 from tests.gguf import write_random
 from tests.openai_rig import Patient
@@ -67,7 +67,7 @@ def load(request: pytest.FixtureRequest, random_model: Path) -> Iterator[Loader]
                     engine, source = Patient(OpenAiEngine()), server.models[0]
                     changes.setdefault("options", {"base_url": server.url})
                 case "torch":
-                    from node.engines.torch_engine import TorchEngine
+                    from node.engines.torch.engine import TorchEngine
 
                     engine = TorchEngine(seconds=lambda: 0.0)  # no chunk hangs on the time
                     source = str(request.getfixturevalue("torch_model"))

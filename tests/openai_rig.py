@@ -13,7 +13,7 @@ import pytest
 from mesh.errors import MeshError
 from mesh.types import Message, Role, Sampling
 from node.engines.base import Emission, Ended, Failed, ModelFacts, ModelSpec, Token
-from node.engines.openai import OpenAiEngine
+from node.engines.openai.engine import OpenAiEngine
 from tests.openai_upstream import DEADLINE_S, Upstream
 
 NOBODY: frozenset[int] = frozenset()

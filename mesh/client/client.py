@@ -9,7 +9,6 @@ from typing import Any, TypedDict, Unpack
 
 import grpc
 
-from mesh import protobuf_fleet, protobuf_route
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.conversation import Conversation
@@ -20,6 +19,8 @@ from mesh.client.stream import Events, EventStream, Generation, Lane
 from mesh.config import DEFAULT_ENDPOINT
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, InvalidRequest, MeshError, Unreachable
+from mesh.protobuf.fleet import fleet_from_wire
+from mesh.protobuf.route import route_from_wire, route_request_to_wire
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.v1 import mesh_pb2 as pb
@@ -168,8 +169,8 @@ class Client:
         """A dry run: what would be decided for ``generate`` with the same arguments, and which
         nodes would be asked, best first."""
         request = _request(prompt, options, self._timeout_s)
-        message = protobuf_route.route_request_to_wire(request)
-        return protobuf_route.route_from_wire(await self._call("Route", message))
+        message = route_request_to_wire(request)
+        return route_from_wire(await self._call("Route", message))
 
     def route_many(
         self, prompts: Iterable[Prompt], *, candidates: bool = False, **options: Unpack[Options]
@@ -191,7 +192,7 @@ class Client:
 
     async def fleet(self) -> FleetStatus:
         """All records that the orchestrator sees now."""
-        return protobuf_fleet.fleet_from_wire(await self._call("Fleet", pb.FleetRequest()))
+        return fleet_from_wire(await self._call("Fleet", pb.FleetRequest()))
 
     async def nodes(self) -> tuple[NodeStatus, ...]:
         """The fleet's nodes, by name."""

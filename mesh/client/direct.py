@@ -17,7 +17,6 @@ from typing import Any
 import grpc
 from opentelemetry.trace import SpanKind
 
-from mesh import protobuf, protobuf_direct, protobuf_route
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.stream import EventStream, fresh_trace
@@ -30,7 +29,10 @@ from mesh.errors import (
     NodeLost,
     Overloaded,
 )
-from mesh.protobuf_direct import Grant
+from mesh.protobuf.direct import Grant, direct_to_wire, grant_from_wire
+from mesh.protobuf.events import decision_from_wire, event_from_wire
+from mesh.protobuf.metadata import TRACEPARENT
+from mesh.protobuf.route import route_request_to_wire
 from mesh.stream import Decided, Done, StreamEvent
 from mesh.telemetry import spans
 from mesh.types import Decision, Request
@@ -104,16 +106,16 @@ class DirectRoutes:
         found = self._tickets.get(key) if key is not None else None
         if found is not None and found.good_for(request, now):
             return found
-        message = protobuf_route.route_request_to_wire(request)
+        message = route_request_to_wire(request)
         message.want_ticket = True
         message.conversation_id = conversation
         answer = await self.call("Route", message)
-        grant = protobuf_direct.grant_from_wire(answer)
+        grant = grant_from_wire(answer)
         if grant is None:
             return None
         held = Held(
             grant=grant,
-            decision=protobuf.decision_from_wire(answer.decision),
+            decision=decision_from_wire(answer.decision),
             until=now + grant.lifetime_s - EARLY_S,
         )
         if key is not None:
@@ -262,16 +264,16 @@ class DirectEvents(AsyncIterator[StreamEvent]):
                 raise NodeLost(f"{name} does not answer at {endpoint}")
             timeout_s = self.request.timeout_s
             call = self._call = line.stub.Generate(
-                protobuf_direct.direct_to_wire(held.grant.token, self.request),
+                direct_to_wire(held.grant.token, self.request),
                 timeout=LONGEST_S if timeout_s is None else timeout_s + DEADLINE_SLACK_S,
-                metadata=((protobuf.TRACEPARENT, trace),),
+                metadata=((TRACEPARENT, trace),),
             )
             try:
                 while True:
                     message: Any = await call.read()
                     if message is grpc.aio.EOF:
                         raise NodeLost(f"{name} ended its stream without a last word")
-                    event = protobuf.event_from_wire(message)
+                    event = event_from_wire(message)
                     if event is None:
                         continue
                     seen = self._begun.take(event, self._clock.now())

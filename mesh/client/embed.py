@@ -14,11 +14,11 @@ from typing import TypedDict
 
 import grpc
 
-from mesh import protobuf_embed
 from mesh.client import wire
 from mesh.client.stream import Lane
 from mesh.embedding import Embeddings, EmbedRequest
 from mesh.errors import DeadlineExceeded, InvalidRequest
+from mesh.protobuf.embed import embed_request_to_wire, embeddings_from_wire
 from mesh.types import ModelId, Priority, RequestId
 from mesh.validation import (
     check_model_id,
@@ -91,7 +91,7 @@ async def embed(
                 f"the texts were not embedded within {request.timeout_s:g} s; allow more time",
                 request_id=request.id,
             )
-        message = protobuf_embed.embed_request_to_wire(replace(request, timeout_s=left))
+        message = embed_request_to_wire(replace(request, timeout_s=left))
         try:
             answer = await lane.stub.Embed(
                 message, timeout=LONGEST_S if left is None else left + GRACE_S
@@ -101,5 +101,5 @@ async def embed(
                 raise wire.translated(error, lane.endpoint) from None
             continue
         prefer(lane)
-        return protobuf_embed.embeddings_from_wire(answer, texts=len(request.texts))
+        return embeddings_from_wire(answer, texts=len(request.texts))
     raise wire.no_orchestrator(tuple(lane.endpoint for lane in lanes))

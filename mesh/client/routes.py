@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import grpc
 
-from mesh import protobuf_route
 from mesh.client import wire
 from mesh.client.stream import Lane
 from mesh.errors import InvalidRequest, MeshError
+from mesh.protobuf.route import batch_to_wire, route_request_to_wire, routed_from_wire
 from mesh.stream import Route
 from mesh.types import Request
 from mesh.v1 import mesh_pb2 as pb
@@ -64,7 +64,7 @@ async def _call(
     if requests:
         results = aiter(
             lane.stub.RouteBatch(
-                protobuf_route.batch_to_wire(requests, candidates=candidates),
+                batch_to_wire(requests, candidates=candidates),
                 timeout=CALL_TIMEOUT_S + PROMPT_TIMEOUT_S * len(requests),
             )
         )
@@ -73,7 +73,7 @@ async def _call(
             yield each if isinstance(each, MeshError) else _unanswered()
             continue
         found = await anext(results, None)
-        yield protobuf_route.routed_from_wire(found) if found is not None else _unanswered()
+        yield routed_from_wire(found) if found is not None else _unanswered()
 
 
 def _unanswered() -> MeshError:
@@ -100,6 +100,6 @@ def _to_wire(request: Request | MeshError) -> Asked:
     if isinstance(request, MeshError):
         return request
     try:
-        return protobuf_route.route_request_to_wire(request)
+        return route_request_to_wire(request)
     except InvalidRequest as error:
         return error

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 import grpc
 from opentelemetry.trace import Span, SpanKind
 
-from mesh import protobuf
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, NotServed, Unreachable
+from mesh.protobuf.events import event_from_wire
+from mesh.protobuf.metadata import TRACEPARENT
+from mesh.protobuf.request import request_to_wire
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.telemetry import spans
 from mesh.types import Decision, Request, RequestId
@@ -85,7 +87,7 @@ class Events(AsyncIterator[StreamEvent]):
     ) -> None:
         self.request = request
         self._clock = clock or SystemClock()
-        self._message = protobuf.request_to_wire(request)
+        self._message = request_to_wire(request)
         self._lanes = tuple(lanes)
         self._chosen = chosen
         self._refresh = refresh
@@ -143,7 +145,7 @@ class Events(AsyncIterator[StreamEvent]):
             attributes={"gen_ai.operation.name": "chat", "squadron.request.id": self.request.id},
         )
         parent = spans.traceparent_of(self._span) or self._traceparent or fresh_trace()
-        self._metadata = ((protobuf.TRACEPARENT, parent),)
+        self._metadata = ((TRACEPARENT, parent),)
         for lane in self._lanes:
             self._send(lane, self._message, self.request.timeout_s)
             try:
@@ -182,7 +184,7 @@ class Events(AsyncIterator[StreamEvent]):
             # The lost one last: it may be back, but the others are there.
             for lane in sorted(self._lanes, key=lambda each: each is gone):
                 request = self._begun.rest(lost, self._clock.now())
-                self._send(lane, protobuf.request_to_wire(request), request.timeout_s)
+                self._send(lane, request_to_wire(request), request.timeout_s)
                 try:
                     event = await self._next()
                 except grpc.aio.AioRpcError as error:
@@ -210,7 +212,7 @@ class Events(AsyncIterator[StreamEvent]):
             message: Any = await self._call.read()
             if message is grpc.aio.EOF:
                 return None
-            event = protobuf.event_from_wire(message)
+            event = event_from_wire(message)
             if event is not None:
                 return event
 

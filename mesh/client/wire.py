@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 
-from mesh import protobuf
 from mesh.errors import (
     BY_CODE,
     Cancelled,
@@ -21,6 +20,7 @@ from mesh.errors import (
     ProtocolError,
     Unreachable,
 )
+from mesh.protobuf.metadata import ERROR_CODE, NODE_ID, REQUEST_ID, RETRY_AFTER_S
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a fleet listing of thousands of nodes, with room
 
@@ -81,13 +81,13 @@ def translated(error: Any, endpoint: str) -> MeshError:
     gRPC's by its status."""
     trailers = {str(k): str(v) for k, v in error.trailing_metadata() or ()}
     details = error.details() or ""
-    code = trailers.get(protobuf.ERROR_CODE)
+    code = trailers.get(ERROR_CODE)
     if code is not None:
         return BY_CODE.get(code, MeshError)(
             details,
-            node_id=trailers.get(protobuf.NODE_ID),
-            request_id=trailers.get(protobuf.REQUEST_ID),
-            retry_after_s=_seconds(trailers.get(protobuf.RETRY_AFTER_S)),
+            node_id=trailers.get(NODE_ID),
+            request_id=trailers.get(REQUEST_ID),
+            retry_after_s=_seconds(trailers.get(RETRY_AFTER_S)),
         )
     sizes = _TOO_LARGE.search(details)
     match error.code():
@@ -129,13 +129,13 @@ def never_arrived(error: Any) -> bool:
     """Whether no orchestrator saw the call, so that another may be asked."""
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return False
-    return all(key != protobuf.ERROR_CODE for key, _ in error.trailing_metadata() or ())
+    return all(key != ERROR_CODE for key, _ in error.trailing_metadata() or ())
 
 
 def connection_lost(error: Any) -> bool:
     """Whether it is the orchestrator that went away, and not an answer of it: its own errors carry
     a code. One that is stopped in mid-stream may still cancel what it has."""
-    if any(key == protobuf.ERROR_CODE for key, _ in error.trailing_metadata() or ()):
+    if any(key == ERROR_CODE for key, _ in error.trailing_metadata() or ()):
         return False
     match error.code():
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED | grpc.StatusCode.UNKNOWN:

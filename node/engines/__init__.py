@@ -1,1 +1,1 @@
-"""Engines: what generates tokens from a model. One file an engine; ``base`` is the contract."""
+"""Engines: what generates tokens from a model. A package an engine; ``base`` is the contract."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from mesh.config import ModelSettings
 from mesh.errors import ConfigError, ModelFileError
 from mesh.records import Gpu
-from node.engines import exllamav2_options, torch_options
 from node.engines.base import ModelSpec
-from node.engines.llama_speculation import speculation_of
-from node.engines.torch_options import Place
+from node.engines.exllamav2 import options as exllamav2_options
+from node.engines.llama_cpp.speculation import speculation_of
+from node.engines.torch import options as torch_options
+from node.engines.torch.options import Place
 from node.fit import Corrections, Estimate, Wants, engine_version, fingerprint, fit, need
 from node.fit.estimate import DEFAULT_BATCH
 from node.fit.folder import Load, exllamav2_load, need_folder, torch_load

@@ -12,11 +12,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh import protobuf, protobuf_direct, protobuf_embed, protobuf_fleet, protobuf_route
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError, NoCandidate
 from mesh.grpc_server import guarded, open_server, tolerant, traceparent_of, whole
-from mesh.protobuf_route import MAX_BATCH
+from mesh.protobuf.direct import grant_to_wire
+from mesh.protobuf.embed import embed_request_from_wire, embeddings_to_wire
+from mesh.protobuf.events import event_to_bytes
+from mesh.protobuf.fleet import fleet_to_wire
+from mesh.protobuf.request import request_from_wire
+from mesh.protobuf.route import MAX_BATCH, route_request_from_wire, route_to_wire, routed_to_wire
 from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
 from mesh.v1 import mesh_pb2 as pb
@@ -128,7 +132,7 @@ class GrpcGateway:
         await guarded(context, request_id, WHO, lambda: self._stream(wire, context, request_id))
 
     async def _stream(self, wire: Any, context: Any, fresh_id: RequestId) -> None:
-        request = protobuf.request_from_wire(whole(wire), fresh_id=fresh_id)
+        request = request_from_wire(whole(wire), fresh_id=fresh_id)
         request = self._answers.budget(request, context.time_remaining())
         events = self._answers.generate(request, traceparent=traceparent_of(context))
         timeout_s = max(0.0, request.timeout_s or 0.0) + WRITE_SLACK_S
@@ -136,10 +140,10 @@ class GrpcGateway:
             # When the client is gone, gRPC cancels this task; closing the events then frees the
             # node's slot. Each write waits for the wire, and with it credit.
             async with asyncio.timeout(timeout_s), aclosing(events):
-                decided = protobuf.event_to_bytes(await anext(events))
+                decided = event_to_bytes(await anext(events))
                 event = await _write_ahead(context, decided, events)
                 while event is not None:
-                    await context.write(protobuf.event_to_bytes(event))
+                    await context.write(event_to_bytes(event))
                     event = await anext(events, None)
         except TimeoutError:
             raise DeadlineExceeded(
@@ -151,9 +155,9 @@ class GrpcGateway:
         request_id = _fresh_id()
 
         async def answer() -> pb.RouteResponse:
-            request = protobuf_route.route_request_from_wire(whole(wire), fresh_id=request_id)
+            request = route_request_from_wire(whole(wire), fresh_id=request_id)
             route = await self._answers.route(request)
-            response = protobuf_route.route_to_wire(route, request_id)
+            response = route_to_wire(route, request_id)
             if wire.want_ticket and route.ready is not None:
                 response.no_ticket = (
                     f"the orchestrator has this answer already ({route.ready.source})"
@@ -165,7 +169,7 @@ class GrpcGateway:
                     case str(why):
                         response.no_ticket = why
                     case grant:
-                        response.ticket.CopyFrom(protobuf_direct.grant_to_wire(grant))
+                        response.ticket.CopyFrom(grant_to_wire(grant))
             return response
 
         return await guarded(context, request_id, WHO, answer)
@@ -185,7 +189,7 @@ class GrpcGateway:
                 for index, prompt in enumerate(prompts):
                     request_id = _fresh_id()
                     routed = await self._routed(prompt, request_id, wire.with_candidates)
-                    response = protobuf_route.routed_to_wire(index, routed, request_id)
+                    response = routed_to_wire(index, routed, request_id)
                     await context.write(response)
         except TimeoutError:
             raise DeadlineExceeded(
@@ -196,7 +200,7 @@ class GrpcGateway:
         self, prompt: pb.RouteRequest, request_id: RequestId, candidates: bool
     ) -> Route | MeshError:
         try:
-            request = protobuf_route.route_request_from_wire(prompt, fresh_id=request_id)
+            request = route_request_from_wire(prompt, fresh_id=request_id)
             return await self._answers.route(request, candidates=candidates)
         except MeshError as error:
             return error
@@ -205,7 +209,7 @@ class GrpcGateway:
         request_id = _fresh_id()
 
         async def answer() -> pb.EmbedResponse:
-            request = protobuf_embed.embed_request_from_wire(whole(wire), fresh_id=request_id)
+            request = embed_request_from_wire(whole(wire), fresh_id=request_id)
             if self._embedder is None:
                 raise NoCandidate("this orchestrator makes no embeddings; ask another one")
             # When the client is gone, gRPC cancels this task, and that frees the node's slot.
@@ -214,14 +218,14 @@ class GrpcGateway:
                 granted_s=context.time_remaining(),
                 traceparent=traceparent_of(context),
             )
-            return protobuf_embed.embeddings_to_wire(found)
+            return embeddings_to_wire(found)
 
         return await guarded(context, request_id, WHO, answer)
 
     async def _fleet(self, wire: Any, context: Any) -> pb.FleetResponse:
         async def answer() -> pb.FleetResponse:
             whole(wire)
-            return protobuf_fleet.fleet_to_wire(
+            return fleet_to_wire(
                 self._answers.view,
                 registry_connected=self._answers.registry_connected,
                 now=self._clock.now(),

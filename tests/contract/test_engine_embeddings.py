@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, MeshError, ModelFileError
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Counted, Embedded, Ended, Engine, ModelFacts, ModelSpec
-from node.engines.llama_cpp import LlamaCppEngine
-from node.engines.openai import OpenAiEngine
-from node.engines.simulated import SimulatedEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
+from node.engines.openai.engine import OpenAiEngine
+from node.engines.simulated.engine import SimulatedEngine
 from tests.gguf import write_random
 from tests.gguf_bert import write_bert
 from tests.openai_rig import Patient

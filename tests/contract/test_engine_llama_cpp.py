@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import InvalidRequest, ModelFileError
 from mesh.types import FinishReason, Sampling
 from node.engines.base import Ended, Prefilling, Token
-from node.engines.llama_cpp import LlamaCppEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
 from tests.engine_rig import (
     CONTEXT,
     Loader,

@@ -8,7 +8,7 @@ from mesh.errors import ConfigError, ContextOverflow, ModelFileError
 from mesh.types import FinishReason, Sampling
 from node.engines.base import Ended, Prefilling, Token
 from node.engines.registry import known_engines, load_engine
-from node.engines.simulated import SimulatedEngine
+from node.engines.simulated.engine import SimulatedEngine
 from tests.engine_rig import (
     CONTEXT,
     NOBODY,

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import grpc
 
-from mesh import protobuf
 from mesh.clock import Clock
+from mesh.protobuf.metadata import ERROR_CODE
 from mesh.security import MAX_LIFETIME_S, Signer, Ticket
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens
 from mesh.types import FinishReason, ModelId, OrchestratorId, Piece, Usage
@@ -177,7 +177,7 @@ def _serves(whole: Any) -> bool:
 
 def _judged(method: str, data: bytes, error: Any) -> str | None:
     trailers = {str(key): value for key, value in error.trailing_metadata() or ()}
-    code = trailers.get(protobuf.ERROR_CODE)
+    code = trailers.get(ERROR_CODE)
     status = error.code()
     bad = status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
     if bad or code in (None, "internal"):

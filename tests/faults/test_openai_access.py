@@ -25,7 +25,7 @@ from mesh.errors import (
 )
 from mesh.types import FinishReason, Sampling
 from node.engines.base import Counted, Ended, ModelFacts
-from node.engines.openai import OpenAiEngine
+from node.engines.openai.engine import OpenAiEngine
 from tests.openai_rig import (
     HELLO,
     ask,

@@ -161,8 +161,8 @@ def test_an_upstream_that_says_nothing_is_given_up_in_time_and_told_so() -> None
 
 
 def test_signs_of_life_grow_while_the_upstream_thinks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("openai", "openai_worker"):
-        monkeypatch.setattr(f"node.engines.{module}.SIGN_S", 0.02)
+    for module in ("engine", "worker"):
+        monkeypatch.setattr(f"node.engines.openai.{module}.SIGN_S", 0.02)
     with upstream(silence) as server, loaded(server, first_token_timeout_s=0.3) as engine:
         found = ask(engine)
         signs = [e.done for e in found if isinstance(e, Prefilling)]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mesh import protobuf
 from mesh.cli.main import cli
 from mesh.client.client import _request
 from mesh.errors import InvalidRequest
+from mesh.protobuf.request import sampling_from_wire, sampling_to_wire
 from mesh.types import Sampling
 from mesh.v1 import mesh_pb2 as pb
 from node.runner import messages as m
@@ -27,8 +27,8 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required"
     "sampling", [Sampling(grammar='root ::= "é"'), Sampling(json_schema="{}"), Sampling()]
 )
 def test_it_survives_both_wires(sampling: Sampling) -> None:
-    wire = protobuf.sampling_to_wire(sampling).SerializeToString()
-    assert protobuf.sampling_from_wire(pb.Sampling.FromString(wire)) == sampling
+    wire = sampling_to_wire(sampling).SerializeToString()
+    assert sampling_from_wire(pb.Sampling.FromString(wire)) == sampling
     (opened,) = m.at_runner().read(m.encode(request(1, sampling=sampling)))
     assert isinstance(opened, m.Open)
     assert opened.sampling == sampling

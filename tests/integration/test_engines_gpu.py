@@ -53,7 +53,7 @@ def together(engine: Engine, count: int) -> list[list[int]]:
 
 
 def test_torch_answers_on_the_gpu_as_on_the_cpu_and_gives_its_memory_back(tmp_path: Path) -> None:
-    from node.engines.torch_engine import TorchEngine
+    from node.engines.torch.engine import TorchEngine
     from tests.torch_folder import write_random
 
     folder = write_random(tmp_path / "random", seed=3)
@@ -82,7 +82,7 @@ def test_torch_answers_on_the_gpu_as_on_the_cpu_and_gives_its_memory_back(tmp_pa
 def test_exllamav2_answers_the_same_beside_others_and_reuses_a_prefix() -> None:
     if not os.environ.get(EXL2_FOLDER):
         pytest.skip(f"{EXL2_FOLDER} names no folder of EXL2 or GPTQ weights")
-    from node.engines.exllamav2_engine import ExLlamaV2Engine
+    from node.engines.exllamav2.engine import ExLlamaV2Engine
 
     engine = ExLlamaV2Engine()
     facts = engine.load(

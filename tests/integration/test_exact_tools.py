@@ -11,7 +11,7 @@ import pytest
 from mesh.errors import NotServed
 from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec, Token
-from node.engines.tools import ToolsEngine
+from node.engines.tools.engine import ToolsEngine
 from node.runner import messages as m
 from node.runner.child import EXIT_OK, Child
 from tests.integration.test_runner_child import DEADLINE_S, Agent

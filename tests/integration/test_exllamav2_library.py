@@ -20,10 +20,10 @@ import pytest
 
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
-from node.engines.exllamav2_engine import ExLlamaV2Engine
-from node.engines.exllamav2_loading import DynamicGenerator, Opened
-from node.engines.exllamav2_options import cache_tokens
-from node.engines.llama_prompt import ChatTemplate
+from node.engines.chat_template import ChatTemplate
+from node.engines.exllamav2.engine import ExLlamaV2Engine
+from node.engines.exllamav2.loading import DynamicGenerator, Opened
+from node.engines.exllamav2.options import cache_tokens
 from tests.torch_folder import CHATML, END, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="engine exllamav2 is an extra")
@@ -127,7 +127,7 @@ class Cache:
 
 class Rig:
     def __init__(self, folder: Path, library: Any) -> None:
-        from node.engines.torch_vocabulary import Vocabulary
+        from node.engines.hugging_face.vocabulary import Vocabulary
 
         size = write_tokenizer(folder)
         vocabulary = Vocabulary(folder, size=size, ends=(), named={"eos": END}, has_template=True)

@@ -13,7 +13,7 @@ import pytest
 from mesh.errors import ConfigError, MeshError, ModelFileError
 from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec, Token
-from node.engines.llama_cpp import LlamaCppEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
 from tests.gguf import tokens, write_random
 
 pytestmark = pytest.mark.engine

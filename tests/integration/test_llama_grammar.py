@@ -11,7 +11,7 @@ import pytest
 from mesh.errors import InvalidRequest
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Ended, ModelSpec, Token
-from node.engines.llama_cpp import LlamaCppEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
 from node.specialists import FOLDER
 
 pytestmark = pytest.mark.engine

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec, Prefilling, Token
-from node.engines.llama_cpp import LlamaCppEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
 from tests.gguf import write_random
 
 pytestmark = pytest.mark.engine

@@ -10,7 +10,7 @@ import pytest
 
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelSpec, Token
-from node.engines.llama_cpp import LlamaCppEngine
+from node.engines.llama_cpp.engine import LlamaCppEngine
 from node.specialists import FOLDER
 from tests.gguf import write_chain, write_random
 

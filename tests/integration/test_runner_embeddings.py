@@ -13,7 +13,7 @@ from mesh.errors import EngineFailed
 from mesh.records import ModelState
 from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec
-from node.engines.simulated_vectors import vector_of
+from node.engines.simulated.vectors import vector_of
 from node.runner import messages as m
 from node.runner.process import RunnerProcess
 from tests.integration.test_runner_child import child, load, request

@@ -17,7 +17,7 @@ from node.engines.base import Emission, Ended, Failed, ModelSpec, Prefilling, To
 torch = pytest.importorskip("torch", reason="engine torch is an extra")
 transformers = pytest.importorskip("transformers", reason="engine torch is an extra")
 
-from node.engines.torch_engine import TorchEngine  # noqa: E402
+from node.engines.torch.engine import TorchEngine  # noqa: E402
 from tests.torch_folder import write_random, write_tokenizer  # noqa: E402
 
 NOBODY: frozenset[int] = frozenset()

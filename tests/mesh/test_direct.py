@@ -12,9 +12,9 @@ import grpc
 import pytest
 
 import mesh as squadron
-from mesh import protobuf
 from mesh.errors import EngineFailed, InvalidRequest
-from mesh.protobuf_direct import direct_to_wire
+from mesh.protobuf.direct import direct_to_wire
+from mesh.protobuf.metadata import ERROR_CODE
 from mesh.security import CLOCK_SKEW_S, Signer
 from mesh.stream import Assigned, Decided, Done
 from mesh.types import ModelId, NodeId, OrchestratorId
@@ -179,7 +179,7 @@ async def test_a_ticket_that_does_not_hold_is_permission_denied(
         error = await refused(node, signer.sign(node.ticket(**changes)))
         assert node.runner.opened == []
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
-    assert trailers(error)[protobuf.ERROR_CODE] == "bad_ticket"
+    assert trailers(error)[ERROR_CODE] == "bad_ticket"
     assert names in error.details()
 
 
@@ -191,7 +191,7 @@ async def test_a_tampered_ticket_and_none_at_all_are_permission_denied(tmp_path:
         for token in ("", good[:-6] + "AAAAAA", good.replace(".", "x"), "nonsense"):
             error = await refused(node, token)
             assert error.code() is grpc.StatusCode.PERMISSION_DENIED
-            assert trailers(error)[protobuf.ERROR_CODE] == "bad_ticket"
+            assert trailers(error)[ERROR_CODE] == "bad_ticket"
 
 
 async def test_a_ticket_in_use_to_its_limit_is_refused_and_then_good_again(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_a_ticket_in_use_to_its_limit_is_refused_and_then_good_again(tmp_p
             for call in calls:
                 await call.read()
             error = await refused(node, token)
-            assert trailers(error)[protobuf.ERROR_CODE] == "bad_ticket"
+            assert trailers(error)[ERROR_CODE] == "bad_ticket"
             assert "in use by 2 streams" in error.details()
             calls[0].cancel()
             await until(lambda: node.gate.streams == 1)

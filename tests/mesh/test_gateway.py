@@ -13,8 +13,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from mesh import protobuf
 from mesh.errors import ConfigError, NodeLost, Overloaded, PortInUse, RuleError
+from mesh.protobuf.metadata import ERROR_CODE, REQUEST_ID
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from orchestrator.gateway.grpc import SERVICE, GrpcGateway
@@ -92,8 +92,8 @@ async def test_errors_carry_a_status_a_code_and_a_clear_line(
     async with served(max_request_bytes=1_000_000) as (_, _, channel):
         error = await refused(stub_of(channel).Generate(wire))
     assert error.code().name == status
-    assert trailers(error)[protobuf.ERROR_CODE] == code
-    assert len(trailers(error)[protobuf.REQUEST_ID]) == 32
+    assert trailers(error)[ERROR_CODE] == code
+    assert len(trailers(error)[REQUEST_ID]) == 32
     assert names in error.details()
 
 
@@ -111,7 +111,7 @@ async def test_bytes_that_are_no_message_are_the_clients_mistake(data: bytes, me
             await (call if method == "Route" else call.read())
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert trailers(error)[protobuf.ERROR_CODE] == "invalid_request"
+        assert trailers(error)[ERROR_CODE] == "invalid_request"
         # The connection and the orchestrator go on.
         events = [event async for event in stub_of(channel).Generate(ask())]
         assert events[-1].WhichOneof("event") == "done"
@@ -155,7 +155,7 @@ async def test_an_answer_that_does_not_come_is_cut_off_at_its_deadline() -> None
         mesh.nodes["a"].scripts = [hang(0, freed)]
         error = await refused(stub_of(channel).Generate(ask(timeout_s=0.3)))
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert trailers(error)[protobuf.ERROR_CODE] == "deadline_exceeded"
+        assert trailers(error)[ERROR_CODE] == "deadline_exceeded"
         await until(freed.is_set)
         assert whole.fleet.view.nodes[mesh.nodes["a"].id].in_flight == 0
 
@@ -174,7 +174,7 @@ async def test_a_failure_after_tokens_is_typed_and_says_how_many() -> None:
         mesh.nodes["a"].scripts = [fail(4)]
         error = await refused(stub_of(channel).Generate(ask()))
     assert error.code() is grpc.StatusCode.ABORTED
-    assert trailers(error)[protobuf.ERROR_CODE] == "engine_failed"
+    assert trailers(error)[ERROR_CODE] == "engine_failed"
     assert "4 tokens were delivered" in error.details()
 
 

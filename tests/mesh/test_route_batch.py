@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 import mesh as squadron
-from mesh import protobuf
 from mesh.client import routes
 from mesh.errors import InvalidRequest, MeshError, Unreachable
-from mesh.protobuf_route import MAX_BATCH
+from mesh.protobuf.metadata import ERROR_CODE
+from mesh.protobuf.route import MAX_BATCH
 from mesh.router_settings import RouterSettings
 from mesh.sdk import Message, Role, Route
 from mesh.v1 import mesh_pb2 as pb
@@ -87,7 +87,7 @@ async def test_too_many_prompts_are_refused_with_the_limit() -> None:
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "1,001 prompts are too many for one call; send at most 1,000" in error.details()
     trailers = dict(tuple(item) for item in error.trailing_metadata() or ())
-    assert trailers[protobuf.ERROR_CODE] == "invalid_request"
+    assert trailers[ERROR_CODE] == "invalid_request"
 
 
 def results(found: list[Route | MeshError]) -> list[str]:

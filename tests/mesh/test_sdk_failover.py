@@ -11,8 +11,10 @@ import pytest
 
 import mesh as squadron
 from mesh.errors import InvalidRequest, NotResumable, Unreachable
+from mesh.protobuf.request import request_from_wire, request_to_wire
 from mesh.stream import Assigned, Decided, Done, Tokens
 from mesh.types import Continuation, ModelId, RequestId
+from mesh.v1 import mesh_pb2 as pb
 from orchestrator.service import Orchestrator
 from tests.mesh.fakes import Mesh, done_of, orchestrator, request, text_of, until
 from tests.mesh.scripted import hang, word, words
@@ -179,20 +181,15 @@ async def test_a_continuation_is_checked_before_it_is_used(begun: Continuation, 
 
 
 async def test_a_continuation_whose_ids_and_texts_do_not_pair_up_is_refused() -> None:
-    from mesh import protobuf
-    from mesh.v1 import mesh_pb2 as pb
-
     wire = pb.GenerateRequest(continuation=pb.Continuation(ids=[1, 2], texts=["a"]))
     with pytest.raises(InvalidRequest, match="2 ids and 1 texts"):
-        protobuf.request_from_wire(wire, fresh_id=RequestId("0" * 32))
+        request_from_wire(wire, fresh_id=RequestId("0" * 32))
 
 
 async def test_a_continuation_survives_the_wire() -> None:
-    from mesh import protobuf
-
     begun = Continuation(
         pieces=(word(0), word(1)), tokenizer_hash="t", attempts=2, model=ModelId("m")
     )
     asked = request(continuation=begun, resumable=False)
-    wire = protobuf.request_to_wire(asked)
-    assert protobuf.request_from_wire(wire, fresh_id=RequestId("0" * 32)) == asked
+    wire = request_to_wire(asked)
+    assert request_from_wire(wire, fresh_id=RequestId("0" * 32)) == asked

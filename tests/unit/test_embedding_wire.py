@@ -9,7 +9,7 @@ import pytest
 
 from mesh.embedding import EMBEDDING, Embeddings, EmbedRequest, count_of, packed, rows, unpacked
 from mesh.errors import InvalidRequest, ProtocolError
-from mesh.protobuf_embed import (
+from mesh.protobuf.embed import (
     embed_request_from_wire,
     embed_request_to_wire,
     embeddings_from_wire,

@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError, ModelFileError
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
-from node.engines.tools import ToolsEngine
+from node.engines.tools.engine import ToolsEngine
 
 NOBODY: frozenset[int] = frozenset()
 CUPS = "how many cups in 4 quarts"

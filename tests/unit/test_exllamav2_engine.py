@@ -13,15 +13,15 @@ import pytest
 from mesh.errors import ConfigError, ContextOverflow, EngineFailed, ModelFileError
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
-from node.engines.exllamav2_engine import ExLlamaV2Engine
-from node.engines.exllamav2_loading import Opened, read_folder, settings
-from node.engines.exllamav2_options import cache_tokens, read_options
-from node.engines.llama_prompt import ChatTemplate
-from node.engines.torch_draws import Draws
+from node.engines.chat_template import ChatTemplate
+from node.engines.draws import Draws
+from node.engines.exllamav2.engine import ExLlamaV2Engine
+from node.engines.exllamav2.loading import Opened, read_folder, settings
+from node.engines.exllamav2.options import cache_tokens, read_options
 
 pytest.importorskip("tokenizers", reason="engine exllamav2 is an extra")
 
-from node.engines.torch_vocabulary import Vocabulary
+from node.engines.hugging_face.vocabulary import Vocabulary
 from tests.torch_folder import CHATML, END, write_tokenizer
 
 NOBODY: frozenset[int] = frozenset()

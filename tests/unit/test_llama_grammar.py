@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mesh.errors import InvalidRequest
 from mesh.types import Sampling
 from mesh.validation import MAX_GRAMMAR_BYTES, check_sampling
-from node.engines.llama_grammar import check_grammar, grammar_of, grammar_of_schema
+from node.engines.llama_cpp.grammar import check_grammar, grammar_of, grammar_of_schema
 
 
 @pytest.mark.parametrize(

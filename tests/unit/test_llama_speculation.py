@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
-from node.engines.llama_speculation import Lookup, Speculation, speculation_of
+from node.engines.llama_cpp.speculation import Lookup, Speculation, speculation_of
 
 
 def spec(option: Any) -> ModelSpec:

@@ -11,8 +11,8 @@ import pytest
 
 from mesh.embedding import packed
 from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
-from node.engines.openai_embeddings import ask, read
-from node.engines.openai_options import read_options
+from node.engines.openai.embeddings import ask, read
+from node.engines.openai.options import read_options
 from tests.openai_rig import spec
 
 

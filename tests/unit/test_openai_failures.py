@@ -15,8 +15,8 @@ from mesh.errors import (
     NotServed,
     Overloaded,
 )
-from node.engines.openai_discovery import Listed, find, read_listing
-from node.engines.openai_failures import LONGEST_RETRY_AFTER_S, body_text, refused, retry_after_s
+from node.engines.openai.discovery import Listed, find, read_listing
+from node.engines.openai.failures import LONGEST_RETRY_AFTER_S, body_text, refused, retry_after_s
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
-from node.engines.openai_options import access, read_options
+from node.engines.openai.options import access, read_options
 
 URL = "http://127.0.0.1:8000/v1"
 SECRET = "sk-very-secret-1234"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mesh.errors import CannotAnswer, EngineFailed, MeshError, Overloaded
 from mesh.types import FinishReason
-from node.engines.openai_chunks import LONGEST_PIECE, Chunk, Counts, pieces, read_chunk
-from node.engines.openai_reading import Ask, End, Event, Reading, Text
+from node.engines.openai.chunks import LONGEST_PIECE, Chunk, Counts, pieces, read_chunk
+from node.engines.openai.reading import Ask, End, Event, Reading, Text
 
 
 def choice(delta: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:

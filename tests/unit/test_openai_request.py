@@ -8,8 +8,8 @@ import pytest
 
 from mesh.errors import NotServed
 from mesh.types import Message, Role, Sampling
-from node.engines.openai_options import Options
-from node.engines.openai_request import DIALECTS, Quirks, body, finished
+from node.engines.openai.options import Options
+from node.engines.openai.request import DIALECTS, Quirks, body, finished
 
 ASKED = (
     Message(role=Role.SYSTEM, content="be brief"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import EngineFailed
-from node.engines.openai_sse import EventReader
+from node.engines.openai.sse import EventReader
 
 
 def read(*parts: bytes) -> list[str]:

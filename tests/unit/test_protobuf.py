@@ -11,8 +11,18 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh import protobuf, protobuf_fleet, protobuf_route
 from mesh.errors import InvalidRequest, ProtocolError
+from mesh.protobuf.events import event_from_wire, event_to_wire
+from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
+from mesh.protobuf.request import request_from_wire, request_to_wire
+from mesh.protobuf.route import (
+    route_from_wire,
+    route_request_from_wire,
+    route_request_to_wire,
+    route_to_wire,
+    routed_from_wire,
+    routed_to_wire,
+)
 from mesh.records import (
     Cpu,
     FleetView,
@@ -97,8 +107,8 @@ EVENTS: list[StreamEvent] = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_events_survive_the_wire(event: StreamEvent) -> None:
-    data = protobuf.event_to_wire(event).SerializeToString()
-    assert protobuf.event_from_wire(pb.GenerateEvent.FromString(data)) == event
+    data = event_to_wire(event).SerializeToString()
+    assert event_from_wire(pb.GenerateEvent.FromString(data)) == event
 
 
 def test_requests_survive_the_wire() -> None:
@@ -123,16 +133,14 @@ def test_requests_survive_the_wire() -> None:
         timeout_s=2.5,
         priority=Priority.BATCH,
     )
-    data = protobuf.request_to_wire(request).SerializeToString()
+    data = request_to_wire(request).SerializeToString()
     fresh = RequestId("0" * 32)
-    assert (
-        protobuf.request_from_wire(pb.GenerateRequest.FromString(data), fresh_id=fresh) == request
-    )
+    assert request_from_wire(pb.GenerateRequest.FromString(data), fresh_id=fresh) == request
 
 
 def test_what_a_client_leaves_out_takes_the_defaults() -> None:
     wire = pb.GenerateRequest(messages=[pb.Message(role="user", content="x")])
-    request = protobuf.request_from_wire(wire, fresh_id=ID)
+    request = request_from_wire(wire, fresh_id=ID)
     assert request.id == ID
     assert request.sampling == Sampling()
     assert (request.specialty, request.model, request.timeout_s) == (None, None, None)
@@ -143,7 +151,7 @@ def test_a_zero_that_was_set_is_a_zero() -> None:
     wire = pb.GenerateRequest(
         messages=[pb.Message(role="user", content="x")], sampling=pb.Sampling(max_tokens=0, seed=0)
     )
-    sampling = protobuf.request_from_wire(wire, fresh_id=ID).sampling
+    sampling = request_from_wire(wire, fresh_id=ID).sampling
     assert (sampling.max_tokens, sampling.seed) == (0, 0)
 
 
@@ -161,23 +169,23 @@ def test_a_zero_that_was_set_is_a_zero() -> None:
 )
 def test_bad_requests_are_named(wire: pb.GenerateRequest, names: str) -> None:
     with pytest.raises(InvalidRequest, match=names):
-        protobuf.request_from_wire(wire, fresh_id=ID)
+        request_from_wire(wire, fresh_id=ID)
 
 
 def test_what_the_wire_cannot_hold_is_refused_before_it_is_sent() -> None:
     request = Request(id=ID, messages=(Message(role=Role.USER, content="\ud800"),))
     with pytest.raises(InvalidRequest):
-        protobuf.request_to_wire(request)
+        request_to_wire(request)
     with pytest.raises(InvalidRequest):
-        protobuf.request_to_wire(replace(request, messages=(), sampling=Sampling(max_tokens=2**40)))
+        request_to_wire(replace(request, messages=(), sampling=Sampling(max_tokens=2**40)))
 
 
 def test_events_of_a_newer_orchestrator_are_skipped_and_broken_ones_refused() -> None:
-    assert protobuf.event_from_wire(pb.GenerateEvent()) is None
+    assert event_from_wire(pb.GenerateEvent()) is None
     with pytest.raises(ProtocolError, match="pair up"):
-        protobuf.event_from_wire(pb.GenerateEvent(tokens=pb.Tokens(ids=[1], texts=[])))
+        event_from_wire(pb.GenerateEvent(tokens=pb.Tokens(ids=[1], texts=[])))
     with pytest.raises(ProtocolError, match="upgrade"):
-        protobuf.event_from_wire(pb.GenerateEvent(done=pb.Done(finish_reason="tired")))
+        event_from_wire(pb.GenerateEvent(done=pb.Done(finish_reason="tired")))
 
 
 def test_routes_survive_the_wire() -> None:
@@ -194,7 +202,7 @@ def test_routes_survive_the_wire() -> None:
             ),
         ),
     )
-    assert protobuf_route.route_from_wire(protobuf_route.route_to_wire(route, ID)) == route
+    assert route_from_wire(route_to_wire(route, ID)) == route
     ready = Ready(
         source="exact",
         text="42",
@@ -203,7 +211,7 @@ def test_routes_survive_the_wire() -> None:
         reason=FinishReason.STOP,
     )
     known = replace(route, ready=ready, prior=Specialty("math"))
-    assert protobuf_route.route_from_wire(protobuf_route.route_to_wire(known, ID)) == known
+    assert route_from_wire(route_to_wire(known, ID)) == known
 
 
 def test_what_a_dry_run_asks_survives_the_wire() -> None:
@@ -215,26 +223,22 @@ def test_what_a_dry_run_asks_survives_the_wire() -> None:
         tenant="us",
         cacheable=False,
     )
-    wire = protobuf_route.route_request_to_wire(request)
-    assert protobuf_route.route_request_from_wire(wire, fresh_id=ID) == request
+    wire = route_request_to_wire(request)
+    assert route_request_from_wire(wire, fresh_id=ID) == request
     # A client that says nothing of them asks with the defaults.
     bare = pb.RouteRequest(messages=[pb.Message(role="user", content="x")])
-    assert protobuf_route.route_request_from_wire(bare, fresh_id=ID) == Request(
-        id=ID, messages=request.messages
-    )
+    assert route_request_from_wire(bare, fresh_id=ID) == Request(id=ID, messages=request.messages)
 
 
 def test_a_batch_says_of_each_prompt_what_became_of_it() -> None:
     route = Route(decision=DECISION, candidates=())
-    wire = protobuf_route.routed_to_wire(3, route, ID)
-    assert (wire.index, protobuf_route.routed_from_wire(wire)) == (3, route)
-    failed = protobuf_route.routed_from_wire(
-        protobuf_route.routed_to_wire(4, InvalidRequest("the prompt is empty"), ID)
-    )
+    wire = routed_to_wire(3, route, ID)
+    assert (wire.index, routed_from_wire(wire)) == (3, route)
+    failed = routed_from_wire(routed_to_wire(4, InvalidRequest("the prompt is empty"), ID))
     assert isinstance(failed, InvalidRequest)
     assert failed.message == "the prompt is empty"
     with pytest.raises(ProtocolError, match="prompt 6"):
-        protobuf_route.routed_from_wire(pb.RouteBatchResponse(index=5))
+        routed_from_wire(pb.RouteBatchResponse(index=5))
 
 
 def test_a_fleet_survives_the_wire_with_its_newest_slots() -> None:
@@ -283,8 +287,8 @@ def test_a_fleet_survives_the_wire_with_its_newest_slots() -> None:
         },
         orchestrators={orchestrator.id: orchestrator},
     )
-    wire = protobuf_fleet.fleet_to_wire(view, registry_connected=True, now=100.0, wall=1000.0)
-    status = protobuf_fleet.fleet_from_wire(pb.FleetResponse.FromString(wire.SerializeToString()))
+    wire = fleet_to_wire(view, registry_connected=True, now=100.0, wall=1000.0)
+    status = fleet_from_wire(pb.FleetResponse.FromString(wire.SerializeToString()))
     node = status.nodes[0]
     newest = replace(model, state=ModelState.RESIDENT, used_slots=3)
     assert node.record == replace(record, state=NodeState.READY, models=(newest,))
@@ -303,7 +307,7 @@ def test_a_record_that_the_wire_cannot_hold_hides_no_other() -> None:
         return NodeView(record=record)
 
     view = FleetView(nodes={NodeId("a"): node("a", 2**60), NodeId("b"): node("b", 5)})
-    wire = protobuf_fleet.fleet_to_wire(view, registry_connected=False, now=1.0, wall=2.0)
+    wire = fleet_to_wire(view, registry_connected=False, now=1.0, wall=2.0)
     assert [listed.name for listed in wire.nodes] == ["b"]
 
 
@@ -311,4 +315,4 @@ def test_a_record_that_the_wire_cannot_hold_hides_no_other() -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_request_or_an_invalid_one(data: bytes) -> None:
     with suppress(DecodeError, InvalidRequest):
-        protobuf.request_from_wire(pb.GenerateRequest.FromString(data), fresh_id=ID)
+        request_from_wire(pb.GenerateRequest.FromString(data), fresh_id=ID)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.protobuf_fleet import current_record, fleet_from_wire, fleet_to_wire
+from mesh.protobuf.fleet import current_record, fleet_from_wire, fleet_to_wire
 from mesh.records import (
     Cpu,
     FleetView,

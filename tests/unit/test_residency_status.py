@@ -11,7 +11,7 @@ from rich.console import Console
 from mesh.cli.fleet_models import render_models
 from mesh.config import ModelSettings, NodeSettings, load
 from mesh.errors import ConfigError
-from mesh.protobuf_fleet import fleet_from_wire, fleet_to_wire
+from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
 from mesh.records import (
     FleetView,
     Gpu,

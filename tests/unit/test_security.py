@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import BadTicket, ConfigError, from_code
-from mesh.protobuf_errors import status_of
+from mesh.protobuf.errors import status_of
 from mesh.security import (
     CLOCK_SKEW_S,
     MAX_LIFETIME_S,

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from mesh.errors import CannotAnswer, NotServed, from_code
-from mesh.protobuf_errors import status_of
+from mesh.protobuf.errors import status_of
 from mesh.types import Specialty
 from orchestrator.outlook import chain
 

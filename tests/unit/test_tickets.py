@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.protobuf_direct import Grant
+from mesh.protobuf.direct import Grant
 from mesh.records import (
     FleetView,
     Heartbeat,

@@ -11,7 +11,7 @@ import pytest
 from mesh.config import ModelSettings
 from mesh.errors import ModelFileError
 from mesh.types import ModelId
-from node.engines.torch_folder import own_context, told_by_length
+from node.engines.hugging_face.folder import own_context, told_by_length
 from node.prepared import DEFAULT_CONTEXT, prepare
 
 LONGROPE = {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}

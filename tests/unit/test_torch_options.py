@@ -10,8 +10,8 @@ import pytest
 from mesh.errors import ConfigError, ModelFileError
 from mesh.types import Sampling
 from node.engines.base import ModelSpec
-from node.engines.torch_draws import Draws, uniform_at
-from node.engines.torch_options import Options, Place, number_format, place, read_options
+from node.engines.draws import Draws, uniform_at
+from node.engines.torch.options import Options, Place, number_format, place, read_options
 
 
 @dataclass(frozen=True)

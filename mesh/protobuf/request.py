@@ -1,0 +1,142 @@
+"""Requests for answers, to protobuf and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mesh.errors import InvalidRequest
+from mesh.protobuf.resume import (
+    continuation_from_wire,
+    continuation_to_wire,
+)
+from mesh.types import (
+    Message,
+    ModelId,
+    Priority,
+    Request,
+    RequestId,
+    Role,
+    Sampling,
+)
+from mesh.v1 import mesh_pb2 as pb
+from mesh.validation import (
+    check_model_id,
+    check_request_id,
+    check_specialty,
+    check_tenant,
+    unknown_role,
+)
+
+
+def request_to_wire(request: Request) -> pb.GenerateRequest:
+    """Raises ``InvalidRequest`` for text that has no UTF-8 form or numbers that the wire's types
+    cannot hold."""
+    try:
+        return pb.GenerateRequest(
+            messages=messages_to_wire(request.messages),
+            sampling=sampling_to_wire(request.sampling),
+            specialty=request.specialty or "",
+            model=request.model or "",
+            timeout_s=request.timeout_s or 0.0,
+            priority=request.priority,
+            request_id=request.id,
+            no_resume=not request.resumable,
+            continuation=continuation_to_wire(request.continuation),
+            tenant=request.tenant,
+            cacheable=request.cacheable,
+        )
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest(f"the request cannot be sent: {error}") from None
+
+
+def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Request:
+    """``fresh_id`` is used when the client named none. Raises ``InvalidRequest``."""
+    if wire.timeout_s < 0 or not math.isfinite(wire.timeout_s):
+        raise InvalidRequest(
+            f"timeout_s must be more than 0 seconds (or 0: the default), not {wire.timeout_s}"
+        )
+    return Request(
+        id=check_request_id(wire.request_id) if wire.request_id else fresh_id,
+        messages=messages_from_wire(wire.messages),
+        sampling=sampling_from_wire(wire.sampling),
+        specialty=check_specialty(wire.specialty) if wire.specialty else None,
+        model=model_from_wire(wire.model),
+        timeout_s=wire.timeout_s or None,
+        priority=priority_from_wire(wire.priority),
+        resumable=not wire.no_resume,
+        continuation=continuation_from_wire(wire),
+        tenant=check_tenant(wire.tenant),
+        cacheable=wire.cacheable if wire.HasField("cacheable") else None,
+    )
+
+
+def messages_from_wire(wire: Sequence[pb.Message]) -> tuple[Message, ...]:
+    """Raises ``InvalidRequest`` for a role that is none."""
+    messages = []
+    for number, message in enumerate(wire, 1):
+        try:
+            role = Role(message.role)
+        except ValueError:
+            raise unknown_role(message.role, number) from None
+        messages.append(Message(role=role, content=message.content))
+    return tuple(messages)
+
+
+def messages_to_wire(messages: Sequence[Message]) -> list[pb.Message]:
+    return [pb.Message(role=message.role, content=message.content) for message in messages]
+
+
+def sampling_to_wire(sampling: Sampling) -> pb.Sampling:
+    return pb.Sampling(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        seed=sampling.seed,
+        stop=sampling.stop,
+        grammar=sampling.grammar,
+        json_schema=sampling.json_schema,
+    )
+
+
+def sampling_from_wire(wire: pb.Sampling) -> Sampling:
+    """Unset fields take the domain's defaults; 0 where it was set is 0."""
+    default = Sampling()
+
+    def chosen(name: str) -> bool:
+        return wire.HasField(name)
+
+    return Sampling(
+        max_tokens=wire.max_tokens if chosen("max_tokens") else default.max_tokens,
+        temperature=wire.temperature if chosen("temperature") else default.temperature,
+        top_p=wire.top_p if chosen("top_p") else default.top_p,
+        top_k=wire.top_k if chosen("top_k") else default.top_k,
+        min_p=wire.min_p if chosen("min_p") else default.min_p,
+        repetition_penalty=(
+            wire.repetition_penalty if chosen("repetition_penalty") else default.repetition_penalty
+        ),
+        seed=wire.seed if chosen("seed") else None,
+        stop=tuple(wire.stop),
+        grammar=wire.grammar if chosen("grammar") else None,
+        json_schema=wire.json_schema if chosen("json_schema") else None,
+    )
+
+
+def model_from_wire(text: str) -> ModelId | None:
+    if not text:
+        return None
+    check_model_id(text)
+    return ModelId(text)
+
+
+def priority_from_wire(text: str) -> Priority:
+    """Raises ``InvalidRequest``."""
+    try:
+        return Priority(text or Priority.NORMAL)
+    except ValueError:
+        raise InvalidRequest(
+            f"priority {text[:40]!r} is unknown; one of {', '.join(Priority)}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Engine ``openai``: models of any OpenAI-compatible server, over HTTP and server-sent events."""

@@ -1,0 +1,1 @@
+"""Engine ``simulated``: timing by formula, for benchmarks and tests."""

@@ -1,0 +1,1 @@
+"""Engine ``tools``: exact answers on the CPU, as a node like any other."""

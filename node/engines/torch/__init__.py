@@ -1,0 +1,1 @@
+"""Engine ``torch``: ``transformers`` models from safetensors, on CUDA or the CPU."""
