@@ -16,8 +16,6 @@ and a search for words, which no reader of words can do without. Then long and h
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -25,12 +23,12 @@ from datetime import date
 from pathlib import Path
 from re import findall
 
+from benchmarks import labelled
 from benchmarks.figures import Row, machine, show, spread
 from mesh.exact.base import Declined, Exact
 from mesh.exact.quick import units
 from mesh.exact.reading import answer, read
 
-DEFAULT_DATA = Path("../shared/data/router-dev.jsonl")
 TODAY = date(2026, 1, 15)  # fixed, so that runs compare
 HOSTILE = {
     "1 MB of 9": "9" * 1_000_000,
@@ -51,15 +49,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("file", nargs="?", type=Path, default=labelled.DEFAULT_DATA)
     parser.add_argument("--show", action="store_true", help="print what is read, with its answer")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    try:
-        lines = given.file.read_text("utf-8").splitlines()
-    except OSError as error:
-        sys.exit(f"{given.file}: {error.strerror}; give a file of JSON lines with prompt and label")
-    rows = [(row["prompt"], row["label"]) for row in map(json.loads, lines)]
+    rows = [(row.prompt, row.label) for row in labelled.read(given.file)]
     units.load()
     accepted = _acceptance(rows, shown=given.show)
     print(f"\n{machine()}\n")

@@ -26,7 +26,6 @@ import argparse
 import asyncio
 import gc
 import hashlib
-import json
 import random
 import sys
 import time
@@ -38,7 +37,8 @@ from typing import Any
 import uvloop
 
 from benchmarks.figures import Row, percentile, show
-from benchmarks.router_rules import ADVERSARIAL, DEFAULT_DATA
+from benchmarks.labelled import DEFAULT_DATA, read
+from benchmarks.router_rules import ADVERSARIAL
 from mesh.clock import SystemClock
 from mesh.router_settings import RouterSettings
 from mesh.stream import StreamEvent, Tokens
@@ -68,10 +68,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="JSON lines, labelled")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
-    if not options.data.exists():
-        raise SystemExit(f"no labelled file at {options.data}; name one with --data")
-    lines = options.data.read_text(encoding="utf-8").splitlines()
-    prompts = [json.loads(line)["prompt"] for line in lines]
+    prompts = [row.prompt for row in read(options.data)]
     uvloop.run(_measure(prompts, options.rounds))
     return 0
 

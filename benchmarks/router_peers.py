@@ -30,14 +30,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.labelled import DEFAULT_DATA, WRITTEN, read
 from benchmarks.router_rules import (
-    DEFAULT_DATA,
     Spent,
     _at,
     _features,
     _fill_up,
     _prompts,
-    _read,
     _row,
     _spent,
 )
@@ -48,7 +47,6 @@ from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
 
 BAR = 100
-PHRASES = Path(__file__).parent / "phrases" / "exemplars.jsonl"
 _CHILD = "benchmarks.peer_semantic_router"
 
 
@@ -99,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     rules = _fill_up(parse(starter_rules().read_bytes(), where="starter rules"))
     stage, model, exemplars = RulesStage(rules), MiniLm(threads=1), Exemplars.load()
-    prompts = _prompts(_read(options.data))
+    prompts = _prompts(read(options.data) if options.data.exists() else [])
     calls: dict[str, list[Callable[[], object]]] = {
         "rules stage": [partial(stage.decide, _features(prompt)) for prompt in prompts],
         "embedding": [partial(_embedded, model, exemplars, prompt) for prompt in prompts],
@@ -140,11 +138,10 @@ def _embedded(model: MiniLm, exemplars: Exemplars, prompt: str) -> object:
 
 def _routes(utterances: int) -> dict[str, list[str]]:
     routes: dict[str, list[str]] = {}
-    for line in PHRASES.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        route = routes.setdefault(row["label"], [])
+    for row in read(WRITTEN):
+        route = routes.setdefault(row.label, [])
         if len(route) < utterances:
-            route.append(row["prompt"])
+            route.append(row.prompt)
     return routes
 
 

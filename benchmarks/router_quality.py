@@ -37,14 +37,13 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.labelled import DEFAULT_DATA, read
 from benchmarks.phrases.templates import LABELS, misspelt
 from benchmarks.train_router import (
     MARGIN,
     PHRASES,
     SEED,
     THRESHOLD,
-    Row,
-    read,
     temperature_of,
     train,
     varied,
@@ -63,8 +62,8 @@ from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
 from orchestrator.router.stages import SURE
+from orchestrator.rules.labelled import Labelled as Row
 
-DEFAULT_TRAIN = Path("../shared/data/router-dev.jsonl")
 FALLBACK = Specialty("chat")
 TYPOS = 0.03
 TIMED = 500  # prompts
@@ -82,7 +81,7 @@ class Decided:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.router_quality")
     parser.add_argument("data", type=Path)
-    parser.add_argument("--train", type=Path, default=DEFAULT_TRAIN)
+    parser.add_argument("--train", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--embedding", action="store_true", help="also the stage 'embedding'")
     parser.add_argument("--by-source", action="store_true", help="train without each source")
     parser.add_argument("--quick", action="store_true", help="with --by-source: fewer phrases")

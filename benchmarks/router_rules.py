@@ -25,27 +25,26 @@ and coverage (decided among all) per label and source.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.labelled import DEFAULT_DATA, read
 from mesh.types import Decision, Message, Role, Specialty
 from orchestrator.router.base import Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import Rule, RuleSet, parse
 from orchestrator.router.rules import RulesStage, prepare
+from orchestrator.rules.labelled import Labelled
 
 RULES = 500
 SLOW_ROUNDS = 2  # of the re loop, which takes milliseconds a prompt
 PROMPTS = 200
-DEFAULT_DATA = Path("../shared/data/router-dev.jsonl")
 ADVERSARIAL = {
     "one letter": "a" * 1_000_000,
     "near misses": "how many " * 111_111,
@@ -62,20 +61,13 @@ ADVERSARIAL = {
 Spent = tuple[float, float]  # microseconds: wall clock, CPU of this thread
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    prompt: str
-    label: str
-    source: str
-
-
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.router_rules")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="JSON lines, labelled")
     parser.add_argument("--rules", type=Path, default=starter_rules())
     parser.add_argument("--rounds", type=int, default=20, help="rounds over all prompts")
     options = parser.parse_args(argv)
-    rows = _read(options.data)
+    rows = read(options.data) if options.data.exists() else []
     starter = parse(options.rules.read_bytes(), where=str(options.rules))
     started = time.perf_counter()
     stage = RulesStage(starter)
@@ -89,13 +81,6 @@ def main(argv: Sequence[str]) -> int:
     else:
         print(f"\nNo labelled file at {options.data}: quality not measured")
     return 0
-
-
-def _read(path: Path) -> list[Labelled]:
-    if not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Labelled(row["prompt"], row["label"], row["source"]) for row in rows]
 
 
 def _prompts(rows: list[Labelled]) -> list[str]:

@@ -4,8 +4,8 @@
 
 ``FILE``: labelled prompts, JSON lines with ``prompt``, ``label`` and ``source``; it stays out of
 the repository, what ships is vectors. Two sources are added to it, since several labels have a
-single data set: ``phrases/exemplars.jsonl``, prompts written by hand, and the
-templates of ``phrases``, which the classifier learns from too.
+single data set: ``phrases/exemplars.jsonl``, prompts written by hand, and the templates of
+``phrases``, which the classifier learns from too.
 
 Method. Each prompt's ``subject`` becomes a MiniLM vector. Every label has the same weight, and in
 it every source. The linear head is logistic regression on all vectors. Sources with many prompts
@@ -37,13 +37,13 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.labelled import DEFAULT_DATA, WRITTEN, read
 from benchmarks.phrases.templates import phrases as templated
 from mesh.types import Specialty
 from orchestrator.router.minilm import MiniLm
 from orchestrator.router.neighbours import FORMAT, SHIPPED, Exemplars, subject
+from orchestrator.rules.labelled import Labelled
 
-DEFAULT_DATA = Path("../shared/data/router-dev.jsonl")
-PHRASES = Path(__file__).parent / "phrases" / "exemplars.jsonl"
 HAND = "hand"
 TEMPLATES = "templates"
 
@@ -60,14 +60,14 @@ Rows = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class Embedded:
     vectors: npt.NDArray[np.float32]
     kinds: Rows
     sources: Rows
     labels: tuple[Specialty, ...]
 
-    def only(self, rows: Rows) -> Labelled:
-        return Labelled(self.vectors[rows], self.kinds[rows], self.sources[rows], self.labels)
+    def only(self, rows: Rows) -> Embedded:
+        return Embedded(self.vectors[rows], self.kinds[rows], self.sources[rows], self.labels)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -76,9 +76,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--dry-run", action="store_true", help="measure, write nothing")
     options = parser.parse_args(argv)
-    rows = _read(options.data)
-    phrases = [row | {"source": HAND} for row in _read(PHRASES)]
-    others = _templated(sorted({row["label"] for row in rows}))
+    rows = read(options.data)
+    phrases = [replace(row, source=HAND) for row in read(WRITTEN)]
+    others = _templated(sorted({row.label for row in rows}))
     data = embedded(rows + phrases + others)
     print(f"{len(rows)} labelled prompts, {len(phrases)} by hand, {len(others)} of templates")
     chances, truth, nearest, groups = _held_out(data)
@@ -99,31 +99,27 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-
-
-def _templated(labels: Sequence[str]) -> list[dict[str, str]]:
+def _templated(labels: Sequence[str]) -> list[Labelled]:
     chance = random.Random(7)
     return [
-        {"prompt": phrase, "label": label, "source": TEMPLATES}
+        Labelled(phrase, label, TEMPLATES)
         for label in labels
         for phrase in templated(label, TEMPLATED, chance)
     ]
 
 
-def embedded(rows: list[dict[str, str]]) -> Labelled:
+def embedded(rows: Sequence[Labelled]) -> Embedded:
     model = MiniLm(threads=2)
-    labels = tuple(Specialty(label) for label in dict.fromkeys(row["label"] for row in rows))
-    return Labelled(
-        np.stack([model.vector(subject(row["prompt"])) for row in rows]),
-        np.array([labels.index(Specialty(row["label"])) for row in rows]),
-        np.array([row["source"] for row in rows]),
+    labels = tuple(Specialty(label) for label in dict.fromkeys(row.label for row in rows))
+    return Embedded(
+        np.stack([model.vector(subject(row.prompt)) for row in rows]),
+        np.array([labels.index(Specialty(row.label)) for row in rows]),
+        np.array([row.source for row in rows]),
         labels,
     )
 
 
-def fitted(data: Labelled, *, condensed: bool = True) -> Exemplars:
+def fitted(data: Embedded, *, condensed: bool = True) -> Exemplars:
     """Exemplars and head of these prompts, not calibrated."""
     weights = _weights(data)
     head = LogisticRegression(C=RIDGE, max_iter=300)
@@ -147,7 +143,7 @@ def fitted(data: Labelled, *, condensed: bool = True) -> Exemplars:
     )
 
 
-def _weights(data: Labelled) -> Rows:
+def _weights(data: Embedded) -> Rows:
     """Labels weigh the same, and within one its sources; 1 on average."""
     weights = np.zeros(len(data.kinds))
     for label in range(len(data.labels)):
@@ -159,7 +155,7 @@ def _weights(data: Labelled) -> Rows:
     return scaled
 
 
-def _condensed(data: Labelled, weights: Rows, condense: bool) -> Iterable[tuple[Rows, Rows, Rows]]:
+def _condensed(data: Embedded, weights: Rows, condense: bool) -> Iterable[tuple[Rows, Rows, Rows]]:
     for source in dict.fromkeys(data.sources.tolist()):
         for label in sorted(set(data.kinds[data.sources == source].tolist())):
             rows = np.flatnonzero((data.sources == source) & (data.kinds == label))
@@ -176,7 +172,7 @@ def _condensed(data: Labelled, weights: Rows, condense: bool) -> Iterable[tuple[
             )
 
 
-def _held_out(data: Labelled) -> tuple[Rows, Rows, Rows, Rows]:
+def _held_out(data: Embedded) -> tuple[Rows, Rows, Rows, Rows]:
     """Probabilities, true labels, nearest cosines and sources of prompts whose source (of the
     hand-written: whose part) the exemplars were made without."""
     groups = data.sources.astype(object)

@@ -17,7 +17,6 @@ phrases alone.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Sequence
@@ -30,28 +29,20 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.labelled import DEFAULT_DATA, WRITTEN, read
 from benchmarks.phrases.templates import LABELS, altered, phrases
 from orchestrator.router import ngrams
 from orchestrator.router.classifier import save, shipped_weights
 from orchestrator.router.folding import shown
+from orchestrator.rules.labelled import Labelled as Row
 
 PHRASES = 4500  # a label
-HAND = (
-    Path(__file__).parent / "phrases" / "exemplars.jsonl"
-)  # which stage embedding learns from too
-HAND_TIMES = 2  # each altered anew
+WRITTEN_TIMES = 2  # each altered anew; stage embedding learns from them too
 SEED = 4
 REGULARISATION = 4.0  # scikit-learn's C, chosen on held-out sources
 THRESHOLD, MARGIN = 0.32, 0.03
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    prompt: str
-    label: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +54,6 @@ class Trained:
     def scores(self, texts: Sequence[str]) -> Floats:
         """Log-odds before the temperature, a row a text."""
         return np.asarray(features(texts) @ self.matrix, np.float32)
-
-
-def read(path: Path) -> list[Row]:
-    """Raises ``OSError``, and ``ValueError`` or ``KeyError`` for lines that are not rows."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    return [Row(row["prompt"], row["label"], row.get("source", path.stem)) for row in rows]
 
 
 def features(texts: Sequence[str]) -> csr_matrix:
@@ -94,8 +79,8 @@ def written(chance: random.Random, count: int = PHRASES) -> list[Row]:
         for label in LABELS
         for text in phrases(label, count, chance)
     ]
-    by_hand = read(HAND)
-    for _ in range(HAND_TIMES):
+    by_hand = read(WRITTEN)
+    for _ in range(WRITTEN_TIMES):
         made += [Row(altered(row.prompt, chance), row.label, "hand") for row in by_hand]
     return made
 
@@ -189,9 +174,7 @@ def temperature_of(results: Sequence[tuple[str, list[Row], Floats]]) -> float:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.train_router")
-    parser.add_argument(
-        "data", type=Path, nargs="?", default=Path("../shared/data/router-dev.jsonl")
-    )
+    parser.add_argument("data", type=Path, nargs="?", default=DEFAULT_DATA)
     parser.add_argument("--out", type=Path, default=shipped_weights())
     parser.add_argument("--quick", action="store_true", help="do not hold sources out")
     parser.add_argument("--temperature", type=float, default=1.0, help="with --quick")

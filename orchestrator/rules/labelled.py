@@ -1,10 +1,10 @@
-"""Labelled prompts: one JSON object a line, ``{"prompt": ..., "label": ...}``; more keys are let
-be."""
+"""Labelled prompts: one JSON object a line, ``{"prompt": ..., "label": ...}``, and ``"source"``
+where it is known; more keys are let be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ _EXAMPLE_CHARACTERS = 120
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
+    """``source``: the data set that the prompt is of, empty when unknown."""
+
     prompt: str
     label: str
+    source: str = ""
 
 
 def read_labelled(path: Path, same_as: Mapping[str, str] | None = None) -> list[Labelled]:
@@ -41,7 +44,7 @@ def read_labelled(path: Path, same_as: Mapping[str, str] | None = None) -> list[
                 if len(rows) == MAX_ROWS:
                     raise ConfigError(f"{path}: more than {MAX_ROWS:,} rows; give fewer")
                 row = _row(line, f"{path}, line {number}")
-                rows.append(Labelled(row.prompt, names.get(row.label, row.label)))
+                rows.append(replace(row, label=names.get(row.label, row.label)))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     if not rows:

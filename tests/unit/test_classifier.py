@@ -11,7 +11,7 @@ from mesh.errors import ConfigError
 from mesh.types import Message, Role, Specialty
 from orchestrator.router import ngrams
 from orchestrator.router.base import Abstain, Features, Verdict
-from orchestrator.router.classifier import ClassifierStage, save, shipped_weights
+from orchestrator.router.classifier import FORMAT, ClassifierStage, save, shipped_weights
 
 LABELS = {"calculator", "chat", "code", "knowledge", "logic", "math", "units"}
 
@@ -82,7 +82,7 @@ def _features(text: str, prior: str | None = None) -> Features:
 def _bits(tmp_path: Path, **changes: object) -> Path:
     """A small good weights file with some of its parts changed; None leaves a part out."""
     parts: dict[str, object] = {
-        "format": np.int64(1),
+        "format": np.int64(FORMAT),
         "labels": np.array(["chat", "code"]),
         "matrix": np.zeros((ngrams.SIZE, 2), np.float16),
         "temperature": np.float64(1.0),

@@ -103,9 +103,6 @@ def runs(parts: list[str], lengths: tuple[int, ...], buckets: int) -> list[int]:
 
 
 def characters(text: str, buckets: int) -> list[int]:
-    head, tail = ngrams.CHARACTER_HEAD, ngrams.CHARACTER_TAIL
-    if len(text) > head + tail:
-        text = f"{text[:head]} {text[-tail:]}"
     plain = re.sub(r"\d", "0", re.sub(r"\s+", " ", f" {text.lower()} "))
     data = plain.encode("utf-8", "replace")
     step, found = 0x100000001B3, set()
@@ -230,15 +227,13 @@ def test_what_is_worked_out_of_a_long_text_is_no_more_than_of_its_ends(
     seen: list[int] = []
     flagged = shape.flags
     monkeypatch.setattr(shape, "flags", lambda text: seen.append(len(text)) or flagged(text))
-    plain = ngrams._plain
     monkeypatch.setattr(
         ngrams, "_buckets", lambda *a, of=ngrams._buckets: seen.append(sum(map(len, a))) or of(*a)
     )
     for filler in ("word " * 200_000, "\n" * 1_000_000, "日" * 1_000_000, "9,9 " * 250_000):
         ngrams.vector(filler)
-        assert len(plain(filler)) <= 4 * (ngrams.CHARACTER_HEAD + ngrams.CHARACTER_TAIL + 3)
     most = ngrams.HEAD + ngrams.TAIL + 1
-    assert max(seen) <= 2 * (most + 1) + 4 * (ngrams.CHARACTER_HEAD + ngrams.CHARACTER_TAIL + 3)
+    assert max(seen) <= 2 * (most + 1) + 4 * (most + 2)
     assert most < 1 << ngrams._FIELD_BITS, "a tally's field would run over"
 
 
