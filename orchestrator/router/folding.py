@@ -78,6 +78,7 @@ _OWN_SCRIPT = re.compile(f"[{''.join(chr(c) for c in range(0x370, 0x530) if chr(
 _MIXED_WORD = re.compile(
     f"(?<![^\\W\\d_])(?:[A-Za-z]++[{_LIKE}]|[{_LIKE}]++[A-Za-z])[A-Za-z{_LIKE}]*+(?![^\\W\\d_])"
 )
+_ASCII = bytes(range(128))
 _REMEMBERED = 16  # texts; the one used longest ago goes first
 # Looked at one by one, disguised words cost about a microsecond each. No honest text has this many;
 # beyond it the whole text is treated alike.
@@ -97,21 +98,29 @@ def shown(text: str) -> str:
 def _folded(text: str) -> str:
     """Steps 2 to 4."""
     text = _clip(text.encode("utf-8", "replace").decode("utf-8"))
-    text = _INVISIBLE.sub("", text)
+    if _INVISIBLE.search(_beyond_ascii(text)):
+        text = _INVISIBLE.sub("", text)
     text = _nfkc(text)
     for typographic, plain in _PLAIN:  # some only come out of NFKC, as a superscript's minus does
         text = text.replace(typographic, plain)
-    if _ANY_MARKED.search(text):
+    beyond = _beyond_ascii(text)
+    if _MARK.search(beyond) and _ANY_MARKED.search(text):
         text, words = _MARKED_WORD.subn(_unmarked, text, count=_WORDS)
         text = text if words < _WORDS else _MARK.sub("", text)
-    if _ANY_PHONETIC.search(text):
+    if _ANY_PHONETIC.search(beyond):
         text = _exchanged(text, _PHONETIC)
-    return _clip(_latin(text))
+    return _clip(_latin(text) if _ANY_LIKE.search(beyond) else text)
+
+
+def _beyond_ascii(text: str) -> str:
+    """Its characters that are not ASCII, mostly few: whether there is anything to do is seen in
+    these much faster than in all of it."""
+    return text.encode("utf-8").translate(None, _ASCII).decode("utf-8")
 
 
 def _latin(text: str) -> str:
     """Step 4."""
-    if not _ANY_LIKE.search(text) or not _LATIN.search(text):
+    if not _LATIN.search(text):
         return text
     if _ANY_SURE.search(text) and _LATIN_WORD.search(text) and not _OWN_SCRIPT.search(text):
         return _exchanged(text, _SURE)
