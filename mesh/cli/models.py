@@ -23,6 +23,7 @@ else:  # not generic at run time in every click that serves
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 KV_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "f32")
+CACHE_TYPES = ("f16", "q8", "q6", "q4")  # the same of engine exllamav2
 
 
 class Size(SizeType):
@@ -62,9 +63,18 @@ def models() -> None:
 )
 @click.option(
     "--kv",
-    type=click.Choice(KV_TYPES),
-    default="f16",
-    help="How the cache is kept.  [default: f16]",
+    type=click.Choice(tuple(dict.fromkeys(KV_TYPES + CACHE_TYPES))),
+    help="How the cache is kept; q8, q6 and q4 are engine exllamav2's.  [default: f16]",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("auto", "float32", "float16", "bfloat16")),
+    help="What engine torch computes in.  [default: auto]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(("llama_cpp", "torch", "exllamav2")),
+    help="Who loads it.  [default: as the model is stored]",
 )
 @click.option(
     "--gpu-layers", type=int, default=-1, metavar="N", help="As for a node: -1 all.  [default: -1]"
@@ -80,19 +90,22 @@ def fit(
     ram: int | None,
     context: int | None,
     slots: int,
-    kv: str,
+    kv: str | None,
+    dtype: str | None,
+    engine: str | None,
     gpu_layers: int,
     capability: str | None,
     as_json: bool,
 ) -> None:
-    """Whether a GGUF model fits before it is loaded: the sums, and what would fit.
+    """Whether a model fits before it is loaded: the sums, and what would fit.
 
-    FILE is a path or hf:OWNER/REPO/FILE; of a model in parts, the first. Exit code 0 when it fits
-    as asked, 3 when it does not.
+    FILE is a GGUF file, a path or hf:OWNER/REPO/FILE (of a model in parts, the first), or a folder
+    of safetensors. Exit code 0 when it fits as asked, 3 when it does not.
 
     \b
     mesh models fit qwen2.5-coder-7b-q4.gguf --vram 8G --slots 4
     mesh models fit qwen2.5-coder-7b-q4.gguf --cpu --context 4096
+    mesh models fit ~/models/Qwen2.5-7B-Instruct --vram 24G --dtype float16
     """
     if cpu == (vram is not None):
         raise click.UsageError("say --vram SIZE for a GPU or --cpu, one of them")
@@ -110,6 +123,8 @@ def fit(
         "slots": slots,
         "gpu_layers": gpu_layers,
         "kv_type": kv,
+        "dtype": dtype,
+        "engine": engine,
         "compute_capability": capability,
         "as_json": as_json,
     }

@@ -7,11 +7,13 @@ contexts; the rest is stated, and replaced by what the first load is measured to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.errors import ConfigError
 from node.fit import overhead
 from node.fit.estimate import CPU, Estimate, Parts
+from node.fit.plan import Fit, Wants, weigh
 from node.safetensors_folder import FolderFacts
 
 MIB = 1024 * 1024
@@ -99,6 +101,43 @@ def need_folder(
         ram=alone if on_gpu else _with(there, process),
         kv_slot_bytes=per_slot,
         notes=(overhead.cuda_note(compute_capability),) if on_gpu else (),
+    )
+
+
+def fit_folder(
+    facts: FolderFacts,
+    load: Load,
+    free_bytes: int,
+    *,
+    context_length: int,
+    slots: int,
+    device: str = CPU,
+    compute_capability: str | None = None,
+    ram_free_bytes: int | None = None,
+    correct: Callable[[Estimate], Estimate] = lambda estimate: estimate,
+) -> Fit:
+    """As ``node.fit.fit``, for all layers on one ``device``. Raises ``ConfigError``."""
+
+    def estimate(context_length: int, slots: int, gpu_layers: int) -> Estimate:
+        return correct(
+            need_folder(
+                facts,
+                load,
+                context_length=context_length,
+                slots=slots,
+                device=device,
+                compute_capability=compute_capability,
+            )
+        )
+
+    return weigh(
+        facts.name,
+        estimate,
+        Wants(context_length=context_length, slots=slots),
+        free_bytes=free_bytes,
+        ram_free_bytes=ram_free_bytes,
+        longest=facts.context_length or context_length,
+        offload=0,
     )
 
 

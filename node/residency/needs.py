@@ -11,14 +11,11 @@ from mesh.config import ModelSettings
 from mesh.errors import ConfigError, ModelFileError
 from mesh.records import Gpu
 from node.engines.base import ModelSpec
-from node.engines.exllamav2 import options as exllamav2_options
 from node.engines.llama_cpp.speculation import speculation_of
-from node.engines.torch import options as torch_options
-from node.engines.torch.options import Place
 from node.fit import Corrections, Estimate, Wants, engine_version, fingerprint, fit, need
 from node.fit.estimate import DEFAULT_BATCH
-from node.fit.folder import Load, exllamav2_load, need_folder, torch_load
-from node.fit.plan import weigh
+from node.fit.folder import Load, fit_folder, need_folder
+from node.fit.folder_engine import load_of
 from node.prepared import Prepared
 from node.residency.state import CPU, Device, Option, Takes
 from node.safetensors_folder import FolderFacts
@@ -118,7 +115,7 @@ def _estimate(prepared: Prepared, settings: ModelSettings, gpu: Gpu | None) -> E
     if prepared.folder is not None:
         return need_folder(
             prepared.folder,
-            _folder_load(prepared.folder, settings.engine, spec, gpu),
+            _folder_load(prepared.folder, settings.engine, spec, device, capability),
             context_length=spec.context_length,
             slots=spec.slots,
             device=device,
@@ -142,23 +139,12 @@ def _estimate(prepared: Prepared, settings: ModelSettings, gpu: Gpu | None) -> E
     )
 
 
-def _folder_load(facts: FolderFacts, engine: str, spec: ModelSpec, gpu: Gpu | None) -> Load:
-    """Raises what the engine would for its options."""
+def _folder_load(
+    facts: FolderFacts, engine: str, spec: ModelSpec, device: str, capability: str | None
+) -> Load:
     own = {name: value for name, value in spec.options.items() if name not in ABOUT_THE_RUNNER}
     spec = replace(spec, options=own)
-    if engine == "exllamav2":
-        wanted = exllamav2_options.read_options(spec)
-        return exllamav2_load(facts, wanted.kv_type, wanted.batch)
-    options = torch_options.read_options(spec)
-    at = Place() if gpu is None else Place(label=gpu.uuid, capability=_capability(gpu))
-    dtype = torch_options.number_format(spec, options, at, facts.dtype)
-    return torch_load(facts, dtype, options.batch)
-
-
-def _capability(gpu: Gpu) -> tuple[int, int]:
-    """Of a GPU that does not say, the newest: what the file is stored in is then kept."""
-    major, _, minor = (gpu.compute_capability or "").partition(".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (99, 0)
+    return load_of(facts, engine, spec, device=device, compute_capability=capability)
 
 
 def _fingerprint(prepared: Prepared) -> str:
@@ -195,28 +181,15 @@ def sums(
     facts = prepared.folder
     if facts is None:
         return f"it takes more than {device.id} has; set a smaller memory_bytes"
-    load = _folder_load(facts, settings.engine, spec, gpu)
-
-    def estimate(context_length: int, slots: int, gpu_layers: int) -> Estimate:
-        return correct(
-            need_folder(
-                facts,
-                load,
-                context_length=context_length,
-                slots=slots,
-                device=device.id,
-                compute_capability=capability,
-            )
-        )
-
-    return weigh(
-        facts.name,
-        estimate,
-        Wants(context_length=spec.context_length, slots=spec.slots),
-        free_bytes=device.total_bytes,
-        ram_free_bytes=None,
-        longest=facts.context_length or spec.context_length,
-        offload=0,
+    return fit_folder(
+        facts,
+        _folder_load(facts, settings.engine, spec, device.id, capability),
+        device.total_bytes,
+        context_length=spec.context_length,
+        slots=spec.slots,
+        device=device.id,
+        compute_capability=capability,
+        correct=correct,
     ).reason
 
 

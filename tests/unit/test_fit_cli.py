@@ -15,6 +15,7 @@ from benchmarks.fit_files import Recipe, write
 from mesh.cli.models import KV_TYPES, Size, models
 from node import fit as package
 from node.fit.__main__ import main
+from tests.unit.test_fit_folder import CONFIG, write_folder
 
 GIB = 1024**3
 
@@ -26,7 +27,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(**query: Any) -> int:
-    return main(json.dumps({key: str(v) if key == "file" else v for key, v in query.items()}))
+    return ask_as_it_is({key: str(v) if key == "file" else v for key, v in query.items()})
+
+
+def ask_as_it_is(query: dict[str, Any]) -> int:
+    return main(json.dumps(query))
 
 
 @pytest.mark.parametrize(
@@ -166,3 +171,95 @@ def test_the_command_becomes_python_m_node_fit(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:
     assert CliRunner().invoke(models, arguments).exit_code == 2
+
+
+LLAMA: dict[str, Any] = CONFIG | {"num_hidden_layers": 8, "max_position_embeddings": 16_384}
+EXL2: dict[str, Any] = {"quantization_config": {"quant_method": "exl2", "bits": 4.0}}
+
+
+def test_a_folder_of_safetensors_is_summed_for_torch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path / "m", config=LLAMA, tensors={"w": ("BF16", [1000, 512])})
+    assert ask(file=folder, vram_bytes=8 * GIB, as_json=True) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["engine"], data["kv_type"], data["quantisation"]) == ("torch", *["bfloat16"] * 2)
+    assert data["parameters"] == 512_000
+    assert data["gpu"]["weights_bytes"] == 2 * 512_000
+    # Keys and values, 2 bytes each: 8 layers of 2 heads of 64.
+    assert data["kv_slot_bytes"] == 2 * 2 * 8 * 2 * 64 * 8192
+    assert data["fits"]["largest_context"] == 16_384
+    assert ask(file=folder, vram_bytes=8 * GIB, dtype="float32", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["gpu"]["weights_bytes"] == 4 * 512_000
+    assert ask(file=folder, ram_bytes=8 * GIB) == 0
+    page = capsys.readouterr().out
+    assert "engine torch, 4 slots of 8,192 tokens, cache in float32" in page
+    assert page.splitlines()[0] == (
+        "m: llama float32, 0.00 billion parameters, 8 layers, trained for 16,384 tokens"
+    )
+
+
+def test_a_quantised_folder_is_summed_for_exllamav2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path / "m", config=LLAMA | EXL2, tensors={"w": ("I32", [1000, 512])})
+    assert ask(file=folder, vram_bytes=8 * GIB, as_json=True, kv_type="q4") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["engine"], data["kv_type"]) == ("exllamav2", "q4")
+    assert data["quantisation"] == "EXL2 4.0bpw"
+    assert ask(file=folder, vram_bytes=GIB // 4) == 3
+    page = capsys.readouterr().out
+    assert "it does not fit; " in page
+    assert "billion" not in page
+
+
+@pytest.mark.parametrize(
+    ("config", "query", "said"),
+    [
+        ({}, {"engine": "llama_cpp"}, "engine llama_cpp takes a GGUF file"),
+        ({}, {"engine": "exllamav2"}, "not quantised"),
+        ({}, {"kv_type": "q8_0"}, "say --dtype"),
+        ({}, {"dtype": "float7"}, "float7"),
+        ({}, {"gpu_layers": 3}, "all layers on one device"),
+        ({}, {"slots": 0}, "slots must be at least 1"),
+        ({}, {"context_length": 20_000}, "ask for at most 16384"),
+        ({}, {"compute_capability": "5.2", "dtype": "bfloat16"}, "bfloat16"),
+        (EXL2, {"engine": "torch"}, "is quantised, and engine torch loads what is not"),
+        (EXL2, {"dtype": "float16"}, "leave --dtype"),
+        (EXL2, {"vram_bytes": None}, "runs on a CUDA GPU"),
+        (EXL2, {"kv_type": "q8_0"}, "q8_0"),
+        (EXL2, {"gpu_layers": 3}, "all layers on a CUDA GPU"),
+        ({"num_hidden_layers": 0}, {}, "does not say how many layers"),
+    ],
+)
+def test_a_folder_asked_for_wrongly_is_one_line_and_exit_code_2(
+    tmp_path: Path,
+    config: dict[str, Any],
+    query: dict[str, Any],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = write_folder(tmp_path / "m", config=LLAMA | config)
+    assert ask_as_it_is({"file": str(folder), "vram_bytes": GIB} | query) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+def test_a_folder_that_is_no_model_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=tmp_path, vram_bytes=GIB) == 2
+    assert "is a folder without config.json; give a GGUF file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [({"engine": "torch"}, "takes a folder"), ({"dtype": "float16"}, "leave --dtype")],
+)
+def test_a_file_asked_for_as_a_folder_is_refused(
+    model: Path, query: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(file=model, vram_bytes=GIB, **query) == 2
+    assert said in capsys.readouterr().err

@@ -204,7 +204,7 @@ def _open(
             context_length=spec.context_length,
             device=options.device or f"GPU-{torch.cuda.get_device_properties(0).uuid}",
             architecture=str(described.get("model_type", "")),
-            quantisation=_quantisation(described["quantization_config"]),
+            quantisation=quantisation(described),
             tokenizer_hash=vocabulary.hash,
             template_hash=chat.hash,
         ),
@@ -231,6 +231,8 @@ def read_folder(folder: Path) -> Mapping[str, Any]:
     return described
 
 
-def _quantisation(method: dict[str, Any]) -> str:
+def quantisation(described: Mapping[str, Any]) -> str:
+    """In a word, of what ``read_folder`` gave."""
+    method = described["quantization_config"]
     bits = method.get("bits", "?")
     return f"EXL2 {bits}bpw" if method.get("quant_method") == "exl2" else f"GPTQ {bits}-bit"
