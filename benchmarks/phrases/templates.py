@@ -21,6 +21,7 @@ from benchmarks.phrases import (
     chat,
     code,
     craft,
+    form,
     knowledge,
     logic,
     math,
@@ -50,6 +51,8 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 # How much of a label its generators make, where that is not a third.
 _GENERATED = {"chat": 0.3, "knowledge": 0.6, "math": 0.5, "code": 0.4}
+# How many of a label's phrases carry wishes about the form of the answer, where not one in 25.
+_DEMANDING = {"chat": 0.12, "calculator": 0.01, "units": 0.01}
 _GENERATORS: dict[str, tuple[Callable[[random.Random], str], ...]] = {
     "calculator": tools.CALCULATOR_GENERATORS + requests.CALCULATOR_GENERATORS,
     "units": tools.UNITS_GENERATORS,
@@ -92,6 +95,8 @@ def phrases(label: str, count: int, chance: random.Random) -> list[str]:
                 order = list(_TEMPLATES[label])
                 chance.shuffle(order)
             text = expand(order.pop(), chance)
+        if chance.random() < _DEMANDING.get(label, 0.04):
+            text = form.demanding(text, chance)
         made.setdefault(text)
     return list(made)
 

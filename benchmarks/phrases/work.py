@@ -70,6 +70,7 @@ my accent,my focus,my work-life balance,my chances of getting promoted,my garden
 my guitar playing,my morning routine,my mood,my running times,my budget
 """.replace("\n", "").split(",")
 )
+_LENGTHS = "100|150|200|300|400|600|800|1000|1200|2000|3000|10000"
 _WRITE = "Write|Draft|Create|Compose|Prepare|Help me write|Please help me write|Please write|I need you to write|Can you help me write|Could you draft|Design|Come up with|Please draft|Give me|I'm working on|Please compose"
 
 TEMPLATES: tuple[str, ...] = (
@@ -77,6 +78,10 @@ TEMPLATES: tuple[str, ...] = (
         f"[{_WRITE}] [a|an|the|] [short|detailed|funny|formal|compelling|captivating|engaging|touching|professional|500-word|1500-word|two-page|] [{_KINDS}] [about|on|for|promoting|inspired by] [{_ABOUT}][.|!|, aimed at [{_FOR}].| for [{_FOR}].| in a [warm|humorous|serious|light] tone.]"
         for _ in range(6)
     ),
+    f"[{_WRITE}] [a|an|the|] [{_LENGTHS}][ |-][words|word] [{_KINDS}] [about|on|for] [{_ABOUT}][.|, for [{_FOR}].|]",
+    f"[{_KINDS}] [about|on|for] [{_ABOUT}], [around|about|approximately|at least|no less than|] [{_LENGTHS}] words[.|]",
+    f"[{_WRITE}|Introduce|Describe] [a|an|] [{_KINDS}|{_ABOUT}|{_ABOUT}], [at least|in about|in|no less than|with] [{_LENGTHS}] words[.|]",
+    f"[{_WRITE}] [a|an] [{_KINDS}] of [no less than|about|at least|] [{_LENGTHS}] words on [the topic|the theme|]: [{_ABOUT}]",
     f"[{_WRITE}] [a|an] [{_KINDS}] for [{_FOR}]. [It should be|Make it|Keep it] [short|friendly|no longer than a page|persuasive|easy to read], and [mention|include|start with|end with] [{_ABOUT}].",
     f"I am [writing|creating|planning|preparing] [a|an] [{_KINDS}] [about|on] [{_ABOUT}]. [Can you help me with the opening?|Suggest a title.|Please outline it.|Give me ideas for the main character.|How should it end?|What would make it better?]",
     f"[Use an appropriate format to structure|Structure|Outline|Rewrite|Improve|Polish|Proofread|Shorten] [a|an|my|this] [{_KINDS}] [about|on|for] [{_ABOUT}|{_FOR}].",

@@ -60,7 +60,7 @@ def test_an_answer_and_new_requests_go_on_while_etcd_is_killed_and_comes_back(
     home: Box, tmp_path: Path
 ) -> None:
     start_node(home, tmp_path, "steady", "steady")
-    with mesh.connect_sync(home.endpoint) as client:
+    with mesh.connect_sync(home.endpoint, connect_timeout_s=30) as client:
         wait_for(lambda: "steady" in nodes(client) and nodes(client)["steady"].link_up, "steady")
         with client.generate("go on", specialty="steady", max_tokens=900) as answer:
             chunks = iter(answer)
@@ -91,7 +91,7 @@ def test_a_killed_nodes_record_goes_with_its_lease_and_prompts_go_elsewhere(
     home: Box, tmp_path: Path
 ) -> None:
     pids = {name: start_node(home, tmp_path, name, "twin") for name in ("twin-1", "twin-2")}
-    with mesh.connect_sync(home.endpoint) as client:
+    with mesh.connect_sync(home.endpoint, connect_timeout_s=30) as client:
         wait_for(
             lambda: all(name in nodes(client) and nodes(client)[name].link_up for name in pids),
             "both twins are up",
@@ -121,7 +121,7 @@ def test_a_client_killed_in_mid_answer_frees_its_slot_within_a_second(
     home: Box, tmp_path: Path
 ) -> None:
     start_node(home, tmp_path, "lonely", "lonely")
-    with mesh.connect_sync(home.endpoint) as client:
+    with mesh.connect_sync(home.endpoint, connect_timeout_s=30) as client:
         wait_for(lambda: "lonely" in nodes(client) and nodes(client)["lonely"].link_up, "lonely")
         asking = home.start(
             *("ask", "--json", "--specialty", "lonely", "--max-tokens", "100000", "go on"),
