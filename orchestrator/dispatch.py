@@ -20,7 +20,6 @@ from mesh.errors import (
     DeadlineExceeded,
     Draining,
     InternalError,
-    InvalidRequest,
     NodeLost,
     NotResumable,
     NotServed,
@@ -41,7 +40,7 @@ from orchestrator.fleet import Fleet
 from orchestrator.hedge import HedgePolicy
 from orchestrator.hedged import Lanes
 from orchestrator.outlook import Work
-from orchestrator.refusal import after_refusal, troubles, without
+from orchestrator.refusal import after_break, after_refusal, troubles, without
 from orchestrator.watch import Watch
 
 # How long a request that lost its node waits for another, or for the same one to come back: a
@@ -292,14 +291,7 @@ class Dispatch:
     ) -> AttemptFailed:
         """What the request lost. Raises when it may not try again."""
         row, error = reservation.candidate, broken.error
-        if isinstance(error, InvalidRequest):
-            raise error
-        if broken.blame:
-            self._fleet.failed(row.node, error.message)
-        else:
-            self._fleet.refused(row.node, row.model, None)
-        kind = type(error) if isinstance(error, AttemptFailed) else AttemptFailed
-        lost = kind(f"{row.node_name}: {error.message}", node_id=row.node)
+        lost = after_break(self._fleet, row, broken)
         delivered = bool(course.delivery.pieces)
         if delivered and not course.request.resumable:
             raise NotResumable(

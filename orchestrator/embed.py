@@ -19,7 +19,6 @@ from mesh.embedding import EMBEDDING, Embeddings, EmbedRequest, count_of
 from mesh.errors import (
     AttemptFailed,
     DeadlineExceeded,
-    InvalidRequest,
     MeshError,
     NodeLost,
     NotServed,
@@ -45,7 +44,7 @@ from orchestrator.capacity import Reservation
 from orchestrator.dispatch import RECOVERY_S
 from orchestrator.fleet import Fleet
 from orchestrator.outlook import Work
-from orchestrator.refusal import after_refusal
+from orchestrator.refusal import after_break, after_refusal
 from orchestrator.stall import Phase
 from orchestrator.watch import Watch
 
@@ -326,15 +325,7 @@ class Embedder:
 
     def _after_failure(self, course: _Course, reservation: Reservation, broken: Broken) -> None:
         """Raises when it may not try again."""
-        row, error = reservation.candidate, broken.error
-        if isinstance(error, InvalidRequest):
-            raise error
-        if broken.blame:
-            self._fleet.failed(row.node, error.message)
-        else:
-            self._fleet.refused(row.node, row.model, None)
-        kind = type(error) if isinstance(error, AttemptFailed) else AttemptFailed
-        course.lost = kind(f"{row.node_name}: {error.message}", node_id=row.node)
+        course.lost = after_break(self._fleet, reservation.candidate, broken)
         course.attempts += 1
         if course.attempts >= self._max_attempts:
             why = f"that was attempt {course.attempts} of {self._max_attempts}"

@@ -1,10 +1,11 @@
-"""What a node's refusal means for the work that it refused: who is asked next, or nobody."""
+"""What a node's refusal, or an attempt that broke, means: who is asked next, or nobody."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from mesh.errors import (
+    AttemptFailed,
     CannotAnswer,
     ContextOverflow,
     DeadlineExceeded,
@@ -15,7 +16,8 @@ from mesh.errors import (
 )
 from mesh.records import FleetView
 from mesh.transport.base import Refused
-from mesh.types import ModelId
+from mesh.types import Candidate, ModelId
+from orchestrator.attempt import Broken
 from orchestrator.capacity import Reservation
 from orchestrator.fleet import Fleet
 from orchestrator.outlook import Work
@@ -43,6 +45,20 @@ def after_refusal(fleet: Fleet, work: Work, reservation: Reservation, refused: R
         case _:
             # It will say the same again, so this request does not ask it again.
             return replace(work, exclude=work.exclude | {row.node})
+
+
+def after_break(fleet: Fleet, row: Candidate, broken: Broken) -> AttemptFailed:
+    """What the request lost at ``row``; the fleet knows who is to blame from then on. Raises
+    ``InvalidRequest``, which would break anywhere alike."""
+    error = broken.error
+    if isinstance(error, InvalidRequest):
+        raise error
+    if broken.blame:
+        fleet.failed(row.node, error.message)
+    else:
+        fleet.refused(row.node, row.model, None)
+    kind = type(error) if isinstance(error, AttemptFailed) else AttemptFailed
+    return kind(f"{row.node_name}: {error.message}", node_id=row.node)
 
 
 def without(work: Work, model: ModelId, error: CannotAnswer) -> Work:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from mesh.embedding import Embeddings, EmbedRequest, count_of
 from mesh.errors import InvalidRequest, ProtocolError
-from mesh.protobuf.request import model_from_wire, priority_from_wire
+from mesh.protobuf.request import model_from_wire, priority_from_wire, timeout_from_wire
 from mesh.types import ModelId, NodeId, RequestId
 from mesh.v1 import mesh_pb2 as pb
 from mesh.validation import check_request_id, check_specialty, check_tenant
@@ -30,16 +28,13 @@ def embed_request_to_wire(request: EmbedRequest) -> pb.EmbedRequest:
 
 def embed_request_from_wire(wire: pb.EmbedRequest, *, fresh_id: RequestId) -> EmbedRequest:
     """``fresh_id`` is used when the client named none. Raises ``InvalidRequest``."""
-    if wire.timeout_s < 0 or not math.isfinite(wire.timeout_s):
-        raise InvalidRequest(
-            f"timeout_s must be more than 0 seconds (or 0: the default), not {wire.timeout_s}"
-        )
+    timeout_s = timeout_from_wire(wire.timeout_s)
     return EmbedRequest(
         id=check_request_id(wire.request_id) if wire.request_id else fresh_id,
         texts=tuple(wire.texts),
         specialty=check_specialty(wire.specialty) if wire.specialty else None,
         model=model_from_wire(wire.model),
-        timeout_s=wire.timeout_s or None,
+        timeout_s=timeout_s,
         priority=priority_from_wire(wire.priority),
         tenant=check_tenant(wire.tenant),
     )

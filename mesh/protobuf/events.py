@@ -145,6 +145,16 @@ def decision_from_wire(wire: pb.Decision) -> Decision:
     )
 
 
+def reason_from_wire(text: str) -> FinishReason:
+    """Raises ``ProtocolError``."""
+    try:
+        return FinishReason(text)
+    except ValueError:
+        raise ProtocolError(
+            f"the orchestrator sent the unknown finish reason {text!r}; upgrade this client"
+        ) from None
+
+
 def _done_to_wire(done: Done) -> pb.Done:
     return pb.Done(
         finish_reason=done.reason,
@@ -166,15 +176,8 @@ def _done_to_wire(done: Done) -> pb.Done:
 
 
 def _done_from_wire(wire: pb.Done) -> Done:
-    try:
-        reason = FinishReason(wire.finish_reason)
-    except ValueError:
-        raise ProtocolError(
-            f"the orchestrator sent the unknown finish reason {wire.finish_reason!r}; "
-            "upgrade this client"
-        ) from None
     return Done(
-        reason=reason,
+        reason=reason_from_wire(wire.finish_reason),
         node=NodeId(wire.node_id),
         node_name=wire.node_name,
         model=ModelId(wire.model),

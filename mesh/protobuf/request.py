@@ -52,17 +52,14 @@ def request_to_wire(request: Request) -> pb.GenerateRequest:
 
 def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Request:
     """``fresh_id`` is used when the client named none. Raises ``InvalidRequest``."""
-    if wire.timeout_s < 0 or not math.isfinite(wire.timeout_s):
-        raise InvalidRequest(
-            f"timeout_s must be more than 0 seconds (or 0: the default), not {wire.timeout_s}"
-        )
+    timeout_s = timeout_from_wire(wire.timeout_s)
     return Request(
         id=check_request_id(wire.request_id) if wire.request_id else fresh_id,
         messages=messages_from_wire(wire.messages),
         sampling=sampling_from_wire(wire.sampling),
         specialty=check_specialty(wire.specialty) if wire.specialty else None,
         model=model_from_wire(wire.model),
-        timeout_s=wire.timeout_s or None,
+        timeout_s=timeout_s,
         priority=priority_from_wire(wire.priority),
         resumable=not wire.no_resume,
         continuation=continuation_from_wire(wire),
@@ -123,6 +120,15 @@ def sampling_from_wire(wire: pb.Sampling) -> Sampling:
         grammar=wire.grammar if chosen("grammar") else None,
         json_schema=wire.json_schema if chosen("json_schema") else None,
     )
+
+
+def timeout_from_wire(timeout_s: float) -> float | None:
+    """None: the default. Raises ``InvalidRequest``."""
+    if timeout_s < 0 or not math.isfinite(timeout_s):
+        raise InvalidRequest(
+            f"timeout_s must be more than 0 seconds (or 0: the default), not {timeout_s}"
+        )
+    return timeout_s or None
 
 
 def model_from_wire(text: str) -> ModelId | None:

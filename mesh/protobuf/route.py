@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mesh.errors import InvalidRequest, MeshError, ProtocolError, from_code
-from mesh.protobuf.events import decision_from_wire, decision_to_wire
+from mesh.protobuf.events import decision_from_wire, decision_to_wire, reason_from_wire
 from mesh.protobuf.request import (
     messages_from_wire,
     messages_to_wire,
@@ -14,7 +14,7 @@ from mesh.protobuf.request import (
     sampling_to_wire,
 )
 from mesh.stream import Ready, Route
-from mesh.types import Candidate, FinishReason, ModelId, NodeId, Request, RequestId, Specialty
+from mesh.types import Candidate, ModelId, NodeId, Request, RequestId, Specialty
 from mesh.v1 import mesh_pb2 as pb
 from mesh.validation import check_specialty, check_tenant
 
@@ -126,17 +126,10 @@ def _ready_to_wire(ready: Ready | None) -> pb.Ready | None:
 
 
 def _ready_from_wire(wire: pb.Ready) -> Ready:
-    try:
-        reason = FinishReason(wire.finish_reason)
-    except ValueError:
-        raise ProtocolError(
-            f"the orchestrator sent the unknown finish reason {wire.finish_reason!r}; "
-            "upgrade this client"
-        ) from None
     return Ready(
         source=wire.source,
         text=wire.text,
         node_name=wire.node_name,
         model=ModelId(wire.model),
-        reason=reason,
+        reason=reason_from_wire(wire.finish_reason),
     )

@@ -14,6 +14,7 @@ import datetime
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jinja2
@@ -33,7 +34,7 @@ _CUT_COSTS = 4  # tokens that cutting a text in two may add, generously
 
 
 class Tokenizer(Protocol):
-    """What is needed of ``llama_vocabulary.Vocabulary``."""
+    """What is needed of an engine's ``Vocabulary``."""
 
     longest: int
 
@@ -43,6 +44,8 @@ class Tokenizer(Protocol):
     def special_text(self, name: str) -> str: ...
 
     def is_control(self, token: int) -> bool: ...
+
+    def check(self, tokens: Sequence[int]) -> None: ...
 
     def with_control(self, text: str) -> list[int]: ...
 
@@ -112,6 +115,16 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Token ids: ``prompt`` up to where the answer begins, ``answer`` what there is of it already,
+    ``tokens`` both, as far as the context goes."""
+
+    prompt: list[int]
+    answer: list[int]
+    tokens: list[int]
+
+
 class PromptBuilder:
     """Builds prompts for one model of ``context_length`` tokens."""
 
@@ -119,6 +132,16 @@ class PromptBuilder:
         self._template = template
         self._tokenizer = tokenizer
         self._context_length = context_length
+
+    def begin(
+        self, messages: Sequence[Message], delivered: Sequence[int], delivered_text: str
+    ) -> Begun:
+        """A sequence of which ``delivered``, or else ``delivered_text``, is answered. Raises as
+        ``build``, and ``InvalidRequest`` for ids that are not the model's."""
+        self._tokenizer.check(delivered)
+        prompt = self.build(messages)
+        answer = list(delivered) or self._tokenizer.plain(delivered_text)
+        return Begun(prompt, answer, (prompt + answer)[: self._context_length])
 
     def build(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the assistant's answer begins.

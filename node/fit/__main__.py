@@ -19,10 +19,10 @@ from node.fit.folder_engine import load_of
 from node.fit.page import Described, data, table
 from node.fit.plan import Fit, Outcome, Wants, fit
 from node.host import Host
+from node.prepared import DEFAULT_CONTEXT
 from node.safetensors_folder import inspect_folder
 
 GPU = "the GPU"
-DEFAULT_CONTEXT = 8192  # node/models.py: what a node takes when its settings do not say
 DOES_NOT_FIT = 3  # exit code
 
 

@@ -98,20 +98,16 @@ class ExLlamaV2Engine:
         live = self._loaded()
         if slot in self._open or not 0 <= slot < live.spec.slots:
             raise InternalError(f"slot {slot} is not free")
-        vocabulary = live.opened.vocabulary
-        vocabulary.check(delivered)
-        prompt = live.prompts.build(messages)
-        answer = list(delivered) or vocabulary.plain(delivered_text)
-        tokens = (prompt + answer)[: live.spec.context_length]
+        begun = live.prompts.begin(messages, delivered, delivered_text)
         self._open[slot] = _Sequence(
             slot=slot,
-            tokens=tokens,
-            prefill=len(tokens),
-            begun=len(answer),
+            tokens=begun.tokens,
+            prefill=len(begun.tokens),
+            begun=len(begun.answer),
             sampling=sampling,
             seed=self._fresh_seed(),
         )
-        return len(prompt)
+        return len(begun.prompt)
 
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         """Raises ``EngineFailed``: the model is lost."""

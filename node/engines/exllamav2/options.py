@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
+from node.engines.options import options_of
 
 PAGE = 256  # tokens; the library's PAGED_PAGE_SIZE
 _LARGEST_BATCH = 2048
@@ -27,17 +26,7 @@ class Options:
 def read_options(spec: ModelSpec) -> Options:
     """Raises ``ConfigError``, and ``ModelFileError`` for slots, a context or a device that cannot
     be."""
-    known = Options.__dataclass_fields__
-    for option in spec.options:
-        if option not in known:
-            raise ConfigError(
-                f"model '{spec.id}': engine exllamav2 has no option '{option}'; known: "
-                f"{', '.join(sorted(known))}"
-            )
-    try:
-        options = msgspec.convert(spec.options, Options)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"model '{spec.id}': engine exllamav2: {error}") from None
+    options = options_of(spec, "exllamav2", Options)
     if options.batch % PAGE or not PAGE <= options.batch <= _LARGEST_BATCH:
         raise ConfigError(
             f"model '{spec.id}': option 'batch' must be a multiple of {PAGE} up to "

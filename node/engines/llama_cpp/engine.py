@@ -130,15 +130,11 @@ class LlamaCppEngine:
         live = self._loaded()
         if slot in self._open or not self._caches:
             raise InternalError(f"slot {slot} is not free")
-        vocabulary = live.vocabulary
-        vocabulary.check(delivered)
-        prompt = live.prompts.build(messages)
-        answer = list(delivered) or vocabulary.plain(delivered_text)
-        tokens = (prompt + answer)[: live.context_length]
-        grammar = self._grammar(live, sampling, answer)
+        begun = live.prompts.begin(messages, delivered, delivered_text)
+        grammar = self._grammar(live, sampling, begun.answer)
         busy = {s.cache: s.tokens[: s.evaluated] for s in self._open.values()}
         reuse = choose_reuse(
-            tokens,
+            begun.tokens,
             self._caches,
             busy,
             self._last_used,
@@ -148,10 +144,10 @@ class LlamaCppEngine:
         self._arrivals += 1
         sampler = Sampler(
             sampling,
-            vocabulary_size=vocabulary.size,
+            vocabulary_size=live.vocabulary.size,
             seed=self._fresh_seed(),
-            position=len(answer),
-            before=tokens[-PENALTY_WINDOW:],
+            position=len(begun.answer),
+            before=begun.tokens[-PENALTY_WINDOW:],
             grammar=grammar,
         )
         guesses = live.speculation if sampler.plain else None
@@ -159,14 +155,14 @@ class LlamaCppEngine:
             slot=slot,
             cache=reuse.cache,
             arrival=self._arrivals,
-            tokens=tokens,
-            prefill=len(tokens),
+            tokens=begun.tokens,
+            prefill=len(begun.tokens),
             cached=common,
             evaluated=common,
             sampler=sampler,
             lookup=None if guesses is None else Lookup(guesses),
         )
-        return len(prompt)
+        return len(begun.prompt)
 
     def embed(self, slot: int, texts: Sequence[str]) -> int:
         """Raises ``ContextOverflow``, and ``CannotAnswer`` for a model that generates."""

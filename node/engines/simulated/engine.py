@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from mesh.embedding import MAX_DIMENSION
 from mesh.errors import (
     CannotAnswer,
@@ -28,6 +26,7 @@ from mesh.errors import (
 )
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
+from node.engines.options import options_of
 from node.engines.simulated.vectors import OpenTexts
 from node.scheduler import Work, plan
 
@@ -91,17 +90,7 @@ class SimulatedEngine:
         """Raises ``ConfigError`` for a bad option, ``ModelFileError`` for no slots."""
         if spec.slots < 1:
             raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
-        try:
-            self._options = msgspec.convert(spec.options, Options)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"model '{spec.id}': engine simulated: {error}") from None
-        known = Options.__dataclass_fields__
-        for option in spec.options:
-            if option not in known:
-                raise ConfigError(
-                    f"model '{spec.id}': engine simulated has no option '{option}'; known: "
-                    f"{', '.join(sorted(known))}"
-                )
+        self._options = options_of(spec, "simulated", Options)
         if not 1 <= self._options.dimension <= MAX_DIMENSION:
             raise ConfigError(
                 f"model '{spec.id}': engine simulated: dimension must be 1 to {MAX_DIMENSION}, not "

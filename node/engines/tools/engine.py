@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import msgspec
-
 from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError, ModelFileError
 from mesh.exact.asking import question
 from mesh.exact.base import Declined, Exact, Problem, pieces
@@ -23,6 +21,7 @@ from mesh.exact.reading import answer, read
 from mesh.exact.solver.problem import SolverProblem
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
+from node.engines.options import options_of
 from node.engines.tools.solver import SolverThread
 
 _LEAST_MEMORY = 256 * 1024 * 1024
@@ -176,17 +175,7 @@ def _begun(words: tuple[str, ...], text: str) -> int:
 
 
 def _options(spec: ModelSpec) -> Options:
-    known = Options.__dataclass_fields__
-    for option in spec.options:
-        if option not in known:
-            raise ConfigError(
-                f"model '{spec.id}': engine tools has no option '{option}'; known: "
-                f"{', '.join(sorted(known))}"
-            )
-    try:
-        options = msgspec.convert(spec.options, Options)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"model '{spec.id}': engine tools: {error}") from None
+    options = options_of(spec, "tools", Options)
     if options.timeout_ms < 1:
         raise ConfigError(f"model '{spec.id}': engine tools: timeout_ms must be at least 1")
     if options.memory_bytes < _LEAST_MEMORY:

@@ -117,13 +117,9 @@ class TorchEngine:
         live = self._loaded()
         if slot in self._open or not self._caches:
             raise InternalError(f"slot {slot} is not free")
-        vocabulary = live.opened.vocabulary
-        vocabulary.check(delivered)
-        prompt = live.prompts.build(messages)
-        answer = list(delivered) or vocabulary.plain(delivered_text)
-        tokens = (prompt + answer)[: live.context_length]
+        begun = live.prompts.begin(messages, delivered, delivered_text)
         reuse = choose_reuse(
-            tokens,
+            begun.tokens,
             self._caches,
             {s.cache: s.tokens[: s.evaluated] for s in self._open.values()},
             self._last_used,
@@ -137,13 +133,13 @@ class TorchEngine:
             slot=slot,
             cache=reuse.cache,
             arrival=self._arrivals,
-            tokens=tokens,
-            prefill=len(tokens),
+            tokens=begun.tokens,
+            prefill=len(begun.tokens),
             cached=reuse.common,
             evaluated=reuse.common,
-            sampler=Sampler(sampling, seed=self._fresh_seed(), position=len(answer)),
+            sampler=Sampler(sampling, seed=self._fresh_seed(), position=len(begun.answer)),
         )
-        return len(prompt)
+        return len(begun.prompt)
 
     def step(self, held: frozenset[int]) -> Sequence[Emission]:
         """Raises ``EngineFailed``: the model is lost."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import msgspec
-
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
+from node.engines.options import options_of
 
 CPU = "cpu"
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
@@ -51,17 +50,7 @@ class Place:
 
 def read_options(spec: ModelSpec) -> Options:
     """Raises ``ConfigError``, and ``ModelFileError`` for slots or a context that cannot be."""
-    known = Options.__dataclass_fields__
-    for option in spec.options:
-        if option not in known:
-            raise ConfigError(
-                f"model '{spec.id}': engine torch has no option '{option}'; known: "
-                f"{', '.join(sorted(known))}"
-            )
-    try:
-        options = msgspec.convert(spec.options, Options)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"model '{spec.id}': engine torch: {error}") from None
+    options = options_of(spec, "torch", Options)
     if not 1 <= options.batch <= 65_536:
         raise ConfigError(
             f"model '{spec.id}': option 'batch' must be 1 to 65536 tokens, not {options.batch}"
