@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.clock import SystemClock
-from mesh.config import PRESETS
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
+from mesh.settings.process import PRESETS
 from mesh.transport.base import Attempt, Failed, Finished, Refused, Tokens
 from mesh.transport.zeromq import ZeroMQDialer, ZeroMQListener
 from mesh.types import Message, ModelId, NodeId, RequestId, Role, Sampling
 from node.engines.base import ModelSpec
 from node.runner.process import RunnerProcess
-from node.server import AttemptServer
+from node.serve.server import AttemptServer
 
 NODE = NodeId("bench")
 

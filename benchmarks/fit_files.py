@@ -13,7 +13,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from node.gguf_header import TENSOR_TYPES
+from node.models.gguf_header import TENSOR_TYPES
 from tests.gguf import CONTROL, byte_characters
 
 F32, F16, Q4_0, Q8_0, Q4_K, Q6_K = 0, 1, 2, 8, 12, 14

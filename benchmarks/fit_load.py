@@ -17,7 +17,7 @@ from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec
 from node.engines.llama_cpp import loading as llama_loading
 from node.engines.llama_cpp.engine import LlamaCppEngine
-from node.scheduler import Pace
+from node.engines.scheduler import Pace
 
 _MIB = 1024 * 1024
 _BUFFER = re.compile(r"(\S+) +(model|KV|RS|compute|output) buffer size = +([\d.]+) MiB")

@@ -18,8 +18,7 @@ import msgspec
 import uvloop
 
 from mesh.clock import SystemClock
-from mesh.config import PRESETS
-from mesh.records import (
+from mesh.fleet.records import (
     Cpu,
     Gpu,
     Heartbeat,
@@ -33,6 +32,7 @@ from mesh.records import (
 )
 from mesh.registry.base import NODES
 from mesh.registry.etcd import EtcdRegistry
+from mesh.settings.process import PRESETS
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens
 from mesh.transport.zeromq import ZeroMQListener
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty, Usage

@@ -39,11 +39,11 @@ import psutil
 from benchmarks.figures import Row, percentile, show
 from benchmarks.soak import child
 from mesh.clock import SystemClock
-from mesh.config import PRESETS
 from mesh.errors import MeshError, Overloaded
+from mesh.fleet.records import Heartbeat, ModelState
 from mesh.local.etcd import etcd_command, wait_healthy
 from mesh.local.ports import free_port
-from mesh.records import Heartbeat, ModelState
+from mesh.settings.process import PRESETS
 from mesh.transport.base import Attempt, Finished, Link, Refused, Tokens
 from mesh.transport.dialers import all_dialers
 from mesh.types import Message, ModelId, NodeId, RequestId, Role, Sampling
@@ -337,8 +337,8 @@ def _models(engine: str, names: Sequence[str]) -> tuple[list[dict[str, Any]], in
         options = {"words": WORDS}
         sized = {"source": "simulated", "memory_bytes": 100 * MIB, "options": options}
         return [common | sized | {"id": n, "specialties": [n]} for n in names], 150 * MIB
-    from node.catalogue import inspect
-    from node.fit import need
+    from node.models.catalogue import inspect
+    from node.models.fit import need
     from node.specialists import shipped
 
     paths = shipped()

@@ -34,10 +34,10 @@ import uvloop
 
 from benchmarks.figures import Row, machine, percentile, show
 from mesh.clock import SystemClock
-from mesh.router_settings import MemoSettings
+from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
 from orchestrator.memo.base import Memo, Remembered
-from orchestrator.memo.memory import MemoryMemo
+from orchestrator.memo.in_process import MemoryMemo
 from orchestrator.memo.redis import PREFIX, RedisMemo
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade

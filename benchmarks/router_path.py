@@ -40,10 +40,10 @@ from benchmarks.figures import Row, percentile, show
 from benchmarks.labelled import DEFAULT_DATA, read
 from benchmarks.router_rules import ADVERSARIAL
 from mesh.clock import SystemClock
-from mesh.router_settings import RouterSettings
+from mesh.settings.router import RouterSettings
 from mesh.stream import StreamEvent, Tokens
 from mesh.types import Message, Request, RequestId, Role, Specialty
-from orchestrator.answers import Answers
+from orchestrator.api import Answers
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.conversation import prior_of

@@ -50,7 +50,7 @@ from benchmarks.train_router import (
     written,
 )
 from mesh.clock import SystemClock
-from mesh.router_settings import EmbeddingSettings
+from mesh.settings.router import EmbeddingSettings
 from mesh.types import Message, Role, Specialty
 from orchestrator.router.base import Features, SlowStage, Stage
 from orchestrator.router.cascade import Cascade

@@ -30,8 +30,7 @@ import grpc
 import uvloop
 
 from mesh.clock import SystemClock
-from mesh.config import PRESETS
-from mesh.records import (
+from mesh.fleet.records import (
     Heartbeat,
     ModelLoad,
     ModelRecord,
@@ -42,13 +41,14 @@ from mesh.records import (
 )
 from mesh.registry.base import NODES
 from mesh.registry.etcd import EtcdRegistry
+from mesh.settings.process import PRESETS
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens
 from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty, Usage
 from mesh.v1 import mesh_pb2 as pb
-from node.direct import DirectServer
-from node.gate import Keyring, TicketGate
+from node.serve.direct import DirectServer
+from node.serve.gate import Keyring, TicketGate
 
 MODEL = ModelId("zero")
 SPECIALTIES = tuple(Specialty(s) for s in ("chat", "math", "code", "knowledge", "logic"))

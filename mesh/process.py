@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from mesh.config import NodeSettings, OrchestratorSettings, load, load_toml
 from mesh.errors import ConfigError, MeshError
+from mesh.settings.process import NodeSettings, OrchestratorSettings, load, load_toml
 from mesh.telemetry import logs
 
 S = TypeVar("S", NodeSettings, OrchestratorSettings)

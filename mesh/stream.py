@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mesh.records import NodeRecord, OrchestratorRecord
+from mesh.fleet.records import NodeRecord, OrchestratorRecord
 from mesh.transport.base import Progress, Tokens
 from mesh.types import (
     Candidate,

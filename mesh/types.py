@@ -1,7 +1,7 @@
 """Domain types that cross module borders: ids, requests, decisions, and what a stream carries.
 
 Plain frozen dataclasses; ``msgspec`` validates them when they come off a wire. Records that live in
-the registry are in ``mesh/records.py``.
+the registry are in ``mesh/fleet/records.py``.
 """
 
 from __future__ import annotations

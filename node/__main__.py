@@ -9,7 +9,7 @@ import sys
 
 from mesh import process
 from mesh.clock import SystemClock
-from mesh.config import NodeSettings
+from mesh.settings.process import NodeSettings
 from mesh.telemetry import tracing
 
 

@@ -11,9 +11,8 @@ from dataclasses import replace
 
 from mesh import __version__
 from mesh.clock import Clock
-from mesh.config import NodeSettings
 from mesh.errors import MeshError
-from mesh.records import (
+from mesh.fleet.records import (
     Cpu,
     Gpu,
     Heartbeat,
@@ -24,22 +23,23 @@ from mesh.records import (
     encode_record,
 )
 from mesh.registry.base import NODES, Registry
+from mesh.settings.process import NodeSettings
 from mesh.transport.base import Listener
 from mesh.types import ModelId, NodeId
 from node import record as rules
-from node.calibration import Calibration
-from node.direct import DirectServer
-from node.fit import Corrections
-from node.forward import Forwarder
-from node.gate import Keyring
-from node.gpu import GpuReader
-from node.host import Host
+from node.hardware.gpu import GpuReader
+from node.hardware.host import Host
 from node.identity import Identity
-from node.models import HostedModel
+from node.models.calibration import Calibration
+from node.models.fit import Corrections
+from node.models.hosted import HostedModel
+from node.models.residency.agent import Residency
 from node.notify import notify
-from node.peers import Peers
-from node.residency.agent import Residency
-from node.server import AttemptServer
+from node.serve.direct import DirectServer
+from node.serve.forward import Forwarder
+from node.serve.gate import Keyring
+from node.serve.peers import Peers
+from node.serve.server import AttemptServer
 
 log = logging.getLogger(__name__)
 

@@ -8,29 +8,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mesh import config
 from mesh.clock import Clock
-from mesh.config import NodeSettings
 from mesh.errors import ConfigError
 from mesh.registry.etcd import EtcdRegistry
+from mesh.settings import process as config
+from mesh.settings.process import NodeSettings
 from mesh.transport.dialers import all_dialers
 from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from node.agent import NodeAgent
-from node.calibration import Calibration
-from node.care.cores import read_cores
-from node.care.limits import limited
-from node.care.surroundings import surroundings
-from node.direct import DirectServer
 from node.engines.base import ModelSpec
 from node.engines.registry import known_engines
-from node.gate import Keyring, TicketGate
-from node.gpu import GpuReader, NvmlProbe
-from node.host import Host
+from node.hardware.care.cores import read_cores
+from node.hardware.care.limits import limited
+from node.hardware.care.surroundings import surroundings
+from node.hardware.gpu import GpuReader, NvmlProbe
+from node.hardware.host import Host
 from node.identity import Identity, claim
-from node.models import FILE_ENGINES, HostedModel, Runner, check_ids
-from node.peers import Peers
+from node.models.calibration import Calibration
+from node.models.hosted import FILE_ENGINES, HostedModel, Runner, check_ids
 from node.runner.process import RunnerProcess
+from node.serve.direct import DirectServer
+from node.serve.gate import Keyring, TicketGate
+from node.serve.peers import Peers
 
 _LISTENERS = {"zeromq": ZeroMQListener, "grpc": GrpcListener}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mesh.records import Cpu, Gpu, Memory, ModelRecord, ModelState, NodeRecord, NodeState
+from mesh.fleet.records import Cpu, Gpu, Memory, ModelRecord, ModelState, NodeRecord, NodeState
 
 MIB = 1024 * 1024
 VRAM_STEP_BYTES = 64 * MIB

@@ -13,27 +13,27 @@ from pathlib import Path
 
 from mesh import __version__
 from mesh.clock import Clock
-from mesh.config import OrchestratorSettings, state_dir
 from mesh.errors import MeshError
-from mesh.records import OrchestratorRecord, encode_record
+from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS, Registry
-from mesh.security import Signer
+from mesh.security.tickets import Signer
+from mesh.settings.process import OrchestratorSettings, state_dir
 from mesh.transport.base import Dialer
 from mesh.transport.dialers import Dialers, all_dialers
 from mesh.types import Specialty
-from orchestrator.admission import Admission
-from orchestrator.answers import Answers
-from orchestrator.capacity import Capacity
-from orchestrator.dispatch import Dispatch
-from orchestrator.embed import Embedder
-from orchestrator.fleet import Fleet
+from orchestrator.api import Answers
+from orchestrator.attempts.dispatch import Dispatch
+from orchestrator.attempts.embed import Embedder
+from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.gateway.grpc import GrpcGateway
-from orchestrator.hedge import HedgePolicy
 from orchestrator.identity import Identity, identify
+from orchestrator.picture.fleet import Fleet
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.reload import RulesReloader
 from orchestrator.router.stages import Stages
 from orchestrator.rules.decision_log import DecisionLog
+from orchestrator.slots.capacity import Capacity
+from orchestrator.slots.queue import Admission
 from orchestrator.tickets import Tickets
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 
 from mesh.clock import Clock
+from mesh.fleet.records import FleetView, ModelRecord, ModelState
 from mesh.protobuf.direct import Grant
-from mesh.records import FleetView, ModelRecord, ModelState
-from mesh.security import Signer, Ticket
+from mesh.security.tickets import Signer, Ticket
 from mesh.stream import Route
 from mesh.types import ModelId, NodeId, OrchestratorId, Request, Specialty
-from orchestrator.affinity import Affinity
+from orchestrator.picture.affinity import Affinity
 
 MAX_CONVERSATION_CHARS = 128
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh.config import NodeSettings
-from mesh.records import NodeRecord, NodeView, decode_node
+from mesh.fleet.records import NodeRecord, NodeView, decode_node
 from mesh.registry.base import NODES
-from mesh.security import Signer, Ticket
+from mesh.security.tickets import Signer, Ticket
+from mesh.settings.process import NodeSettings
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from node.agent import NodeAgent
-from node.direct import DirectServer
-from node.gate import Keyring, TicketGate
-from node.gpu import GpuReader
-from node.host import Host
+from node.hardware.gpu import GpuReader
+from node.hardware.host import Host
 from node.identity import claim
-from node.peers import Peers
 from node.runner.messages import Opened
+from node.serve.direct import DirectServer
+from node.serve.gate import Keyring, TicketGate
+from node.serve.peers import Peers
 from tests.mesh.fakes import TIMING, Mesh, until
 from tests.mesh.scripted import word
 from tests.node_fakes import FakeGpuProbe, FakeRunner, Hosted, done, pieces

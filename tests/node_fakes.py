@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from mesh.config import ModelSettings
 from mesh.errors import MeshError, Overloaded
-from mesh.records import Gpu, Heartbeat, ModelCounts, ModelState
+from mesh.fleet.records import Gpu, Heartbeat, ModelCounts, ModelState
+from mesh.settings.process import ModelSettings
 from mesh.transport.base import Attempt, AttemptEvent, Handler, Tokens
 from mesh.types import (
     FinishReason,
@@ -22,8 +22,8 @@ from mesh.types import (
     Usage,
 )
 from node.engines.base import ModelFacts, ModelSpec
-from node.gpu import NO_DRIVER
-from node.models import HostedModel, Prepared
+from node.hardware.gpu import NO_DRIVER
+from node.models.hosted import HostedModel, Prepared
 from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected, Vectors
 
 FACTS = ModelFacts(context_length=512, device="cpu", architecture="toy", tokenizer_hash="tok")

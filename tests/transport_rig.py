@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.clock import SystemClock
-from mesh.config import Timing
 from mesh.errors import MeshError
-from mesh.records import PROTOCOL_VERSION, Heartbeat
+from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat
+from mesh.settings.process import Timing
 from mesh.transport import frames
 from mesh.transport.base import (
     Accepted,
@@ -28,7 +28,7 @@ from mesh.transport.grpc import GrpcDialer, GrpcListener
 from mesh.transport.grpc_wire import CallWire, SessionServer
 from mesh.transport.link import FramedLink
 from mesh.transport.listener import FramedListener
-from mesh.transport.memory import MemoryNetwork, MemoryServer
+from mesh.transport.twin import MemoryNetwork, MemoryServer
 from mesh.transport.wire import Wire, WireServer
 from mesh.transport.zeromq import DealerWire, RouterWire, ZeroMQDialer, ZeroMQListener
 from mesh.types import (

@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from mesh.bench.durations import seconds, written
 from mesh.errors import ConfigError
-from mesh.records import NodeRecord
+from mesh.fleet.records import NodeRecord
 
 RANDOM = "random"
 SHORTEST_EVERY_S = 0.1

@@ -17,7 +17,7 @@ import psutil
 from mesh.bench.faults import RANDOM, Action, FaultEvent, times
 from mesh.clock import Clock
 from mesh.errors import ConfigError, MeshError, NoCandidate, NodeLost
-from mesh.records import NodeRecord, NodeState
+from mesh.fleet.records import NodeRecord, NodeState
 
 MAX_MARKS = 10_000  # what the report holds; what happens beyond it is counted only
 

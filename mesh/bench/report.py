@@ -16,7 +16,7 @@ from mesh.bench.plan import Plan
 from mesh.bench.record import Recorder
 from mesh.bench.run import Outcome
 from mesh.bench.workload import Workload
-from mesh.records import NodeRecord
+from mesh.fleet.records import NodeRecord
 
 FORMAT = 1
 # Even steps in the number of nines, 50% to 99.999%: where a tail is.

@@ -21,7 +21,7 @@ from mesh.bench.stream import Observation, Simulated
 from mesh.bench.workload import Workload
 from mesh.clock import Clock
 from mesh.errors import MeshError
-from mesh.records import NodeRecord
+from mesh.fleet.records import NodeRecord
 from mesh.sdk import Client, connect
 
 MAX_CONNECTIONS = 8

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mesh.cli.screen import Sized, age, gigabytes, printable, short_device, table
-from mesh.records import Gpu, ModelState, NodeRecord, NodeState
+from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
 MEMORY = "GiB used\n/free/total"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mesh.cli.fleet import shown
 from mesh.cli.screen import Sized, age, megabytes, rate, share, short_device, table
-from mesh.records import ModelRecord, ModelState, NodeRecord
+from mesh.fleet.records import ModelRecord, ModelState, NodeRecord
 from mesh.stream import FleetStatus
 
 _WIDE, _WIDEST = 118, 160  # columns of a terminal that has room for some, for all

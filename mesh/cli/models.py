@@ -129,7 +129,7 @@ def fit(
         "as_json": as_json,
     }
     # `mesh` may not import `node`; -P as in mesh/local/plan.py.
-    command = [sys.executable, "-P", "-m", "node.fit", msgspec.json.encode(query).decode()]
+    command = [sys.executable, "-P", "-m", "node.models.fit", msgspec.json.encode(query).decode()]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(command[0], command)

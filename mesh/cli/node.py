@@ -10,9 +10,9 @@ import click
 
 from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
 from mesh.cli.process import base_settings, become, default_name, put
-from mesh.config import DEFAULT_ETCD, NodeSettings, load
 from mesh.errors import ConfigError
-from mesh.records import TRANSPORTS
+from mesh.fleet.records import TRANSPORTS
+from mesh.settings.process import DEFAULT_ETCD, NodeSettings, load
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mesh.config import DEFAULT_ENDPOINT, PRESETS, state_dir
+from mesh.settings.process import DEFAULT_ENDPOINT, PRESETS, state_dir
 
 if TYPE_CHECKING:
     TextType = click.ParamType[str]

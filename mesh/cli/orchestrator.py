@@ -8,7 +8,7 @@ import click
 
 from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
 from mesh.cli.process import base_settings, become, default_name, put
-from mesh.config import DEFAULT_ENDPOINT, DEFAULT_ETCD, OrchestratorSettings, load
+from mesh.settings.process import DEFAULT_ENDPOINT, DEFAULT_ETCD, OrchestratorSettings, load
 
 
 @click.command()

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mesh.config import NodeSettings, OrchestratorSettings, load_toml
 from mesh.errors import ConfigError
 from mesh.local.plan import python_command
+from mesh.settings.process import NodeSettings, OrchestratorSettings, load_toml
 
 
 def base_settings(config: Path | None) -> dict[str, Any]:

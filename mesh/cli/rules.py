@@ -17,8 +17,8 @@ from typing import NoReturn
 import click
 
 from mesh.cli.options import HostPort, json_option
-from mesh.config import DEFAULT_ETCD
 from mesh.errors import ConfigError
+from mesh.settings.process import DEFAULT_ETCD
 
 _MODULE = "orchestrator.rules"
 NO_RULES = b"rules = []\n"

@@ -14,7 +14,7 @@ import msgspec
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, ProtocolError, RegistryUnavailable
-from mesh.records import OrchestratorRecord, decode_orchestrator
+from mesh.fleet.records import OrchestratorRecord, decode_orchestrator
 from mesh.registry.announcements import check_value
 from mesh.registry.base import ORCHESTRATORS, RULES
 from mesh.registry.etcd_client import connected, parse_endpoints, translated

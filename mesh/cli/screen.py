@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 
-from mesh.records import Gpu
+from mesh.fleet.records import Gpu
 
 # What a model says may hold terminal escape sequences: they would be obeyed, not shown.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -14,9 +14,9 @@ from mesh.cli.answer import show_text
 from mesh.cli.fleet import render
 from mesh.cli.main import one_line
 from mesh.cli.screen import console
-from mesh.config import DEFAULT_ENDPOINT
 from mesh.errors import MeshError
 from mesh.sdk import connect
+from mesh.settings.process import DEFAULT_ENDPOINT
 
 PROMPTS = (
     "Tom has 12 apples and buys 30 more. How many apples does he have now?",

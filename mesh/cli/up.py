@@ -16,9 +16,9 @@ from mesh.cli.options import (
     endpoint_option,
     state_dir_option,
 )
-from mesh.config import DEFAULT_ETCD
 from mesh.errors import InternalError, MeshError
 from mesh.local.plan import Plan
+from mesh.settings.process import DEFAULT_ETCD
 
 if TYPE_CHECKING:
     from mesh.local.detach import Teller

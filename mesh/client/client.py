@@ -16,11 +16,11 @@ from mesh.client.direct import DirectRoutes
 from mesh.client.embed import EmbedOptions, embed, embed_request
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.stream import Events, EventStream, Generation, Lane
-from mesh.config import DEFAULT_ENDPOINT
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, InvalidRequest, MeshError, Unreachable
 from mesh.protobuf.fleet import fleet_from_wire
 from mesh.protobuf.route import route_from_wire, route_request_to_wire
+from mesh.settings.process import DEFAULT_ENDPOINT
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.v1 import mesh_pb2 as pb

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, Unpack
 from mesh.client.client import Client, Options, Prompt, connect
 from mesh.client.embed import EmbedOptions
 from mesh.client.stream import Chunk, Generation
-from mesh.config import DEFAULT_ENDPOINT
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, MeshError
+from mesh.settings.process import DEFAULT_ENDPOINT
 from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route
 from mesh.types import Decision, RequestId
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.config import ModelSettings, NodeSettings, OrchestratorSettings, check
+from mesh.settings.process import ModelSettings, NodeSettings, OrchestratorSettings, check
 
 
 class Part(StrEnum):

@@ -10,9 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, EngineFailed, Unreachable
+from mesh.fleet.records import ModelState, NodeState
 from mesh.local.etcd import wait_healthy
 from mesh.local.plan import Plan
-from mesh.records import ModelState, NodeState
 from mesh.sdk import Client, connect
 from mesh.stream import NodeStatus
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mesh.errors import ProtocolError
-from mesh.records import (
+from mesh.fleet.records import (
     PROTOCOL_VERSION,
     Cpu,
     FleetView,

@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.records import Heartbeat
+from mesh.fleet.records import Heartbeat
 from mesh.types import (
     FinishReason,
     Message,

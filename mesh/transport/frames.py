@@ -20,7 +20,7 @@ import msgspec
 
 from mesh.embedding import count_of
 from mesh.errors import ProtocolError
-from mesh.records import Heartbeat
+from mesh.fleet.records import Heartbeat
 from mesh.transport.base import (
     Accepted,
     Attempt,

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from mesh.clock import Clock
-from mesh.config import Timing
 from mesh.errors import MeshError, ProtocolError, Unreachable
-from mesh.records import PROTOCOL_VERSION, Heartbeat
+from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat
+from mesh.settings.process import Timing
 from mesh.transport import frames
 from mesh.transport.base import Attempt, Failed, Handler
 from mesh.transport.frames import Bye, Credit, FrameType, Hello, Reject, Welcome

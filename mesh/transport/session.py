@@ -8,9 +8,9 @@ from collections import deque
 from itertools import islice
 
 from mesh.clock import Clock
-from mesh.config import Timing
 from mesh.errors import DeadlineExceeded, InvalidRequest, NodeLost, ProtocolError
-from mesh.records import PROTOCOL_VERSION, Heartbeat
+from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat
+from mesh.settings.process import Timing
 from mesh.transport import frames
 from mesh.transport.base import (
     Accepted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from mesh.records import ModelCounts, ModelState
+from mesh.fleet.records import ModelCounts, ModelState
 from mesh.types import Message, Piece, Sampling
 from node.engines.base import ModelFacts
 from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected, Vectors

@@ -53,7 +53,7 @@ async def launch(
     cpus: frozenset[int] = frozenset(),
 ) -> Launched:
     """Starts ``python -m node.runner``, ``environment`` beside the agent's own, on ``cpus`` (empty:
-    all that the agent has); see ``node/care/surroundings.py``. Raises ``OSError``.
+    all that the agent has); see ``node/hardware/care/surroundings.py``. Raises ``OSError``.
 
     In a session of its own, so that a signal to the agent's terminal does not reach it; tied to the
     agent's life by the kernel and by its socket.

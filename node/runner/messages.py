@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from mesh.errors import ProtocolError
-from mesh.records import ModelCounts
+from mesh.fleet.records import ModelCounts
 from mesh.types import FinishReason, Message, Piece, Sampling, Usage
 from node.engines.base import ModelFacts, ModelSpec
 

@@ -19,7 +19,7 @@ from mesh.errors import (
     ProtocolError,
     Unreachable,
 )
-from mesh.records import ModelCounts, ModelState
+from mesh.fleet.records import ModelCounts, ModelState
 from mesh.types import Message, Piece, Sampling
 from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m

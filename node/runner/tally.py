@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mesh.records import ModelCounts
+from mesh.fleet.records import ModelCounts
 from node.engines.base import Engine
 from node.engines.registry import Guesses
 from node.runner import messages as m

@@ -14,18 +14,18 @@ from grpc_reflection.v1alpha import reflection
 
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError, NoCandidate
-from mesh.grpc_server import guarded, open_server, tolerant, traceparent_of, whole
 from mesh.protobuf.direct import grant_to_wire
 from mesh.protobuf.embed import embed_request_from_wire, embeddings_to_wire
 from mesh.protobuf.events import event_to_bytes
 from mesh.protobuf.fleet import fleet_to_wire
 from mesh.protobuf.request import request_from_wire
 from mesh.protobuf.route import MAX_BATCH, route_request_from_wire, route_to_wire, routed_to_wire
+from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
 from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
 from mesh.v1 import mesh_pb2 as pb
-from orchestrator.answers import Answers
-from orchestrator.embed import Embedder
+from orchestrator.api import Answers
+from orchestrator.attempts.embed import Embedder
 from orchestrator.tickets import Tickets
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from mesh.clock import Clock
-from mesh.router_settings import MemoSettings
+from mesh.settings.router import MemoSettings
 from orchestrator.memo.base import MemoCounts, Remembered
 from orchestrator.memo.codec import VERSION, decode, encode
 from orchestrator.memo.entries import Entries

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from mesh.errors import ConfigError
-from mesh.router_settings import EmbeddingSettings
+from mesh.settings.router import EmbeddingSettings
 from mesh.types import Alternative
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.minilm import MiniLm, Vector

@@ -19,7 +19,7 @@ from mesh.exact.quick.units import Conversion
 from mesh.exact.reading import answer, read
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
-from mesh.router_settings import ExactSettings
+from mesh.settings.router import ExactSettings
 from mesh.types import Alternative, FinishReason, ModelId, Piece
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.ready import ReadyAnswer

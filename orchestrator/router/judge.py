@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mesh.errors import MeshError
-from mesh.router_settings import JudgeSettings
+from mesh.settings.router import JudgeSettings
 from mesh.stream import StreamEvent, Tokens
 from mesh.types import (
     Alternative,

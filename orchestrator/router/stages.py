@@ -14,7 +14,7 @@ import msgspec
 from mesh.clock import Clock
 from mesh.errors import ConfigError
 from mesh.exact.solver.process import SolverProcess
-from mesh.router_settings import DecisionLogSettings, MemoSettings, RouterSettings
+from mesh.settings.router import DecisionLogSettings, MemoSettings, RouterSettings
 from orchestrator.memo.choice import memo_of
 from orchestrator.router.base import SlowStage, Stage
 from orchestrator.router.classifier import ClassifierStage

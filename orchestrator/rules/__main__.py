@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from mesh.cli.screen import console
-from mesh.config import state_dir
 from mesh.errors import ConfigError, MeshError
+from mesh.settings.process import state_dir
 from mesh.types import SPECIALTY_PATTERN
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.reload import starter_rules

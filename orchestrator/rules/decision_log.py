@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from mesh.clock import Clock
-from mesh.router_settings import DecisionLogSettings
+from mesh.settings.router import DecisionLogSettings
 from mesh.types import Decision
 from orchestrator.router.base import Features
 from orchestrator.rules.redaction import redact

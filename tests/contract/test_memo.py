@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from mesh.clock import ManualClock
-from mesh.router_settings import MemoSettings
+from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty
 from orchestrator.memo.base import Memo, Remembered
 from orchestrator.memo.choice import memo_of

@@ -18,7 +18,7 @@ from mesh.errors import ConfigError, DuplicateNode
 from mesh.registry.base import Delete, Put, Registry
 from mesh.registry.etcd import EtcdRegistry
 from mesh.registry.feed import FEED_LIMIT
-from mesh.registry.memory import MemoryRegistry, MemoryStore
+from mesh.registry.twin import MemoryRegistry, MemoryStore
 from tests.etcd import EtcdServer
 from tests.registry import eventually, record, running, watching
 

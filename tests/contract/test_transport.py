@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from mesh.errors import DeadlineExceeded, EngineFailed, InvalidRequest, NodeLost, PortInUse
-from mesh.records import Heartbeat, NodeState
+from mesh.fleet.records import Heartbeat, NodeState
 from mesh.transport import frames
 from mesh.transport import peer as peer_module
 from mesh.transport.base import (

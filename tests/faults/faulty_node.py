@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 from mesh.errors import Draining, EngineFailed
-from mesh.records import NodeState, encode_record
+from mesh.fleet.records import NodeState, encode_record
 from mesh.transport.base import Attempt, Finished, Progress, Refused, Sink, Tokens
 from mesh.types import FinishReason, Usage
 from tests.mesh.scripted import ScriptedNode, word, words

@@ -11,12 +11,12 @@ import grpc
 
 from mesh.clock import Clock
 from mesh.protobuf.metadata import ERROR_CODE
-from mesh.security import MAX_LIFETIME_S, Signer, Ticket
+from mesh.security.tickets import MAX_LIFETIME_S, Signer, Ticket
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens
 from mesh.types import FinishReason, ModelId, OrchestratorId, Piece, Usage
 from mesh.v1 import mesh_pb2 as pb
-from node.direct import DirectServer
-from node.gate import TicketGate
+from node.serve.direct import DirectServer
+from node.serve.gate import TicketGate
 from tests.faults.fuzzing import GOOD
 from tests.mesh.fakes import Mesh, orchestrator, until
 from tests.mesh.scripted import MATH

@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from mesh.clock import Clock
-from mesh.config import Timing
 from mesh.errors import ProtocolError
-from mesh.records import PROTOCOL_VERSION
+from mesh.fleet.records import PROTOCOL_VERSION
+from mesh.settings.process import Timing
 from mesh.transport import frames
 from mesh.transport.base import Accepted, Attempt, AttemptStream, Finished, Sink, Tokens
 from mesh.transport.frames import FrameType, Hello, Welcome
 from mesh.transport.link import FramedLink
-from mesh.transport.memory import MemoryNetwork, MemoryServer
+from mesh.transport.twin import MemoryNetwork, MemoryServer
 from mesh.types import (
     FinishReason,
     Message,

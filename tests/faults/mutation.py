@@ -11,7 +11,7 @@ import msgspec
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as Wire
 
-from mesh.records import PROTOCOL_VERSION, Heartbeat, ModelLoad, ModelState, NodeState
+from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat, ModelLoad, ModelState, NodeState
 from mesh.transport import frames
 from mesh.transport.base import Accepted, Attempt, Failed, Finished, Progress, Refused, Tokens
 from mesh.transport.frames import HEADER_BYTES, Bye, Credit, FrameType, Hello, Reject, Welcome

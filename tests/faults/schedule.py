@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 
-from mesh.records import NodeState
-from mesh.registry.memory import MemoryRegistry
+from mesh.fleet.records import NodeState
+from mesh.registry.twin import MemoryRegistry
 from tests.faults.checked_client import CheckedClient
 from tests.faults.faulty_node import FaultyNode
 from tests.mesh.fakes import Mesh

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh.records import Gpu
+from mesh.fleet.records import Gpu
 from tests.faults.test_residency_agent import box, gpu, on_gpu
 from tests.node_fakes import FACTS
 

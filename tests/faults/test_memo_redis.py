@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.router_settings import MemoSettings
+from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
 from orchestrator.memo.base import Remembered
 from orchestrator.memo.codec import encode

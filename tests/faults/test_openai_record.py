@@ -12,15 +12,15 @@ import psutil
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.config import ModelSettings
 from mesh.errors import EngineFailed
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
+from mesh.settings.process import ModelSettings
 from mesh.transport.base import Finished, Refused, Tokens
 from mesh.types import FinishReason, NodeId, Piece, Sampling
 from node.engines.base import ModelSpec
-from node.models import HostedModel, Runner
+from node.models.hosted import HostedModel, Runner
 from node.runner.process import RunnerProcess
-from node.server import AttemptServer
+from node.serve.server import AttemptServer
 from tests.node_fakes import FakeSink, attempt, until
 from tests.openai_upstream import (
     DEADLINE_S,

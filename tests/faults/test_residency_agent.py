@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.config import ModelSettings
 from mesh.errors import DeadlineExceeded
-from mesh.records import Gpu, Memory, ModelRecord, ModelState
+from mesh.fleet.records import Gpu, Memory, ModelRecord, ModelState
+from mesh.settings.process import ModelSettings
 from mesh.transport.base import Accepted, Finished, Progress, Refused
 from mesh.types import ModelId
 from node.engines.base import ModelFacts, ModelSpec
-from node.fit import Corrections
-from node.gpu import NO_DRIVER
-from node.models import RECOVER_S, HostedModel
-from node.residency.agent import Residency
-from node.residency.state import CPU
+from node.hardware.gpu import NO_DRIVER
+from node.models.fit import Corrections
+from node.models.hosted import RECOVER_S, HostedModel
+from node.models.residency.agent import Residency
+from node.models.residency.state import CPU
 from node.runner.messages import Opened
-from node.server import AttemptServer
+from node.serve.server import AttemptServer
 from tests.gguf import write_random
 from tests.node_fakes import FACTS, NODE, FakeRunner, FakeSink, attempt, done, pieces
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pynvml
 
 from mesh.clock import ManualClock
-from mesh.config import ModelSettings
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
+from mesh.settings.process import ModelSettings
 from mesh.transport.base import Finished, Refused
-from node.gpu import NvmlProbe
+from node.hardware.gpu import NvmlProbe
 from tests.faults.test_residency_agent import OPENED, Box, box
 from tests.gguf import write_random
 from tests.node_fakes import done

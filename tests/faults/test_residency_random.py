@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import MeshError
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.transport.base import Finished, Refused
 from tests.faults.test_residency_agent import GIB, Box, box, model
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.config import Timing
 from mesh.errors import NodeLost
+from mesh.settings.process import Timing
 from mesh.transport.base import Attempt, Handler, Sink, Tokens
 from mesh.transport.link import FramedLink
-from mesh.transport.memory import MemoryNetwork
+from mesh.transport.twin import MemoryNetwork
 from tests.transport_rig import END, NODE, attempt, counting, read, tokens
 
 TIMING = Timing(lease_ttl_s=4, heartbeat_s=1, peer_timeout_s=5, connect_timeout_s=3)

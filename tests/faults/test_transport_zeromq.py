@@ -9,7 +9,7 @@ import uvloop
 import zmq
 
 from mesh.errors import ConfigError, NodeLost, PortInUse
-from mesh.records import PROTOCOL_VERSION
+from mesh.fleet.records import PROTOCOL_VERSION
 from mesh.transport import frames
 from mesh.transport.base import Attempt, Finished, Sink, Tokens
 from mesh.transport.frames import MAX_FRAME_BYTES, Credit, FrameType, Hello

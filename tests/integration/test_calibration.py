@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.types import Message, ModelId, Role, Sampling
-from node.calibration import Calibration
 from node.engines.base import ModelSpec
-from node.models import Runner
+from node.models.calibration import Calibration
+from node.models.hosted import Runner
 from node.runner.messages import Done
 from node.runner.process import RunnerProcess
 from tests.etcd import EtcdServer

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import mesh
-from mesh import fleet as change
 from mesh.clock import SystemClock
-from mesh.records import FleetView, NodeState
+from mesh.fleet import view as change
+from mesh.fleet.records import FleetView, NodeState
 from mesh.registry.base import NODES
 from mesh.registry.etcd import EtcdRegistry
 from mesh.stream import Assigned, Decided, Done, Tokens

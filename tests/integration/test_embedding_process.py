@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from mesh.errors import ContextOverflow, NoCandidate
+from mesh.fleet.records import ModelState
 from mesh.local.ports import free_port
-from mesh.records import ModelState
 from mesh.sdk import Client
 from tests.etcd import EtcdServer
 from tests.gguf import write_random

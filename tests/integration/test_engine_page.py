@@ -15,7 +15,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import ConfigError, ContextOverflow
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Ended, ModelSpec, Prefilling, Token
 from node.runner.messages import Done, Pieces

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from benchmarks.fit_files import F16, Q4_0, Recipe, write
-from node.catalogue import inspect
-from node.fit import CPU, Corrections, engine_version, fingerprint, need
-from node.fit.compute import Batch, buffer_bytes, output_bytes
-from node.fit.kv import cells
-from node.fit.measured import copied_bytes, runner_ram_bytes, twice_bytes
+from node.models.catalogue import inspect
+from node.models.fit import CPU, Corrections, engine_version, fingerprint, need
+from node.models.fit.compute import Batch, buffer_bytes, output_bytes
+from node.models.fit.kv import cells
+from node.models.fit.measured import copied_bytes, runner_ram_bytes, twice_bytes
 
 pytestmark = [pytest.mark.engine, pytest.mark.processes]
 

@@ -8,12 +8,12 @@ from typing import Any
 import psutil
 import pytest
 
-from mesh.config import ModelSettings
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
+from mesh.settings.process import ModelSettings
 from mesh.types import Message, ModelId, Role, Sampling
-from node.fit import CPU, Corrections
-from node.prepared import prepare
-from node.residency.needs import needs
+from node.models.fit import CPU, Corrections
+from node.models.prepared import prepare
+from node.models.residency.needs import needs
 from node.runner.process import RunnerProcess
 from tests.integration.test_runner_process import make, read, run, until
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.router_settings import EmbeddingSettings
+from mesh.settings.router import EmbeddingSettings
 from mesh.types import Message, Role
 from orchestrator.router.base import Features, Verdict
 from orchestrator.router.embedding import EmbeddingStage

@@ -20,8 +20,7 @@ import psutil
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.config import PRESETS
-from mesh.records import (
+from mesh.fleet.records import (
     TRANSPORTS,
     Heartbeat,
     ModelState,
@@ -31,6 +30,7 @@ from mesh.records import (
 )
 from mesh.registry.base import NODES, Delete, Put
 from mesh.registry.etcd import EtcdRegistry
+from mesh.settings.process import PRESETS
 from mesh.transport.base import Accepted, Attempt, Failed, Finished, Link, Refused, Tokens
 from mesh.transport.dialers import all_dialers
 from mesh.types import Sampling

@@ -15,7 +15,7 @@ import pytest
 
 import mesh
 from mesh.errors import MeshError, NoCandidate
-from mesh.records import OrchestratorRecord
+from mesh.fleet.records import OrchestratorRecord
 from mesh.sdk import Done, Tokens
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import START_S, free_port, process, ready

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import NoCandidate
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from node.specialists import shipped
 from tests.faults.real_mesh import Box
 from tests.gguf import tokens, write_random

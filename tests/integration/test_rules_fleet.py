@@ -17,7 +17,7 @@ import pytest
 from mesh.cli.rules_fleet import RulesRegistry, version_of
 from mesh.clock import SystemClock
 from mesh.errors import ConfigError, RegistryUnavailable
-from mesh.records import OrchestratorRecord, encode_record
+from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS
 from mesh.registry.etcd import EtcdRegistry
 from mesh.types import OrchestratorId, Specialty

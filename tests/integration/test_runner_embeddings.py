@@ -10,7 +10,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import EngineFailed
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec
 from node.engines.simulated.vectors import vector_of

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mesh.errors import MeshError
-from mesh.records import ModelRecord, ModelState
+from mesh.fleet.records import ModelRecord, ModelState
 from mesh.sdk import Client
 from tests.faults.real_mesh import Box, gone
 from tests.residence import Heard, ask, residence, runs, seen, specialist

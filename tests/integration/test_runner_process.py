@@ -17,7 +17,7 @@ import pytest
 
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.errors import EngineFailed, InvalidRequest, Overloaded
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.types import FinishReason, Message, Piece, Role, Sampling
 from node.engines.base import ModelSpec
 from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected
@@ -425,7 +425,7 @@ async def test_an_interrupt_from_the_terminal_does_not_reach_a_runner() -> None:
 AGENT = """
 import asyncio
 from mesh.clock import SystemClock
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from node.engines.base import ModelSpec
 from node.runner.process import RunnerProcess
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.records import ModelCounts, ModelState
+from mesh.fleet.records import ModelCounts, ModelState
 from tests.residence import ask, residence, seen, specialist
 
 pytestmark = [pytest.mark.processes, pytest.mark.engine, pytest.mark.timeout(180)]

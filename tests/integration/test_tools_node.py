@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from mesh.fleet.records import ModelState
 from mesh.local.ports import free_port
-from mesh.records import ModelState
 from tests.etcd import EtcdServer
 from tests.integration.test_orchestrator_process import connected, process
 

@@ -14,12 +14,12 @@ from typing import Any
 from opentelemetry.trace import INVALID_SPAN
 
 from mesh.clock import Clock, ManualClock, SystemClock
-from mesh.config import OrchestratorSettings, Timing
 from mesh.errors import MeshError
-from mesh.registry.memory import MemoryRegistry, MemoryStore
-from mesh.router_settings import RouterSettings
+from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.settings.process import OrchestratorSettings, Timing
+from mesh.settings.router import RouterSettings
 from mesh.stream import Done, StreamEvent, Tokens
-from mesh.transport.memory import MemoryNetwork
+from mesh.transport.twin import MemoryNetwork
 from mesh.types import (
     Decision,
     Message,
@@ -30,17 +30,17 @@ from mesh.types import (
     Sampling,
     Specialty,
 )
-from orchestrator.admission import Admission
-from orchestrator.answers import Answers
-from orchestrator.capacity import Capacity
-from orchestrator.dispatch import Dispatch
-from orchestrator.fleet import Fleet
-from orchestrator.hedge import HedgePolicy
+from orchestrator.api import Answers
+from orchestrator.attempts.dispatch import Dispatch
+from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.identity import Identity
-from orchestrator.outlook import chain
+from orchestrator.picture.fleet import Fleet
 from orchestrator.router.base import Features, Recording, Stage
 from orchestrator.router.cascade import Outcome
 from orchestrator.service import Orchestrator
+from orchestrator.slots.capacity import Capacity
+from orchestrator.slots.outlook import chain
+from orchestrator.slots.queue import Admission
 from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 
 TIMING = Timing(lease_ttl_s=2.0, heartbeat_s=0.1, peer_timeout_s=0.6, connect_timeout_s=0.5)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from mesh.records import (
+from mesh.fleet.records import (
     Heartbeat,
     ModelLoad,
     ModelRecord,
@@ -18,9 +18,9 @@ from mesh.records import (
     encode_record,
 )
 from mesh.registry.base import NODES
-from mesh.registry.memory import MemoryRegistry
+from mesh.registry.twin import MemoryRegistry
 from mesh.transport.base import Accepted, Attempt, Failed, Finished, Refused, Sink, Tokens
-from mesh.transport.memory import MemoryNetwork
+from mesh.transport.twin import MemoryNetwork
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty, Usage
 
 MATH = Specialty("math")

@@ -10,8 +10,8 @@ import pytest
 
 import mesh as squadron
 from mesh.errors import CannotAnswer
-from mesh.router_settings import RouterSettings
 from mesh.sdk import Client, Route
+from mesh.settings.router import RouterSettings
 from mesh.types import ModelId
 from tests.mesh.fakes import Mesh, orchestrator
 from tests.mesh.scripted import CHAT, refuse, words

@@ -15,7 +15,7 @@ import mesh as squadron
 from mesh.errors import EngineFailed, InvalidRequest
 from mesh.protobuf.direct import direct_to_wire
 from mesh.protobuf.metadata import ERROR_CODE
-from mesh.security import CLOCK_SKEW_S, Signer
+from mesh.security.tickets import CLOCK_SKEW_S, Signer
 from mesh.stream import Assigned, Decided, Done
 from mesh.types import ModelId, NodeId, OrchestratorId
 from mesh.v1 import mesh_pb2 as pb

@@ -14,7 +14,7 @@ from mesh.errors import (
     InvalidRequest,
     NodeLost,
 )
-from mesh.records import encode_record
+from mesh.fleet.records import encode_record
 from mesh.stream import Assigned, Tokens
 from mesh.transport.base import Attempt, Sink
 from tests.mesh.fakes import Mesh, caught, done_of, manual_node, request, text_of, until
@@ -140,7 +140,7 @@ async def test_attempts_are_limited() -> None:
 async def test_an_overlap_is_dropped_and_a_gap_fails_the_attempt() -> None:
     """Against a transport that checks less than ours, the delivery itself holds invariant 1."""
     from mesh.errors import ProtocolError
-    from orchestrator.attempt import Delivery
+    from orchestrator.attempts.attempt import Delivery
 
     delivery = Delivery()
     first = Tokens(first=0, pieces=(word(0), word(1), word(2)))

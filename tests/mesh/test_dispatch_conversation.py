@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import CannotAnswer, NodeLost
-from mesh.records import NodeState
+from mesh.fleet.records import NodeState
 from mesh.types import Message, ModelId, Request, Role, Specialty
 from tests.mesh.fakes import Mesh, caught, done_of, request, text_of, until
 from tests.mesh.scripted import CHAT, ScriptedNode, fail, hold, refuse, words

@@ -6,10 +6,10 @@ import asyncio
 
 from mesh.clock import ManualClock
 from mesh.errors import NoCandidate
-from mesh.records import Heartbeat, ModelLoad, ModelState, NodeState
+from mesh.fleet.records import Heartbeat, ModelLoad, ModelState, NodeState
 from mesh.stream import Progress
 from mesh.transport.base import Attempt, Refused, Sink
-from orchestrator.admission import LOADING_S, SETTLING_S
+from orchestrator.slots.queue import LOADING_S, SETTLING_S
 from tests.mesh.fakes import Mesh, caught, done_of, manual_node, request, text_of, until
 from tests.mesh.scripted import CHAT, ScriptedNode, answer, words
 

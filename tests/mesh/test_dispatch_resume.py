@@ -12,7 +12,7 @@ from mesh.errors import NodeLost, NotResumable
 from mesh.stream import Assigned
 from mesh.transport.base import Attempt, Sink
 from mesh.types import Continuation, ModelId
-from orchestrator.hedge import HedgePolicy
+from orchestrator.attempts.hedge import HedgePolicy
 from tests.mesh.fakes import Mesh, done_of, request, text_of, until
 from tests.mesh.scripted import MATH, ScriptedNode, answer, die, fail, hang, hold, word, words
 

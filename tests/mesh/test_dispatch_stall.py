@@ -13,7 +13,7 @@ from mesh.clock import ManualClock
 from mesh.errors import DeadlineExceeded
 from mesh.stream import Tokens
 from mesh.transport.base import Attempt, Progress, Sink
-from orchestrator.stall import OPENING_S, PREFILL_FLOOR_S
+from orchestrator.attempts.stall import OPENING_S, PREFILL_FLOOR_S
 from tests.mesh.fakes import TIMING, Mesh, caught, done_of, manual_node, request, text_of
 from tests.mesh.scripted import ScriptedNode, hang, words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import DeadlineExceeded
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from tests.mesh.fakes import Mesh, request
 from tests.mesh.scripted import refuse
 

@@ -16,12 +16,12 @@ from mesh.errors import (
     UnknownModel,
     UnknownSpecialty,
 )
-from mesh.records import NodeState
+from mesh.fleet.records import NodeState
 from mesh.stream import Progress, Tokens
 from mesh.transport.base import DEFAULT_CREDIT
 from mesh.types import ModelId, Priority, Specialty
-from orchestrator.admission import SETTLING_S
-from orchestrator.fleet import SET_ASIDE_BASE_S
+from orchestrator.picture.fleet import SET_ASIDE_BASE_S
+from orchestrator.slots.queue import SETTLING_S
 from tests.mesh.fakes import Mesh, caught, done_of, manual_node, request, text_of, until
 from tests.mesh.scripted import CHAT, ScriptedNode, answer, hang, hold, words
 

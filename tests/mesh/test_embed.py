@@ -26,7 +26,7 @@ from mesh.errors import (
 )
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens, Vectors
 from mesh.types import FinishReason, ModelId, Piece, RequestId, Specialty, Usage
-from orchestrator.embed import Embedder
+from orchestrator.attempts.embed import Embedder
 from tests.mesh.fakes import WAIT_S, Mesh, orchestrator, until
 from tests.mesh.scripted import Script, ScriptedNode, die, hang, refuse
 

@@ -14,8 +14,8 @@ from mesh.clock import SystemClock
 from mesh.errors import DeadlineExceeded, Draining, EngineFailed, NodeLost
 from mesh.transport.base import Accepted, Attempt, Finished, Handler, Refused, Sink, Tokens
 from mesh.types import ModelId, NodeId, Specialty
-from node.forward import MAX_HOPS, MAX_PEERS, Forwarder
-from node.peers import Peers
+from node.serve.forward import MAX_HOPS, MAX_PEERS, Forwarder
+from node.serve.peers import Peers
 from tests.mesh.fakes import TIMING, Mesh, until
 from tests.mesh.scripted import (
     CHAT,

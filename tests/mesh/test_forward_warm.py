@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.transport.base import Accepted, Attempt, Finished, Sink
 from mesh.types import FinishReason, ModelId, NodeId
-from node.forward import MAX_HOPS, Forwarder
-from node.peers import Peers
+from node.serve.forward import MAX_HOPS, Forwarder
+from node.serve.peers import Peers
 from tests.mesh.fakes import TIMING, Mesh
 from tests.mesh.scripted import MATH, ScriptedNode, refuse
 from tests.node_fakes import USAGE, FakeSink, attempt

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.config import ModelSettings, NodeSettings
 from mesh.errors import ConfigError, Draining, DuplicateNode, ModelFileError
-from mesh.records import Gpu, ModelState, NodeRecord, NodeState, decode_node, encode_record
+from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState, decode_node, encode_record
 from mesh.registry.base import NODES
-from mesh.registry.memory import MemoryRegistry, MemoryStore
+from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.settings.process import ModelSettings, NodeSettings
 from mesh.transport.base import Finished, Refused
 from node.agent import NodeAgent
-from node.gpu import NO_DRIVER, GpuReader
-from node.host import Host
+from node.hardware.gpu import NO_DRIVER, GpuReader
+from node.hardware.host import Host
 from node.identity import claim
-from node.models import HostedModel, check_ids
+from node.models.hosted import HostedModel, check_ids
 from node.runner.messages import Opened
 from tests.node_fakes import (
     FakeGpuProbe,

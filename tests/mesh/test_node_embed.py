@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.config import ModelSettings
 from mesh.embedding import packed
+from mesh.settings.process import ModelSettings
 from mesh.transport.base import Accepted, Attempt, Finished, Refused
 from mesh.transport.base import Vectors as Sent
 from mesh.types import Message, ModelId, Role
-from node.models import HostedModel
-from node.prepared import Prepared, embeds
+from node.models.hosted import HostedModel
+from node.models.prepared import Prepared, embeds
 from node.runner.messages import Opened, Rejected, Vectors
-from node.server import VECTORS_BYTES, AttemptServer
+from node.serve.server import VECTORS_BYTES, AttemptServer
 from tests.node_fakes import FACTS, NODE, FakeRunner, FakeSink, Hosted, attempt, done, until
 
 OPENED = Opened(sequence=1, prompt_tokens=3)

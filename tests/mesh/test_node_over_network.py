@@ -10,9 +10,9 @@ from typing import Any
 from mesh.clock import SystemClock
 from mesh.errors import EngineFailed
 from mesh.transport.base import AttemptStream, Failed, Finished, Link, Refused, Tokens
-from mesh.transport.memory import MemoryNetwork
+from mesh.transport.twin import MemoryNetwork
 from node.runner.messages import Opened
-from node.server import AttemptServer
+from node.serve.server import AttemptServer
 from tests.node_fakes import NODE, Hosted, attempt, done, pieces, until
 
 OPENED = Opened(sequence=1, prompt_tokens=3)

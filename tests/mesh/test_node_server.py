@@ -12,7 +12,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import DeadlineExceeded, Draining, EngineFailed, ModelFileError
-from mesh.records import ModelState
+from mesh.fleet.records import ModelState
 from mesh.transport.base import (
     Accepted,
     Attempt,
@@ -23,7 +23,7 @@ from mesh.transport.base import (
 )
 from mesh.types import FinishReason, Message, ModelId, Piece, Role, Sampling
 from node.runner.messages import Opened, Prefill, Rejected
-from node.server import AttemptServer
+from node.serve.server import AttemptServer
 from tests.node_fakes import (
     NODE,
     USAGE,

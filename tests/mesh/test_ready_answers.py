@@ -10,10 +10,10 @@ import pytest
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, UnknownSpecialty
-from mesh.router_settings import MemoSettings
+from mesh.settings.router import MemoSettings
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.types import Continuation, FinishReason, ModelId, Piece, Request, Sampling, Specialty
-from orchestrator.memo.memory import MemoryMemo
+from orchestrator.memo.in_process import MemoryMemo
 from orchestrator.router.base import Abstain, Features, Stage, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage

@@ -15,8 +15,8 @@ from mesh.client import routes
 from mesh.errors import InvalidRequest, MeshError, Unreachable
 from mesh.protobuf.metadata import ERROR_CODE
 from mesh.protobuf.route import MAX_BATCH
-from mesh.router_settings import RouterSettings
 from mesh.sdk import Message, Role, Route
+from mesh.settings.router import RouterSettings
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from tests.mesh.fakes import Mesh, orchestrator

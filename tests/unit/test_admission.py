@@ -10,8 +10,8 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import DeadlineExceeded, NoCandidate, Overloaded
 from mesh.types import ModelId, Priority, Specialty
-from orchestrator.admission import AGING_S, SETTLING_S, Admission, Queue, Waiting
-from orchestrator.outlook import Absent, Busy, Work
+from orchestrator.slots.outlook import Absent, Busy, Work
+from orchestrator.slots.queue import AGING_S, SETTLING_S, Admission, Queue, Waiting
 
 
 def work(priority: Priority = Priority.NORMAL, arrived: float = 0.0, **given: Any) -> Work:
@@ -101,9 +101,9 @@ class Slots:
 def _Slot(slots: Slots) -> Any:
     from contextlib import ExitStack
 
-    from mesh.records import ModelRecord, ModelState
+    from mesh.fleet.records import ModelRecord, ModelState
     from mesh.types import Candidate, NodeId
-    from orchestrator.capacity import Reservation
+    from orchestrator.slots.capacity import Reservation
 
     def give_back() -> None:
         slots.free += 1

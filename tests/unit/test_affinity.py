@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.types import Message, ModelId, NodeId, Role
-from orchestrator.affinity import MAX_HOMES, MOST_UNSEEN, Affinity, origin_of
+from orchestrator.picture.affinity import MAX_HOMES, MOST_UNSEEN, Affinity, origin_of
 
 A, B = (NodeId("a"), ModelId("m")), (NodeId("b"), ModelId("n"))
 

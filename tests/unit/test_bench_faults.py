@@ -15,7 +15,7 @@ from mesh.bench.faults import (
     times,
 )
 from mesh.errors import ConfigError
-from mesh.records import NodeRecord, NodeState
+from mesh.fleet.records import NodeRecord, NodeState
 from mesh.types import NodeId
 
 

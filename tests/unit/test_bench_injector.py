@@ -17,7 +17,7 @@ from mesh.bench.faults import parse
 from mesh.bench.injector import FaultMark, Injector, find_process
 from mesh.clock import ManualClock
 from mesh.errors import ConfigError, NodeLost, Unreachable
-from mesh.records import NodeRecord, NodeState
+from mesh.fleet.records import NodeRecord, NodeState
 from tests.local_mesh import wait_for
 from tests.unit.test_bench_faults import record
 

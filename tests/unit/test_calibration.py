@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mesh.pace import levels
-from node.calibration import plan
-from node.calibration.speeds import (
+from mesh.fleet.answer_time import levels
+from node.engines.base import ModelSpec
+from node.models.calibration import plan
+from node.models.calibration.speeds import (
     MOST_WAIT_S,
     Speeds,
     Timeline,
@@ -19,8 +20,7 @@ from node.calibration.speeds import (
     decode_rate,
     expected_wait_s,
 )
-from node.calibration.store import FILE, MAX_BYTES, MAX_ENTRIES, Key, Store, digest
-from node.engines.base import ModelSpec
+from node.models.calibration.store import FILE, MAX_BYTES, MAX_ENTRIES, Key, Store, digest
 
 EIGHT = Speeds(
     slots=8, prefill_tps=1000.0, decode_tps=40.0, decode_tps_half=100.0, decode_tps_full=160.0

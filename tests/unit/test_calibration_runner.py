@@ -13,12 +13,12 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import EngineFailed, Overloaded
-from mesh.records import ModelCounts, ModelState
+from mesh.fleet.records import ModelCounts, ModelState
 from mesh.types import FinishReason, Message, ModelId, Piece, Role, Sampling, Usage
-from node.calibration import Calibration, Speeds
-from node.calibration.plan import BUDGET_S
-from node.calibration.runner import IDLE_S
 from node.engines.base import ModelFacts, ModelSpec
+from node.models.calibration import Calibration, Speeds
+from node.models.calibration.plan import BUDGET_S
+from node.models.calibration.runner import IDLE_S
 from node.runner.messages import Done, Opened, Pieces, Rejected
 
 HELLO = (Message(role=Role.USER, content="hello"),)

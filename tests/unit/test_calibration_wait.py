@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.records import ModelLoad, ModelState
+from mesh.fleet.records import ModelLoad, ModelState
 from mesh.types import ModelId, NodeId, Usage
-from node.calibration import Calibration, Speeds
-from node.server import AttemptServer
+from node.models.calibration import Calibration, Speeds
+from node.serve.server import AttemptServer
 
 
 def hosted(name: str, used: int, state: ModelState = ModelState.RESIDENT) -> Any:

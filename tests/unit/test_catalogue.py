@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import ModelFileError
-from node.catalogue import _FILE_TYPES, GgufFacts, inspect, model_id, resolve
-from node.gguf_header import TENSOR_TYPES, read_header
+from node.models.catalogue import _FILE_TYPES, GgufFacts, inspect, model_id, resolve
+from node.models.gguf_header import TENSOR_TYPES, read_header
 from tests.gguf import CONTEXT, write_chain, write_random
 
 

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mesh.cli.main import cli
-from mesh.config import NodeSettings, OrchestratorSettings, load
 from mesh.errors import ConfigError
 from mesh.local.plan import Part, children, make_plan
 from mesh.local.specialists import choose, shipped
+from mesh.settings.process import NodeSettings, OrchestratorSettings, load
 
 THREE = ("math", "code", "chat")
 

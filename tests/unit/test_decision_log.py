@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.router_settings import DecisionLogSettings
+from mesh.settings.router import DecisionLogSettings
 from mesh.types import Alternative, Decision, Message, Role, Specialty, StageVerdict
 from orchestrator.router.base import Features
 from orchestrator.rules import decision_log

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mesh.config import NodeSettings, OrchestratorSettings, load
 from mesh.errors import ConfigError, ProtocolError
 from mesh.protobuf.direct import Grant, grant_from_wire, grant_to_wire
+from mesh.settings.process import NodeSettings, OrchestratorSettings, load
 from mesh.types import ModelId, NodeId
 from mesh.v1 import mesh_pb2 as pb
 

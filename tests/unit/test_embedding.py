@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.router_settings import EmbeddingSettings
+from mesh.settings.router import EmbeddingSettings
 from mesh.types import Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade

@@ -13,7 +13,7 @@ from mesh.exact.base import Exact, Specialty
 from mesh.exact.quick import units
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
-from mesh.router_settings import ExactSettings
+from mesh.settings.router import ExactSettings
 from mesh.types import FinishReason, Message, ModelId, Role, Sampling
 from orchestrator.router import exact as exact_stage
 from orchestrator.router.base import Abstain, Features, Verdict

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from benchmarks.fit_files import Recipe, write
 from mesh.cli.models import KV_TYPES, Size, models
-from node import fit as package
-from node.fit.__main__ import main
+from node.models import fit as package
+from node.models.fit.__main__ import main
 from tests.unit.test_fit_folder import CONFIG, write_folder
 
 GIB = 1024**3
@@ -151,7 +151,7 @@ def test_the_command_becomes_python_m_node_fit(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "execv", lambda _, command: became.append(command))
     arguments = ["fit", "~/a.gguf", "--vram", "8G", "--slots", "2", "--kv", "q8_0", "--json"]
     assert CliRunner().invoke(models, arguments).exit_code == 0
-    assert became[0][1:4] == ["-P", "-m", "node.fit"]
+    assert became[0][1:4] == ["-P", "-m", "node.models.fit"]
     query = json.loads(became[0][4])
     assert query["vram_bytes"] == 8 * GIB
     assert query["file"] == str(Path("~/a.gguf").expanduser())

@@ -13,11 +13,11 @@ import pytest
 
 from benchmarks.fit_files import F16, Q4_K, Recipe, write
 from mesh.errors import ConfigError, ModelFileError
-from node.catalogue import GgufFacts, inspect
-from node.fit import CPU, KV_TYPES, Estimate, need
-from node.fit.allocation import Node, peak_bytes
-from node.fit.estimate import place
-from node.gguf_shape import LayerShape, Shape
+from node.models.catalogue import GgufFacts, inspect
+from node.models.fit import CPU, KV_TYPES, Estimate, need
+from node.models.fit.allocation import Node, peak_bytes
+from node.models.fit.estimate import place
+from node.models.gguf_shape import LayerShape, Shape
 from tests.gguf import write_random
 
 MIB = 1024 * 1024

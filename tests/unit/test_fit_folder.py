@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from mesh.config import ModelSettings
 from mesh.errors import ConfigError, MeshError, ModelFileError
-from mesh.records import Gpu
+from mesh.fleet.records import Gpu
+from mesh.settings.process import ModelSettings
 from mesh.types import ModelId
-from node.fit import CPU, Corrections
-from node.fit.folder import (
+from node.models.fit import CPU, Corrections
+from node.models.fit.folder import (
     TORCH_BYTES,
     exllamav2_load,
     need_folder,
     torch_load,
 )
-from node.prepared import Prepared, files_mark, prepare
-from node.residency.needs import Needs, needs, sums
-from node.residency.state import Device
-from node.safetensors_folder import inspect_folder
+from node.models.prepared import Prepared, files_mark, prepare
+from node.models.residency.needs import Needs, needs, sums
+from node.models.residency.state import Device
+from node.models.safetensors_folder import inspect_folder
 
 MIB = 2**20
 GPU = Gpu(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from node.fit import Basis, Corrections, Estimate, Parts, engine_version, fingerprint
-from node.fit.measured import FILE, MAX_BYTES, MAX_ENTRIES, copied_bytes, twice_bytes
+from node.models.fit import Basis, Corrections, Estimate, Parts, engine_version, fingerprint
+from node.models.fit.measured import FILE, MAX_BYTES, MAX_ENTRIES, copied_bytes, twice_bytes
 
 MIB = 1024 * 1024
 MODEL, ENGINE = "m.gguf:1:2", "llama_cpp 1.0"

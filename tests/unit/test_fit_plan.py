@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.fit_files import Recipe, write
 from mesh.errors import ConfigError
-from node.catalogue import GgufFacts, inspect
-from node.fit import CPU, Estimate, Outcome, Wants, fit, need
+from node.models.catalogue import GgufFacts, inspect
+from node.models.fit import CPU, Estimate, Outcome, Wants, fit, need
 
 GIB = 1024**3
 WANTS = Wants(context_length=4096, slots=4)

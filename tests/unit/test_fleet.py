@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mesh import fleet
-from mesh.records import (
+from mesh.fleet import view as fleet
+from mesh.fleet.records import (
     FleetView,
     Heartbeat,
     NodeRecord,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import ProtocolError
-from mesh.records import Heartbeat, ModelLoad, ModelState, NodeState
+from mesh.fleet.records import Heartbeat, ModelLoad, ModelState, NodeState
 from mesh.transport import frames
 from mesh.transport.base import Accepted, Failed, Finished, Progress, Refused, Tokens, Vectors
 from mesh.transport.frames import (

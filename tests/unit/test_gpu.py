@@ -12,9 +12,9 @@ import pynvml
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.records import Gpu
-from node.care.throttling import HOLD_S
-from node.gpu import NO_DRIVER, REINIT_EVERY_S, GpuReader, NvmlProbe
+from mesh.fleet.records import Gpu
+from node.hardware.care.throttling import HOLD_S
+from node.hardware.gpu import NO_DRIVER, REINIT_EVERY_S, GpuReader, NvmlProbe
 
 GIB = 2**30
 

@@ -9,11 +9,18 @@ import pynvml
 import pytest
 
 from mesh.errors import ConfigError
-from node.care.cores import read_cores
-from node.care.dtypes import best_dtype, fast_dtypes, parse_capability
-from node.care.surroundings import Cores, cpus, environment, parse_list, ranges, surroundings
-from node.care.throttling import held, in_order, left, reasons
 from node.engines.base import ModelSpec
+from node.hardware.care.cores import read_cores
+from node.hardware.care.dtypes import best_dtype, fast_dtypes, parse_capability
+from node.hardware.care.surroundings import (
+    Cores,
+    cpus,
+    environment,
+    parse_list,
+    ranges,
+    surroundings,
+)
+from node.hardware.care.throttling import held, in_order, left, reasons
 
 # Four cores of two threads each, as most desktops number them; the node may not use core 3.
 CORES = Cores(

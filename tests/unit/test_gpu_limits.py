@@ -10,11 +10,11 @@ from typing import Any
 import pynvml
 import pytest
 
-from mesh import config
-from mesh.config import NodeSettings
 from mesh.errors import ConfigError
-from mesh.gpu_settings import GpuLimits
-from node.care.limits import FILE, limited
+from mesh.settings import process as config
+from mesh.settings.gpu import GpuLimits
+from mesh.settings.process import NodeSettings
+from node.hardware.care.limits import FILE, limited
 
 
 @dataclass

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.config import OrchestratorSettings, load
 from mesh.errors import ConfigError
+from mesh.settings.process import OrchestratorSettings, load
 from mesh.types import ModelId
-from orchestrator.hedge import BURST, ENOUGH, MOST_MODELS, REMEMBERED, HedgePolicy
+from orchestrator.attempts.hedge import BURST, ENOUGH, MOST_MODELS, REMEMBERED, HedgePolicy
 
 TOY = ModelId("toy")
 

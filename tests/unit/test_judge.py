@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from mesh.errors import NoCandidate
-from mesh.router_settings import JudgeSettings
+from mesh.settings.router import JudgeSettings
 from mesh.stream import Progress, StreamEvent, Tokens
 from mesh.types import Message, Piece, Priority, Request, RequestId, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict

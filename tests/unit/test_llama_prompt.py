@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from mesh.errors import ContextOverflow, InvalidRequest, ModelFileError
 from mesh.types import Message, Role
-from node.catalogue import CHATML
 from node.engines.base import ModelSpec
 from node.engines.chat_template import ChatTemplate, PromptBuilder
 from node.engines.llama_cpp import loading as llama_loading
 from node.engines.llama_cpp.vocabulary import Vocabulary
+from node.models.catalogue import CHATML
 from tests.gguf import CONTROL, tokens, write_random
 
 pytestmark = pytest.mark.engine

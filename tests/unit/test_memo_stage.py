@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.router_settings import MemoSettings
+from mesh.settings.router import MemoSettings
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
 from mesh.types import (
     Decision,
@@ -25,7 +25,7 @@ from mesh.types import (
     Specialty,
 )
 from orchestrator.memo.base import Memo, MemoCounts, Remembered
-from orchestrator.memo.memory import MemoryMemo
+from orchestrator.memo.in_process import MemoryMemo
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage, may_be_remembered

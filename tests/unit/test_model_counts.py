@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from mesh.clock import ManualClock
-from mesh.records import ModelCounts, ModelState
+from mesh.fleet.records import ModelCounts, ModelState
 from mesh.types import ModelId
-from node.calibration import Calibration
 from node.engines.base import Engine, ModelSpec
+from node.models.calibration import Calibration
 from node.runner import messages as m
 from node.runner.tally import Tally
 from tests.node_fakes import FakeRunner, Hosted, until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.host import Host
+from node.hardware.host import Host
 
 MIB = 1024 * 1024
 

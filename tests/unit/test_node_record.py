@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh.records import (
+from mesh.fleet.records import (
     Cpu,
     Gpu,
     Memory,

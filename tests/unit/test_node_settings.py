@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import configs
-from mesh.config import ModelSettings, NodeSettings, load, load_toml
 from mesh.errors import ConfigError, EngineFailed
+from mesh.settings.process import ModelSettings, NodeSettings, load, load_toml
 from mesh.telemetry import logs
 from node.__main__ import main
 from node.notify import notify

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import configs
-from mesh.config import OrchestratorSettings, load, load_toml
 from mesh.errors import ConfigError
-from mesh.router_settings import (
+from mesh.settings.process import OrchestratorSettings, load, load_toml
+from mesh.settings.router import (
     ClassifierSettings,
     DecisionLogSettings,
     EmbeddingSettings,

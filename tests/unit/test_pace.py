@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.pace import ANSWER_TOKENS, PROMPT_TOKENS, UNKNOWN_S, answer_s, band, decode_at
-from mesh.records import (
+from mesh.fleet.answer_time import (
+    ANSWER_TOKENS,
+    PROMPT_TOKENS,
+    UNKNOWN_S,
+    answer_s,
+    band,
+    decode_at,
+)
+from mesh.fleet.records import (
     FleetView,
     Gpu,
     Heartbeat,
@@ -22,7 +29,7 @@ from mesh.records import (
     NodeState,
     NodeView,
 )
-from mesh.standings import row_of
+from mesh.fleet.standings import row_of
 from mesh.types import ModelId, NodeId, Specialty
 from tests.unit.test_placement import _eligible, _place
 

@@ -7,8 +7,8 @@ from itertools import permutations
 
 import pytest
 
-from mesh.placement import known_models, known_specialties, place
-from mesh.records import (
+from mesh.fleet.placement import known_models, known_specialties, place
+from mesh.fleet.records import (
     FleetView,
     Gpu,
     Heartbeat,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.placement import best, place
-from mesh.records import (
+from mesh.fleet.placement import best, place
+from mesh.fleet.records import (
     FleetView,
     Heartbeat,
     ModelLoad,
@@ -20,7 +20,7 @@ from mesh.records import (
     NodeState,
     NodeView,
 )
-from mesh.standings import Standings
+from mesh.fleet.standings import Standings
 from mesh.types import ModelId, NodeId, Specialty
 
 NOW = 100.0

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from mesh.placement import stand_in
-from mesh.records import ModelState, NodeState
-from mesh.standings import STAY_WAIT_S
+from mesh.fleet.placement import stand_in
+from mesh.fleet.records import ModelState, NodeState
+from mesh.fleet.standings import STAY_WAIT_S
 from mesh.types import Specialty
 from tests.unit.test_placement import CHAT, CODE, MATH, NOW, Box, _eligible, _fleet, _place
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from mesh.errors import NoCandidate, UnknownSpecialty
-from mesh.placement import ONLY_ANSWERS, ONLY_EMBEDS, best, place, stand_in
-from mesh.records import FleetView, ModelState, NodeState, NodeView
+from mesh.fleet.placement import ONLY_ANSWERS, ONLY_EMBEDS, best, place, stand_in
+from mesh.fleet.records import FleetView, ModelState, NodeState, NodeView
 from mesh.types import ModelId, NodeId, Specialty
-from orchestrator.outlook import NO_EMBEDDER, Absent, Work, absent, explained
+from orchestrator.slots.outlook import NO_EMBEDDER, Absent, Work, absent, explained
 from tests.unit.test_placement import NOW, Box
 
 EMBEDDING, CHAT = Specialty("embedding"), Specialty("chat")

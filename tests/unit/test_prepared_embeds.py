@@ -8,10 +8,10 @@ from typing import Any
 import gguf
 import pytest
 
-from mesh.config import ModelSettings
+from mesh.settings.process import ModelSettings
 from mesh.types import ModelId
-from node.catalogue import inspect
-from node.prepared import EMBEDDING_CONTEXT, prepare
+from node.models.catalogue import inspect
+from node.models.prepared import EMBEDDING_CONTEXT, prepare
 from tests.gguf import write_random
 from tests.gguf_bert import write_bert
 

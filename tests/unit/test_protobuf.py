@@ -12,18 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import InvalidRequest, ProtocolError
-from mesh.protobuf.events import event_from_wire, event_to_wire
-from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
-from mesh.protobuf.request import request_from_wire, request_to_wire
-from mesh.protobuf.route import (
-    route_from_wire,
-    route_request_from_wire,
-    route_request_to_wire,
-    route_to_wire,
-    routed_from_wire,
-    routed_to_wire,
-)
-from mesh.records import (
+from mesh.fleet.records import (
     Cpu,
     FleetView,
     Gpu,
@@ -36,6 +25,17 @@ from mesh.records import (
     NodeState,
     NodeView,
     OrchestratorRecord,
+)
+from mesh.protobuf.events import event_from_wire, event_to_wire
+from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
+from mesh.protobuf.request import request_from_wire, request_to_wire
+from mesh.protobuf.route import (
+    route_from_wire,
+    route_request_from_wire,
+    route_request_to_wire,
+    route_to_wire,
+    routed_from_wire,
+    routed_to_wire,
 )
 from mesh.stream import Assigned, Decided, Done, Progress, Ready, Route, StreamEvent, Tokens
 from mesh.types import (

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.protobuf.fleet import current_record, fleet_from_wire, fleet_to_wire
-from mesh.records import (
+from mesh.fleet.records import (
     Cpu,
     FleetView,
     Gpu,
@@ -25,6 +24,7 @@ from mesh.records import (
     NodeView,
     OrchestratorRecord,
 )
+from mesh.protobuf.fleet import current_record, fleet_from_wire, fleet_to_wire
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from mesh.v1 import mesh_pb2 as pb
 

@@ -7,7 +7,7 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import DuplicateNode, RegistryUnavailable
 from mesh.registry.base import Put
-from mesh.registry.memory import MemoryRegistry, MemoryStore
+from mesh.registry.twin import MemoryRegistry, MemoryStore
 from tests.registry import record, running, watching
 
 TTL_S = 4.0

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mesh.config import ModelSettings
 from mesh.errors import ConfigError
+from mesh.settings.process import ModelSettings
 from mesh.types import ModelId
-from node.fit import CPU, Corrections
-from node.prepared import prepare
-from node.residency.needs import Needs, needs, sums
-from node.residency.state import Device
+from node.models.fit import CPU, Corrections
+from node.models.prepared import prepare
+from node.models.residency.needs import Needs, needs, sums
+from node.models.residency.state import Device
 from tests.gguf import write_random
 
 MIB = 2**20

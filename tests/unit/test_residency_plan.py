@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.types import ModelId
-from node.residency.plan import FAIR_S, IDLE_S, STAY_LEAST_S, STAY_MOST_S, plan, stay_s
-from node.residency.state import (
+from node.models.residency.plan import FAIR_S, IDLE_S, STAY_LEAST_S, STAY_MOST_S, plan, stay_s
+from node.models.residency.state import (
     CPU,
     Device,
     Fail,

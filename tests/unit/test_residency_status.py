@@ -9,10 +9,8 @@ import pytest
 from rich.console import Console
 
 from mesh.cli.fleet_models import render_models
-from mesh.config import ModelSettings, NodeSettings, load
 from mesh.errors import ConfigError
-from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
-from mesh.records import (
+from mesh.fleet.records import (
     FleetView,
     Gpu,
     Heartbeat,
@@ -23,9 +21,11 @@ from mesh.records import (
     NodeState,
     NodeView,
 )
+from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
+from mesh.settings.process import ModelSettings, NodeSettings, load
 from mesh.stream import FleetStatus
 from mesh.types import ModelId, NodeId, Specialty
-from node.residency.measure import vram_bytes
+from node.models.residency.measure import vram_bytes
 
 MIB = 2**20
 WALL = 1_000_000.0

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import ConfigError
-from mesh.router_settings import MemoSettings, RouterSettings
+from mesh.settings.router import MemoSettings, RouterSettings
 from orchestrator.router import stages
 from orchestrator.router.stages import DEFAULT, Stages, names_of
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.scheduler import (
+from node.engines.scheduler import (
     PREFILL_ALONE_S,
     SMALLEST_CHUNK,
     Pace,

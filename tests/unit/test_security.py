@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import BadTicket, ConfigError, from_code
 from mesh.protobuf.errors import status_of
-from mesh.security import (
+from mesh.security.tickets import (
     CLOCK_SKEW_S,
     MAX_LIFETIME_S,
     MAX_STREAMS,

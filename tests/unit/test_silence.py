@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.types import NodeId
-from orchestrator.silence import GAPS, Silence
+from orchestrator.picture.silence import GAPS, Silence
 
 A, B = NodeId("a"), NodeId("b")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.stall import (
+from orchestrator.attempts.stall import (
     AWAY_S,
     BESIDE_PREFILL_FLOOR_S,
     LONGEST_S,

@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from mesh.cli.fleet import as_data, render
 from mesh.cli.fleet_models import render_models
 from mesh.cli.screen import rate, share
-from mesh.records import (
+from mesh.fleet.records import (
     Gpu,
     Memory,
     ModelCounts,

@@ -8,7 +8,7 @@ import pytest
 from mesh.errors import CannotAnswer, NotServed, from_code
 from mesh.protobuf.errors import status_of
 from mesh.types import Specialty
-from orchestrator.outlook import chain
+from orchestrator.slots.outlook import chain
 
 CHAT = Specialty("chat")
 

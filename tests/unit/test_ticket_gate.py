@@ -10,12 +10,12 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import BadTicket
-from mesh.records import OrchestratorRecord, encode_record
+from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS
-from mesh.registry.memory import MemoryRegistry, MemoryStore
-from mesh.security import CLOCK_SKEW_S, Signer, Ticket
+from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.security.tickets import CLOCK_SKEW_S, Signer, Ticket
 from mesh.types import OrchestratorId
-from node.gate import KEY_GRACE_S, Keyring, TicketGate
+from node.serve.gate import KEY_GRACE_S, Keyring, TicketGate
 from tests.unit.test_security import ISSUER, NODE, SIGNER, TICKET
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.protobuf.direct import Grant
-from mesh.records import (
+from mesh.fleet.records import (
     FleetView,
     Heartbeat,
     ModelLoad,
@@ -19,7 +18,8 @@ from mesh.records import (
     NodeState,
     NodeView,
 )
-from mesh.security import Signer, check, verify
+from mesh.protobuf.direct import Grant
+from mesh.security.tickets import Signer, check, verify
 from mesh.stream import Route
 from mesh.types import (
     Candidate,
@@ -33,7 +33,7 @@ from mesh.types import (
     Role,
     Specialty,
 )
-from orchestrator.affinity import Affinity
+from orchestrator.picture.affinity import Affinity
 from orchestrator.tickets import Tickets
 
 NODE, TOY, MATH = NodeId("node-a"), ModelId("toy"), Specialty("math")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mesh.config import ModelSettings
 from mesh.errors import ModelFileError
+from mesh.settings.process import ModelSettings
 from mesh.types import ModelId
 from node.engines.hugging_face.folder import own_context, told_by_length
-from node.prepared import DEFAULT_CONTEXT, prepare
+from node.models.prepared import DEFAULT_CONTEXT, prepare
 
 LONGROPE = {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}
 

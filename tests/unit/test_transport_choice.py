@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.config import PRESETS, NodeSettings, load
 from mesh.errors import ConfigError
-from mesh.placement import place
-from mesh.records import (
+from mesh.fleet.placement import place
+from mesh.fleet.records import (
     TRANSPORTS,
     FleetView,
     ModelRecord,
@@ -22,9 +21,10 @@ from mesh.records import (
     NodeState,
     NodeView,
 )
+from mesh.settings.process import PRESETS, NodeSettings, load
 from mesh.transport.dialers import all_dialers
 from mesh.types import ModelId, NodeId, Specialty
-from orchestrator.links import Links
+from orchestrator.picture.links import Links
 
 MATH = Specialty("math")
 RECORD = NodeRecord(

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from mesh.errors import MeshError, ModelFileError
 from mesh.types import Sampling
-from node.catalogue import CHATML
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.chat_template import ChatTemplate
 from node.engines.draws import PENALTY_WINDOW, Draws
 from node.engines.exllamav2.options import Options, cache_tokens
 from node.engines.hugging_face.folder import read_chat, read_json
+from node.models.catalogue import CHATML
 
 _METHODS = ("exl2", "gptq")
 _CACHES = {

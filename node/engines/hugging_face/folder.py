@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import ModelFileError
-from node.catalogue import CHATML
+from node.models.catalogue import CHATML
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
 _TEXT_PARTS = ("text_config", "language_config", "llm_config")  # of models that also see or hear

@@ -12,10 +12,10 @@ from typing import Any
 import llama_cpp as llama
 
 from mesh.errors import ConfigError, ModelFileError
-from node.catalogue import GgufFacts
 from node.engines.base import ModelSpec
 from node.engines.llama_cpp.loading import last_error
-from node.gguf_header import read_header
+from node.models.catalogue import GgufFacts
+from node.models.gguf_header import read_header
 
 MOST_ADAPTERS = 8
 

@@ -30,12 +30,12 @@ from mesh.errors import (
     ModelFileError,
 )
 from mesh.types import FinishReason
-from node.catalogue import GgufFacts
 from node.engines.base import Embedded, Emission, Ended, Failed, ModelFacts, ModelSpec
 from node.engines.embedding_batch import next_texts, normalised
 from node.engines.llama_cpp import loading
 from node.engines.llama_cpp.vocabulary import Vocabulary
-from node.prepared import embeds
+from node.models.catalogue import GgufFacts
+from node.models.prepared import embeds
 
 MOST_TEXTS = 64  # in one batch, each of them a sequence
 POOLING = {

@@ -15,7 +15,6 @@ import llama_cpp as llama
 
 from mesh.errors import CannotAnswer, EngineFailed, InternalError
 from mesh.types import FinishReason, Message, Sampling
-from node.catalogue import CHATML
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.chat_template import ChatTemplate, PromptBuilder
 from node.engines.llama_cpp import adapters as lora
@@ -27,7 +26,8 @@ from node.engines.llama_cpp.live import LiveModel, LiveSequence
 from node.engines.llama_cpp.sampling import PENALTY_WINDOW, Candidates, Grammar, Sampler
 from node.engines.llama_cpp.speculation import Lookup, speculation_of
 from node.engines.llama_cpp.vocabulary import Vocabulary
-from node.scheduler import Pace, Reuse, Share, choose_reuse, plan
+from node.engines.scheduler import Pace, Reuse, Share, choose_reuse, plan
+from node.models.catalogue import CHATML
 
 # A copy between slots moves a whole slot's cache. It must spare at least this many tokens of
 # prefill, and this share of the slot's context.

@@ -9,7 +9,7 @@ from node.engines.chat_template import PromptBuilder
 from node.engines.llama_cpp.sampling import Candidates, Sampler
 from node.engines.llama_cpp.speculation import Lookup, Speculation
 from node.engines.llama_cpp.vocabulary import Vocabulary
-from node.scheduler import Work
+from node.engines.scheduler import Work
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 import llama_cpp as llama
 
 from mesh.errors import ConfigError, ModelFileError
-from node.catalogue import GgufFacts, inspect
 from node.engines.base import ModelSpec
+from node.models.catalogue import GgufFacts, inspect
 
 DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
 # Below this, a second thread costs more in waiting for the first than it brings.

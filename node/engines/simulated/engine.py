@@ -27,8 +27,8 @@ from mesh.errors import (
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.options import options_of
+from node.engines.scheduler import Work, plan
 from node.engines.simulated.vectors import OpenTexts
-from node.scheduler import Work, plan
 
 _MESSAGE_TOKENS = 4  # what a chat template would put around each message
 _FOREVER_S = 3600.0

@@ -1,8 +1,9 @@
 """Engine ``torch``: Hugging Face models from safetensors, with continuous batching.
 
 One forward serves all slots that have work: chunks of prefill beside a token for each running
-sequence, as ``node.scheduler`` plans them. A closed slot leaves its tokens in the cache until the
-room is needed; the next prompt that begins alike starts from there, or from a copy of a busy one.
+sequence, as ``node.engines.scheduler`` plans them. A closed slot leaves its tokens in the cache
+until the room is needed; the next prompt that begins alike starts from there, or from a copy of a
+busy one.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from mesh.errors import ConfigError, EngineFailed, InternalError, ModelFileError
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, Failed, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.chat_template import PromptBuilder
+from node.engines.scheduler import Pace, Share, Work, choose_reuse, plan
 from node.engines.torch.attention import KEYWORD, Batch, Caches, Segment
 from node.engines.torch.loading import Opened, open_model
 from node.engines.torch.options import read_options
 from node.engines.torch.sampling import Sampler
-from node.scheduler import Pace, Share, Work, choose_reuse, plan
 
 # A copy between slots moves keys and values of every layer: as engine llama_cpp has it, it must
 # spare so many tokens of prefill, or this share of the context.

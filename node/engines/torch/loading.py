@@ -16,13 +16,13 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 from mesh.errors import ModelFileError
-from node.catalogue import CHATML
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.chat_template import ChatTemplate
 from node.engines.hugging_face.folder import read_chat, read_json, told_by_length
 from node.engines.hugging_face.vocabulary import Vocabulary
 from node.engines.torch.attention import NAME
 from node.engines.torch.options import Options, Place, number_format, place
+from node.models.catalogue import CHATML
 
 _SHORT = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as GGUF files say it
 

@@ -1,0 +1,288 @@
+"""What nodes and orchestrators write about themselves in the registry, and heartbeats.
+
+JSON through ``msgspec``: unknown (newer) fields are ignored, wrong types are a ``ProtocolError``.
+Sizes are bytes, times Unix seconds, temperatures degrees Celsius, power watts, shares 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from mesh.errors import ProtocolError
+from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
+
+PROTOCOL_VERSION = 1
+TRANSPORTS = ("zeromq", "grpc")  # of the data plane, as node records name them
+
+
+class NodeState(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class ModelState(StrEnum):
+    COLD = "cold"
+    LOADING = "loading"
+    RESIDENT = "resident"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One CUDA device or one MIG instance (``parent_uuid`` set). A reading that the driver does not
+    give is None, never a guess. ``throttled``: why it runs slower than it could, in plain words, ""
+    for not; ``throttled_to``: the share of its speed that is likely left. ``dtypes``: number
+    formats that it computes fast (``node/hardware/care/dtypes.py``)."""
+
+    uuid: str
+    name: str
+    index: int
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    temperature_c: float | None = None
+    power_w: float | None = None
+    utilisation: float | None = None
+    compute_capability: str | None = None
+    parent_uuid: str | None = None
+    error: str | None = None
+    throttled: str = ""
+    throttled_to: float = 1.0
+    dtypes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    name: str
+    physical_cores: int
+    logical_cores: int
+    load: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    total_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCounts:
+    """What a model's sequences cost and were spared, since the node started, measured ones left
+    out. ``reused``: of ``sequences``, those that began with tokens computed before, which were
+    ``reused_tokens`` of all ``prompt_tokens``. ``drafted_tokens`` were guessed by speculation,
+    ``accepted_tokens`` of them were right."""
+
+    sequences: int = 0
+    reused: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+
+    def __add__(self, other: ModelCounts) -> ModelCounts:
+        return ModelCounts(
+            sequences=self.sequences + other.sequences,
+            reused=self.reused + other.reused,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            reused_tokens=self.reused_tokens + other.reused_tokens,
+            drafted_tokens=self.drafted_tokens + other.drafted_tokens,
+            accepted_tokens=self.accepted_tokens + other.accepted_tokens,
+        )
+
+    def since(self, earlier: ModelCounts) -> ModelCounts:
+        """What came after ``earlier`` was counted."""
+        return ModelCounts(
+            sequences=self.sequences - earlier.sequences,
+            reused=self.reused - earlier.reused,
+            prompt_tokens=self.prompt_tokens - earlier.prompt_tokens,
+            reused_tokens=self.reused_tokens - earlier.reused_tokens,
+            drafted_tokens=self.drafted_tokens - earlier.drafted_tokens,
+            accepted_tokens=self.accepted_tokens - earlier.accepted_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """A model on a node. ``tokenizer_hash``: equal hashes mean token ids can be exchanged.
+    ``template_hash``: the chat template's. ``device``: ``cpu`` or a GPU UUID. ``context_length``:
+    tokens a slot, 0 while the model has not told yet.
+
+    ``estimated_bytes``: on its device, before it was loaded; ``measured_bytes``: as it is, 0 while
+    it is not known. ``note``: plain words on where it is and why it is not resident, "" for
+    nothing to say. ``last_error``: also once it works again. ``load_s``: its last load, seconds.
+    ``tier``: ``local``, ``subscription`` or ``premium``, "" where nobody has said; ``input_price``,
+    ``output_price``: of a million tokens, in the owner's currency, None where nobody has said.
+    ``cpu_fallback``: it was meant for a GPU and runs on the CPU, as its settings allow.
+    ``load_percent``, ``unload_at`` (Unix seconds, 0: it stays), ``queued`` and ``counts`` are in
+    heartbeats.
+    ``prefill_tps``, ``decode_tps`` and so on: tokens per second as the node measured them, 0 while
+    it has not: of one prompt; of all answers together with one, half and all slots running.
+    ``embeds``: it turns texts into vectors, and generates none; False: the other way round."""
+
+    id: ModelId
+    engine: str
+    specialties: tuple[Specialty, ...]
+    state: ModelState
+    slots: int
+    used_slots: int
+    context_length: int
+    device: str
+    file: str = ""
+    file_bytes: int = 0
+    architecture: str = ""
+    parameters: int = 0
+    quantisation: str = ""
+    tokenizer_hash: str = ""
+    template_hash: str = ""
+    tier: str = ""
+    input_price: float | None = None
+    output_price: float | None = None
+    error: str | None = None
+    pinned: bool = False
+    ttl_s: float | None = None
+    estimated_bytes: int = 0
+    measured_bytes: int = 0
+    load_s: float = 0.0
+    note: str = ""
+    last_error: str = ""
+    load_percent: int = 0
+    unload_at: float = 0.0
+    queued: int = 0
+    prefill_tps: float = 0.0
+    decode_tps: float = 0.0
+    decode_tps_half: float = 0.0
+    decode_tps_full: float = 0.0
+    embeds: bool = False
+    cpu_fallback: bool = False
+    counts: ModelCounts = ModelCounts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """``/mesh/v1/nodes/<id>``. ``instance`` changes at every start of the agent, ``id`` never.
+    ``direct_endpoint``: ``host:port`` of gRPC for clients with a ticket, "" for none.
+    ``reason`` says why the node takes no work, "" when it does. ``accelerator`` is the plain-words
+    line on GPUs ("no NVIDIA driver on this box: models run on the CPU")."""
+
+    id: NodeId
+    instance: str
+    name: str
+    host: str
+    pid: int
+    state: NodeState
+    reason: str
+    endpoint: str
+    transport: str = "zeromq"
+    direct_endpoint: str = ""
+    specialties: tuple[Specialty, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    accelerator: str = ""
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    version: str = ""
+    protocol: int = PROTOCOL_VERSION
+    started_at: float = 0.0
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorRecord:
+    """``/mesh/v1/orchestrators/<id>``. ``ticket_key``: the public key that verifies its tickets
+    (``mesh/security/tickets.py``)."""
+
+    id: OrchestratorId
+    instance: str
+    name: str
+    host: str
+    pid: int
+    endpoint: str
+    version: str = ""
+    rules_version: str = ""
+    fallback: str = ""
+    ticket_key: str = ""
+    started_at: float = 0.0
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLoad:
+    """The hot part of a ``ModelRecord``, in every heartbeat. ``queued``: requests in its line on
+    the node. ``slots`` is 0 while the node cannot load it. ``expected_wait_s``: until a request
+    that comes now is likely to have a slot, None where the node does not say. ``counts``: as at the
+    last sequence's end."""
+
+    model: ModelId
+    state: ModelState
+    slots: int
+    used_slots: int
+    queued: int = 0
+    load_percent: int = 0
+    unload_at: float = 0.0
+    expected_wait_s: float | None = None
+    counts: ModelCounts = ModelCounts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Sent by a node over each data-plane link: at once when slots change, else every interval."""
+
+    node: NodeId
+    state: NodeState
+    reason: str = ""
+    models: tuple[ModelLoad, ...] = ()
+    free_vram_bytes: tuple[int, ...] = ()
+    expected_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """One node as a process sees it now: the record, with newer hot signals laid over it.
+
+    ``last_seen``: monotonic seconds of the last sign of life (record change or heartbeat).
+    ``in_flight``: this process's own attempts on the node. ``link_up``: a handshake stands.
+    ``set_aside_until``: monotonic seconds; a local verdict after a failure, None when healthy.
+    """
+
+    record: NodeRecord
+    heartbeat: Heartbeat | None = None
+    last_seen: float = 0.0
+    in_flight: int = 0
+    link_up: bool = False
+    set_aside_until: float | None = None
+    set_aside_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """A process's own live snapshot of all records."""
+
+    nodes: dict[NodeId, NodeView] = field(default_factory=dict)
+    orchestrators: dict[OrchestratorId, OrchestratorRecord] = field(default_factory=dict)
+    revision: int = 0
+
+
+def encode_record(record: NodeRecord | OrchestratorRecord) -> bytes:
+    """Indented JSON, so that ``etcdctl get`` reads well."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2)
+
+
+def decode_node(data: bytes) -> NodeRecord:
+    """Raises ``ProtocolError`` naming the bad field."""
+    try:
+        return msgspec.json.decode(data, type=NodeRecord)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"not a node record: {error}") from None
+
+
+def decode_orchestrator(data: bytes) -> OrchestratorRecord:
+    """Raises ``ProtocolError`` naming the bad field."""
+    try:
+        return msgspec.json.decode(data, type=OrchestratorRecord)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"not an orchestrator record: {error}") from None

@@ -1,0 +1,148 @@
+"""How a fleet view changes: records and hot signals go in, a new view comes out.
+
+Pure: every function returns a new ``FleetView`` and leaves the old one as it was, so a reader keeps
+a consistent snapshot for as long as it holds it. A change copies one dict of references (15 us at
+500 nodes) and nothing in it. A signal for a node that is not in the view changes nothing: its
+record was deleted, and whoever still holds an attempt there learns of it from the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mesh.errors import ProtocolError
+from mesh.fleet.records import (
+    FleetView,
+    Heartbeat,
+    NodeRecord,
+    NodeView,
+    OrchestratorRecord,
+    decode_node,
+    decode_orchestrator,
+)
+from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put
+from mesh.types import NodeId, OrchestratorId
+
+
+def apply(
+    view: FleetView, changes: Sequence[Change], now: float
+) -> tuple[FleetView, tuple[str, ...]]:
+    """The view after a batch from ``Registry.watch``, and one line for each record that is no use.
+
+    Keys other than ``nodes/<id>`` and ``orchestrators/<id>`` are somebody else's and are left
+    alone. A record that cannot be read, or that names another id than its key, is skipped: what the
+    view held before stays, because a half-written record is no sign that the node is gone.
+    ``now``: monotonic seconds. ``revision`` counts the batches that changed something.
+    """
+    nodes = dict(view.nodes)
+    orchestrators = dict(view.orchestrators)
+    problems: list[str] = []
+    changed = False
+    for change in changes:
+        match change:
+            case Put(key=key, value=value):
+                try:
+                    changed |= _put(nodes, orchestrators, key, value, now)
+                except ProtocolError as error:
+                    problems.append(f"{key}: {error.message}")
+            case Delete(key=key):
+                if key.startswith(NODES):
+                    changed |= nodes.pop(NodeId(key[len(NODES) :]), None) is not None
+                elif key.startswith(ORCHESTRATORS):
+                    gone = OrchestratorId(key[len(ORCHESTRATORS) :])
+                    changed |= orchestrators.pop(gone, None) is not None
+    if not changed:
+        return view, tuple(problems)
+    after = FleetView(nodes=nodes, orchestrators=orchestrators, revision=view.revision + 1)
+    return after, tuple(problems)
+
+
+def heard(view: FleetView, heartbeat: Heartbeat, now: float) -> FleetView:
+    """A heartbeat came over the node's link. ``now``: monotonic seconds."""
+    node = view.nodes.get(heartbeat.node)
+    if node is None:
+        return view
+    return _with(view, replace(node, heartbeat=heartbeat, last_seen=now))
+
+
+def link(view: FleetView, node: NodeId, up: bool, now: float) -> FleetView:
+    """The link to ``node`` came up or went down.
+
+    Down drops the heartbeat, since what it says of free slots is no longer true of anything. Up is
+    a sign of life, but no pardon: what set a node aside may well be slower than a handshake.
+    """
+    found = view.nodes.get(node)
+    if found is None:
+        return view
+    if up:
+        return _with(view, replace(found, link_up=True, last_seen=now))
+    return _with(view, replace(found, link_up=False, heartbeat=None))
+
+
+def set_aside(view: FleetView, node: NodeId, until: float | None, reason: str) -> FleetView:
+    """This process's own verdict after a failure: no new work for ``node`` before ``until``
+    (monotonic seconds). None takes the verdict back."""
+    found = view.nodes.get(node)
+    if found is None:
+        return view
+    why = reason if until is not None else ""
+    return _with(view, replace(found, set_aside_until=until, set_aside_reason=why))
+
+
+def in_flight(view: FleetView, node: NodeId, delta: int) -> FleetView:
+    """Counts this process's own attempts on ``node``: +1 when one opens, -1 when it ends.
+
+    Never below zero: a record that vanished and came back starts again at none, while attempts from
+    before may still end.
+    """
+    found = view.nodes.get(node)
+    if found is None:
+        return view
+    return _with(view, replace(found, in_flight=max(0, found.in_flight + delta)))
+
+
+def _put(
+    nodes: dict[NodeId, NodeView],
+    orchestrators: dict[OrchestratorId, OrchestratorRecord],
+    key: str,
+    value: bytes,
+    now: float,
+) -> bool:
+    if key.startswith(NODES):
+        record = decode_node(value)
+        _check_id(key[len(NODES) :], record.id)
+        nodes[record.id] = _renewed(nodes.get(record.id), record, now)
+    elif key.startswith(ORCHESTRATORS):
+        orchestrator = decode_orchestrator(value)
+        _check_id(key[len(ORCHESTRATORS) :], orchestrator.id)
+        orchestrators[orchestrator.id] = orchestrator
+    else:
+        return False
+    return True
+
+
+def _renewed(before: NodeView | None, record: NodeRecord, now: float) -> NodeView:
+    if before is None:
+        return NodeView(record=record, last_seen=now)
+    if before.record.instance == record.instance:
+        return replace(before, record=record, last_seen=now)
+    # A new start of the agent owes nothing to the old one's load or failures. The link and the
+    # attempts are this process's own, and whoever owns them takes them down itself.
+    return replace(
+        before,
+        record=record,
+        heartbeat=None,
+        last_seen=now,
+        set_aside_until=None,
+        set_aside_reason="",
+    )
+
+
+def _check_id(in_key: str, in_record: str) -> None:
+    if in_key != in_record:
+        raise ProtocolError(f"the record in it names another id, '{in_record}'")
+
+
+def _with(view: FleetView, node: NodeView) -> FleetView:
+    return replace(view, nodes={**view.nodes, node.record.id: node})

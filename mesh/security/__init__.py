@@ -1,0 +1,1 @@
+"""Who may do what: tickets to stream straight from a node."""

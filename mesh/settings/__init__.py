@@ -1,0 +1,1 @@
+"""Settings: read once, frozen, checked; one file a process."""

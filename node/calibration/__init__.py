@@ -1,6 +1,0 @@
-"""How fast each model is here: measured once, through its own slots, when nobody uses the node."""
-
-from node.calibration.node import NOT_MEASURED, Calibration
-from node.calibration.speeds import Speeds, Typical, expected_wait_s
-
-__all__ = ["NOT_MEASURED", "Calibration", "Speeds", "Typical", "expected_wait_s"]

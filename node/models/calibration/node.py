@@ -1,0 +1,105 @@
+"""A node's calibration as a whole: which of its runners are measured, and what is known of each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from mesh.clock import Clock
+from mesh.fleet.records import ModelRecord
+from mesh.types import ModelId, Usage
+from node.engines.base import ModelSpec
+from node.models.calibration.plan import BUDGET_S
+from node.models.calibration.quiet import Quiet
+from node.models.calibration.runner import MeasuredRunner
+from node.models.calibration.speeds import Speeds, Typical, expected_wait_s
+from node.models.calibration.store import Store
+from node.models.hosted import Runner
+
+# Somebody else's hardware, whose time may cost money; no tokens; times by formula.
+NOT_MEASURED = frozenset({"openai", "tools", "simulated"})
+
+
+class Calibration:
+    """``folder``: the node's state. What it knows is bounded by the models that the node hosts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        not_measured: Iterable[str] = NOT_MEASURED,
+        budget_s: float = BUDGET_S,
+    ) -> None:
+        self._store = Store(folder)
+        self._quiet = Quiet(clock)
+        self._clock = clock
+        self._rng = rng
+        self._not_measured = frozenset(not_measured)
+        self._budget_s = budget_s
+        self._speeds: dict[str, Speeds] = {}
+        self._typical: dict[str, Typical] = {}
+
+    def runner(
+        self,
+        engine: str,
+        spec: ModelSpec,
+        on_change: Callable[[], None],
+        make: Callable[[Callable[[], None]], Runner],
+    ) -> Runner:
+        """What ``make`` makes, measured where its engine is one to measure."""
+        return MeasuredRunner(
+            engine,
+            spec,
+            make,
+            on_change=on_change,
+            on_speeds=lambda speeds: self._speeds.__setitem__(spec.id, speeds),
+            store=self._store,
+            quiet=self._quiet,
+            clock=self._clock,
+            rng=self._rng,
+            measured=engine not in self._not_measured,
+            budget_s=self._budget_s,
+        )
+
+    def speeds(self, model: ModelId) -> Speeds | None:
+        return self._speeds.get(model)
+
+    def typical(self, model: ModelId) -> Typical:
+        return self._typical.get(model, Typical())
+
+    def answered(self, model: ModelId, usage: Usage) -> None:
+        """An answer of a model that this node hosts has ended well."""
+        self._typical[model] = self.typical(model).after(
+            prompt=usage.prompt_tokens,
+            cached=usage.cached_tokens,
+            completion=usage.completion_tokens,
+        )
+
+    def expected_wait_s(
+        self, model: ModelId, *, queued: int, used: int, slots: int
+    ) -> float | None:
+        """See ``node.models.calibration.speeds``; None where its speeds are not known."""
+        return expected_wait_s(
+            queued=queued,
+            used=used,
+            slots=slots,
+            speeds=self.speeds(model),
+            typical=self.typical(model),
+        )
+
+    def told(self, record: ModelRecord) -> ModelRecord:
+        """The record with what was measured."""
+        speeds = self.speeds(record.id)
+        if speeds is None:
+            return record
+        return replace(
+            record,
+            prefill_tps=speeds.prefill_tps,
+            decode_tps=speeds.decode_tps,
+            decode_tps_half=speeds.decode_tps_half,
+            decode_tps_full=speeds.decode_tps_full,
+        )

@@ -1,0 +1,221 @@
+"""How much memory one load takes: weights, KV cache, compute buffers, and what a process costs.
+
+Pure: facts of a file in, bytes out. The sums follow llama.cpp's code, named at each; what that
+code does not fix (a driver's own share, the allocator) is in ``node/models/fit/overhead.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mesh.errors import ConfigError
+from node.models.catalogue import GgufFacts
+from node.models.fit import compute, kv, overhead
+from node.models.fit.compute import Batch
+
+CPU = "cpu"
+DEFAULT_BATCH = 512  # tokens; node/engines/llama_cpp/loading.py, which also caps n_ubatch at it
+# Head widths that CUDA's flash attention has kernels for (ggml-cuda/fattn.cu,
+# ``ggml_cuda_get_best_fattn_kernel``); with others llama.cpp turns it off.
+CUDA_FLASH_WIDTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 192, 256, 512, 576})
+
+
+class Basis(StrEnum):
+    """Where a figure comes from."""
+
+    FORMULA = "formula"
+    SCALED = "scaled"  # by what the same model took with another context or number of slots
+    MEASURED = "measured"  # this very load was measured before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Bytes on one device."""
+
+    weights_bytes: int = 0
+    kv_bytes: int = 0
+    compute_bytes: int = 0
+    overhead_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.kv_bytes + self.compute_bytes + self.overhead_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one load takes.
+
+    ``device``: what it is for, ``cpu`` or a GPU's UUID. ``gpu_layers``: as the engine counts them,
+    with the output as the last: 0 none, ``layers`` + 1 all. ``layers``: the model's blocks.
+    ``kv_slot_bytes``: of the cache, all devices together, what one slot costs. ``correction_*``:
+    bytes that measurements of earlier loads add or take away; ``basis`` says which.
+    ``notes``: doubts, in words.
+    """
+
+    device: str
+    context_length: int
+    slots: int
+    kv_type: str
+    layers: int
+    gpu_layers: int
+    gpu: Parts
+    ram: Parts
+    kv_slot_bytes: int
+    correction_vram_bytes: int = 0
+    correction_ram_bytes: int = 0
+    basis: Basis = Basis.FORMULA
+    notes: tuple[str, ...] = ()
+
+    @property
+    def vram_bytes(self) -> int:
+        """On the GPU; 0 for a load on the CPU."""
+        return max(0, self.gpu.total_bytes + self.correction_vram_bytes)
+
+    @property
+    def ram_bytes(self) -> int:
+        """In the box's memory, the runner's process included. Weights that stay on the CPU are
+        counted, although they are mapped from the file and the kernel may drop them under
+        pressure: a model whose weights are not in memory reads them from disk at every token."""
+        return max(0, self.ram.total_bytes + self.correction_ram_bytes)
+
+    @property
+    def device_bytes(self) -> int:
+        """What its own device must have free: VRAM, or RAM on the CPU."""
+        return self.ram_bytes if self.device == CPU else self.vram_bytes
+
+    @property
+    def offload(self) -> str:
+        """Where the layers are, in words: none of them is on the CPU in silence."""
+        if self.device == CPU:
+            return f"all {self.layers} layers on the CPU"
+        if self.gpu_layers > self.layers:
+            return f"all {self.layers} layers on the GPU"
+        if not self.gpu_layers:
+            return f"no layer on the GPU, all {self.layers} on the CPU"
+        on_gpu = self.gpu_layers - 1
+        return (
+            f"{on_gpu} of {self.layers} layers and the output on the GPU, "
+            f"{self.layers - on_gpu} layers on the CPU"
+        )
+
+
+def need(
+    facts: GgufFacts,
+    *,
+    context_length: int,
+    slots: int,
+    gpu_layers: int,
+    device: str,
+    kv_type: str = "f16",
+    batch: int = DEFAULT_BATCH,
+    outputs_per_slot: int = 1,
+    adapters_bytes: int = 0,
+    compute_capability: str | None = None,
+    full_windows: bool = True,
+    embeds: bool = False,
+) -> Estimate:
+    """The memory that loading ``facts``' model takes, with ``slots`` sequences of
+    ``context_length`` tokens each.
+
+    ``device``: ``cpu``, or a GPU's UUID (or any name for one). ``gpu_layers``: -1 for all; with
+    ``device`` ``cpu`` it is 0. ``batch``: tokens of one decode step, the engine's option.
+    ``outputs_per_slot``: rows of logits a step gives a slot, more than 1 with speculation.
+    ``adapters_bytes``: LoRA files loaded with it. ``compute_capability``: of the GPU, as NVML gives
+    it (``6.1``). ``full_windows``: whether layers with a sliding window keep whole contexts, as our
+    engine does. ``embeds``: the model makes vectors: a text is one micro-batch, all of its tokens
+    have outputs, and its slots share the cells of one longest text.
+
+    Raises ``ConfigError`` for no slots, no context, a context longer than the model's, or an
+    unknown ``kv_type``.
+    """
+    check(facts, context_length=context_length, slots=slots)
+    micro_batch = DEFAULT_BATCH
+    if embeds:
+        slots, outputs_per_slot = 1, context_length
+        batch = micro_batch = context_length
+    shape = facts.shape
+    count = len(shape.layers)
+    gpu_layers = place(count, 0 if device == CPU else gpu_layers)
+    first = min(count, count + 1 - gpu_layers)  # the first block on the GPU
+    step = Batch(
+        tokens=min(micro_batch, max(batch, slots), slots * context_length),
+        slots=slots,
+        cells=kv.cells(context_length),
+        outputs=slots * outputs_per_slot,
+        flash=device == CPU or shape.head_width in CUDA_FLASH_WIDTHS,
+    )
+    cache = kv.cache_type(kv_type)
+    per_slot = [
+        kv.slot_bytes(
+            layer,
+            context_length=context_length,
+            kv=cache,
+            ubatch=step.tokens,
+            full_windows=full_windows,
+        )
+        for layer in shape.layers
+    ]
+    weights = [layer.weights_bytes for layer in shape.layers]
+    output = shape.output_bytes + (shape.tied_bytes if gpu_layers else 0)
+    gpu = Parts()
+    if gpu_layers:
+        gpu = Parts(
+            weights_bytes=sum(weights[first:]) + output + adapters_bytes,
+            kv_bytes=slots * sum(per_slot[first:]),
+            compute_bytes=compute.buffer_bytes(shape, step, shape.layers[first:])
+            + compute.pool_bytes(shape, step),
+            overhead_bytes=overhead.cuda_bytes(compute_capability),
+        )
+    in_ram = shape.input_bytes + sum(weights[:first])
+    ram = Parts(
+        weights_bytes=in_ram if gpu_layers else in_ram + output + adapters_bytes,
+        kv_bytes=slots * sum(per_slot[:first]),
+        compute_bytes=compute.host_bytes(shape, step, shape.layers[:first])
+        + compute.output_bytes(shape, step),
+        overhead_bytes=overhead.process_bytes(shape, gpu=device != CPU),
+    )
+    notes = list(shape.notes)
+    if device != CPU:
+        notes.append(overhead.cuda_note(compute_capability))
+    if not step.flash:
+        notes.append(
+            f"heads of {shape.head_width} numbers: estimated without flash attention on a GPU"
+        )
+    return Estimate(
+        device=device,
+        context_length=context_length,
+        slots=slots,
+        kv_type=kv_type,
+        layers=count,
+        gpu_layers=gpu_layers,
+        gpu=gpu,
+        ram=ram,
+        kv_slot_bytes=sum(per_slot),
+        notes=tuple(notes),
+    )
+
+
+def place(layers: int, gpu_layers: int) -> int:
+    """``gpu_layers`` as the engine counts them: 0 to ``layers`` + 1, -1 (all) resolved.
+
+    The output is the first to go to the GPU, then blocks from the last one down; token embeddings
+    stay in RAM. So n of them are the output and n - 1 blocks. Source: llama-model.cpp,
+    ``load_tensors`` (``i_gpu_start = max(n_layer_all + 1 - n_gpu_layers, 0)``, ``dev_input`` is the
+    CPU, ``dev_output = get_layer_buft_list(n_layer_all)``).
+    """
+    return layers + 1 if gpu_layers < 0 else min(gpu_layers, layers + 1)
+
+
+def check(facts: GgufFacts, *, context_length: int, slots: int) -> None:
+    """Raises ``ConfigError``."""
+    if slots < 1:
+        raise ConfigError(f"slots must be at least 1, not {slots}")
+    if context_length < 1:
+        raise ConfigError(f"the context must be at least 1 token, not {context_length}")
+    if facts.context_length and context_length > facts.context_length:
+        raise ConfigError(
+            f"a context of {context_length} tokens is more than the {facts.context_length} that "
+            f"'{facts.name}' was trained for; ask for at most {facts.context_length}"
+        )

@@ -1,0 +1,362 @@
+"""Does what the planner says: loads and unloads, keeps the lines, and tells what it knows.
+
+One turn (``_turn``) looks at everything, plans, acts and wakes who waits, without a wait of its
+own; so nothing can come between the decision that a model is idle and its unloading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mesh.clock import Clock
+from mesh.errors import Draining, MeshError, Overloaded
+from mesh.fleet.records import Gpu, Memory, ModelLoad, ModelRecord, ModelState
+from mesh.types import ModelId
+from node import threads
+from node.engines.base import ModelSpec
+from node.models.fit import Corrections
+from node.models.hosted import HostedModel, RunningSequence
+from node.models.prepared import Prepared
+from node.models.residency import measure
+from node.models.residency.devices import Devices
+from node.models.residency.line import Line, Waiter
+from node.models.residency.needs import GPU_ONLY, needs, sums
+from node.models.residency.plan import plan
+from node.models.residency.seat import Seat
+from node.models.residency.state import CPU, Fail, Load, Phase, Plan, State, Unload
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25  # between two turns while somebody waits
+PREPARE_GRACE_S = 2.0  # for all files to be looked at before the first of them takes memory
+HOPELESS_RETRY_S = 5.0
+
+
+class Residency:
+    """``on_change`` is called when something that a heartbeat or a record says may have changed.
+    ``memory`` reads the box's; ``limit_bytes``, ``reserve_bytes``: see ``NodeSettings``."""
+
+    def __init__(
+        self,
+        models: Sequence[HostedModel],
+        *,
+        clock: Clock,
+        on_change: Callable[[], None],
+        memory: Callable[[], Memory],
+        limit_bytes: int | None = None,
+        reserve_bytes: int = 0,
+        corrections: Corrections,
+    ) -> None:
+        self._clock = clock
+        self._on_change = on_change
+        self._corrections = corrections
+        self._corrected = 0
+        self._devices = Devices(memory, limit_bytes, reserve_bytes)
+        self._seats = {
+            model.id: Seat(model, Line(model.id, model.settings.slots)) for model in models
+        }
+        for model in models:
+            model.hold()
+        self._closed: frozenset[ModelId] = frozenset()
+        self._moved = asyncio.Event()
+        self._pressing = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._begun = clock.now()
+        self._draining = False
+
+    async def run(self) -> None:
+        """Takes turns until cancelled."""
+        self._begun = self._clock.now()
+        self.changed()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._tick(), name="residency-tick")
+                while True:
+                    await self._moved.wait()
+                    self._moved.clear()
+                    self._turn()
+        finally:
+            self._group = None
+
+    def changed(self) -> None:
+        """A model, its slots or its line may be different: there will be a turn soon."""
+        self._moved.set()
+
+    def see(self, gpus: Sequence[Gpu], accelerator: str, at: float) -> None:
+        """A reading of the GPUs, begun at ``at`` (monotonic seconds)."""
+        if self._devices.see(gpus, accelerator, at):
+            for seat in self._seats.values():
+                # Also one whose engine crashed on the GPU before NVML showed it as lost.
+                if seat.hidden or (seat.needs is not None and seat.needs.for_gpu):
+                    seat.hidden = False
+                    seat.model.retry()
+        self.changed()
+
+    def drain(self) -> None:
+        """Whoever waits is told to go elsewhere."""
+        self._draining = True
+        for seat in self._seats.values():
+            seat.line.refuse_all(Draining("the node is draining and loads nothing more"))
+
+    def must_wait(self, model: ModelId) -> bool:
+        """Whether a request for it has to stand in line; else opening it says at once."""
+        seat = self._seats[model]
+        if self._draining or seat.refused_now:
+            return False
+        if seat.model.state is ModelState.RESIDENT:
+            return bool(seat.line) or model in self._closed
+        return True
+
+    def cold(self, model: ModelId) -> bool:
+        """Whether a request for it would have to wait for a load."""
+        seat = self._seats.get(model)
+        return (
+            seat is not None
+            and not self._draining
+            and not seat.refused_now
+            and seat.model.state is not ModelState.RESIDENT
+        )
+
+    def join(self, model: ModelId, open_sequence: Callable[[], RunningSequence]) -> Waiter:
+        """Stands in line for a slot; ``leave`` whatever comes. Raises ``Overloaded`` when the line
+        is full, or no room can be made for the model."""
+        seat = self._seats[model]
+        if seat.phase is Phase.COLD and seat.wait is not None and seat.wait.hopeless:
+            raise Overloaded(
+                f"model '{model}' cannot be loaded now: {seat.wait.reason}",
+                retry_after_s=HOPELESS_RETRY_S,
+            )
+        waiter = Waiter(open_sequence, self._clock.now())
+        seat.line.join(waiter)
+        self._tell(seat)
+        self._pressing.set()
+        self.changed()
+        self._on_change()
+        return waiter
+
+    def leave(self, model: ModelId, waiter: Waiter) -> None:
+        """Idempotent; gives back a slot that was granted and not taken."""
+        self._seats[model].line.leave(waiter)
+        self.changed()
+        self._on_change()
+
+    def why_waiting(self, model: ModelId) -> str:
+        """In plain words, for whoever waited in vain."""
+        seat = self._seats[model]
+        if seat.phase is Phase.RESIDENT:
+            return "it has no slot free"
+        return seat.wait.reason if seat.wait is not None else "it is being loaded"
+
+    def records(self) -> tuple[ModelRecord, ...]:
+        return tuple(seat.record() for seat in self._seats.values())
+
+    def loads(self) -> tuple[ModelLoad, ...]:
+        return tuple(seat.hot() for seat in self._seats.values())
+
+    async def _tick(self) -> None:
+        while True:
+            await self._pressing.wait()
+            await self._clock.sleep(TICK_S)
+            self._moved.set()
+
+    def _turn(self) -> None:
+        for seat in self._seats.values():
+            self._observe(seat)
+        state = self._state()
+        decided = plan(state, self._clock.now())
+        news = decided.closed != self._closed or bool(decided.actions)
+        self._closed = decided.closed
+        for action in decided.actions:
+            seat = self._seats[action.model]
+            match action:
+                case Load():
+                    self._load(seat, action)
+                case Unload(reason=reason):
+                    log.info("model %s is unloaded: %s", seat.model.id, reason)
+                    seat.model.unload()
+                case Fail():
+                    self._fail(seat, action, state)
+        for seat in self._seats.values():
+            news |= self._settle(seat, decided)
+        if any(seat.line for seat in self._seats.values()):
+            self._pressing.set()
+        else:
+            self._pressing.clear()
+        if news:
+            self._on_change()
+
+    def _observe(self, seat: Seat) -> None:
+        before = seat.phase
+        idle = seat.observe(self._clock)
+        if idle and self._group is not None and seat.measurable(self._clock.now()):
+            seat.measuring = True
+            self._group.create_task(self._measure(seat), name=f"measure-{seat.model.id}")
+        if seat.phase is Phase.RESIDENT and before is not Phase.RESIDENT:
+            self._check_device(seat)
+        if seat.phase is Phase.COLD:
+            self._look_up(seat)
+
+    def _look_up(self, seat: Seat) -> None:
+        """Works out what it would take, when what that depends on has changed."""
+        model, prepared = seat.model, seat.model.prepared
+        if prepared is None or (_sized(prepared) and not self._devices.seen):
+            return
+        basis = (prepared, self._devices.usable, self._corrected)
+        if seat.needs is not None and seat.needs_of == basis:
+            return
+        try:
+            seat.needs = needs(
+                model.settings,
+                prepared,
+                gpus=self._devices.gpus,
+                accelerator=self._devices.accelerator,
+                corrections=self._corrections,
+            )
+        except MeshError as error:
+            seat.hidden = True
+            model.fail(error.message)
+        except OSError as error:
+            model.fail(f"cannot read model file {prepared.file}: {error.strerror}")
+        else:
+            seat.needs_of = basis
+            seat.note = seat.needs.note
+
+    def _check_device(self, seat: Seat) -> None:
+        """An engine build without GPU support loads on the CPU and says nothing."""
+        facts, option = seat.model.facts, seat.option
+        if facts is None or option is None or not seat.on_gpu or facts.device != CPU:
+            return
+        words = (
+            f"it was to load on GPU {option.device} and its engine, as it is installed here, runs "
+            "on the CPU only"
+        )
+        if not seat.model.settings.allow_cpu:
+            seat.model.fail(
+                f"{words}; install a build with GPU support, or set gpu_layers = 0 or "
+                "allow_cpu = true to run it on the CPU"
+            )
+            return
+        seat.note = f"on the CPU, as allow_cpu says: {words}"
+        on_cpu = [each for each in (seat.needs.options if seat.needs else ()) if each.device == CPU]
+        seat.option = on_cpu[0] if on_cpu else option
+
+    def _state(self) -> State:
+        seats = self._seats.values()
+        waited = self._clock.now() - self._begun >= PREPARE_GRACE_S
+        eager = waited or all(
+            seat.needs is not None or seat.phase is not Phase.COLD for seat in seats
+        )
+        models = tuple(
+            seat.as_seen(eager=eager, closed=seat.model.id in self._closed) for seat in seats
+        )
+        return State(models=models, devices=self._devices.now(models, self._clock.now()))
+
+    def _load(self, seat: Seat, action: Load) -> None:
+        seat.option = action.option
+        seat.phase, seat.since = Phase.LOADING, self._clock.now()
+        where = f" on {action.option.device}" if action.option.device else ""
+        log.info("model %s is loaded%s", seat.model.id, where)
+        seat.model.load(self._spec(seat, action))
+
+    def _spec(self, seat: Seat, action: Load) -> ModelSpec | None:
+        prepared = seat.model.prepared
+        if prepared is None or not _sized(prepared):
+            return None
+        spec, device = prepared.spec, action.option.device
+        if prepared.gguf is not None and device == CPU:
+            return replace(spec, gpu_layers=0)
+        if seat.model.settings.engine in GPU_ONLY and device == CPU:
+            return None  # to be refused by the engine, in its own words
+        return replace(spec, options=spec.options | {"device": device})
+
+    def _fail(self, seat: Seat, action: Fail, state: State) -> None:
+        model, prepared, reason = seat.model, seat.model.prepared, action.reason
+        if not action.too_large:
+            seat.hidden = True
+            model.fail(f"its device is lost: {reason}")
+            return
+        if model.settings.memory_bytes is not None:
+            reason += "; lower its memory_bytes if it needs less, else use a smaller model"
+        elif seat.needs is not None and prepared is not None and _sized(prepared):
+            wanted = {option.device for option in seat.needs.options}
+            largest = max(
+                (device for device in state.devices if device.id in wanted),
+                key=lambda device: device.total_bytes,
+                default=None,
+            )
+            if largest is not None:
+                gpu = next((g for g in self._devices.gpus if g.uuid == largest.id), None)
+                reason = sums(model.settings, prepared, seat.needs, largest, gpu, self._corrections)
+        model.fail(reason)
+
+    def _settle(self, seat: Seat, decided: Plan) -> bool:
+        """Refuses, grants and tells its line; whether a heartbeat would say something new."""
+        model, before = seat.model, (seat.wait, len(seat.line))
+        seat.wait = decided.waits.get(model.id)
+        if model.eager and seat.phase is Phase.COLD and seat.wait is not None:
+            model.eager = False  # no room for it without a request: cold, not about to be loaded
+        if seat.line and (seat.refused_now or model.state is ModelState.FAILED):
+            seat.line.refuse_all(
+                Overloaded(
+                    f"model '{model.id}' could not be loaded on this node: {model.error}",
+                    retry_after_s=None if model.state is ModelState.FAILED else TICK_S,
+                )
+            )
+        while (
+            seat.line
+            and model.state is ModelState.RESIDENT
+            and model.id not in self._closed
+            and model.used_slots < model.slots
+        ):
+            seat.line.grant_next()
+            seat.observe(self._clock)
+        self._tell(seat)
+        return before != (seat.wait, len(seat.line))
+
+    def _tell(self, seat: Seat) -> None:
+        now, percent = self._clock.now(), seat.model.load_percent
+        if seat.model.state is ModelState.LOADING and percent:
+            seat.line.tell("loading", now, done=percent, total=100)
+        else:
+            loading = seat.model.state is ModelState.LOADING
+            seat.line.tell("loading" if loading else "queued", now)
+
+    async def _measure(self, seat: Seat) -> None:
+        """What it takes now; kept for the next estimate."""
+        model, option, prepared, pid = seat.model, seat.option, seat.model.prepared, seat.model.pid
+        try:
+            if option is None or prepared is None or pid is None:
+                return
+            estimate = seat.needs.estimates.get(option.device) if seat.needs is not None else None
+
+            def read() -> tuple[int | None, int | None]:
+                vram = measure.vram_bytes(pid, option.device) if on_gpu else None
+                return measure.ram_bytes(pid, prepared, estimate), vram
+
+            on_gpu = seat.on_gpu
+            ram, vram = await threads.run(read, name=f"measure-{model.id}")
+            if seat.phase is not Phase.RESIDENT or model.pid != pid:
+                return
+            seat.measured = (vram if on_gpu else ram) or seat.measured
+            seat.measured_in_use |= seat.used
+            if seat.used and estimate is not None and seat.needs is not None:
+                self._corrections.record(
+                    estimate,
+                    model=seat.needs.fingerprint,
+                    engine=seat.needs.engine_version,
+                    ram_bytes=ram,
+                    vram_bytes=vram,
+                )
+                self._corrected += 1
+            self._on_change()
+        finally:
+            seat.measuring, seat.measured_at = False, self._clock.now()
+
+
+def _sized(prepared: Prepared) -> bool:
+    """Whether what it takes can be worked out, once the devices are known."""
+    return prepared.gguf is not None or prepared.folder is not None

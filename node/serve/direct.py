@@ -1,0 +1,261 @@
+"""Streams straight to clients that hold a ticket: service ``Direct`` over gRPC, on its own port.
+
+An attempt that comes in here runs through the same handler as an orchestrator's: the same checks,
+slots, deadline and trace. Flow is by gRPC's own window: a write waits for the client, and with it
+the credit that the runner gets back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from opentelemetry.trace import Span, SpanKind
+
+from mesh.clock import Clock
+from mesh.errors import BadTicket, DeadlineExceeded, InternalError, from_code
+from mesh.protobuf.events import event_to_bytes
+from mesh.protobuf.request import request_from_wire
+from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
+from mesh.security.tickets import Ticket
+from mesh.stream import Assigned, Done, StreamEvent
+from mesh.telemetry.tracing import current_traceparent, span, trace_id
+from mesh.transport.base import (
+    Accepted,
+    Attempt,
+    AttemptEvent,
+    Failed,
+    Finished,
+    Handler,
+    Progress,
+    Refused,
+    Tokens,
+)
+from mesh.types import ModelId, NodeId, Request, RequestId
+from mesh.v1 import mesh_pb2 as pb
+from mesh.validation import MAX_REQUEST_BYTES, check_continuation, check_request
+from node.serve.gate import TicketGate
+
+log = logging.getLogger(__name__)
+
+SERVICE = pb.DESCRIPTOR.services_by_name["Direct"].full_name
+MAX_CALLS = 256  # at once; more are refused by gRPC itself with RESOURCE_EXHAUSTED
+LIMIT_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
+DEFAULT_TIMEOUT_S = 120.0  # of a request that names no budget
+WRITE_SLACK_S = 1.0  # beyond the request's deadline, for a client that does not read
+# Clients may ping this often: so they learn that a stopped node is gone (mesh/client/direct.py).
+PING_EVERY_S = 0.25
+
+Describe = Callable[[NodeId, ModelId], tuple[str, str]]
+
+
+class DirectServer:
+    """``bind``: ``host:port``, port 0 picks a free one. ``advertise``: host that clients dial, None
+    for the bind host."""
+
+    def __init__(
+        self,
+        gate: TicketGate,
+        clock: Clock,
+        *,
+        bind: str,
+        advertise: str | None = None,
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._bind = bind
+        self._advertise = advertise
+        self._describe: Describe = lambda node, model: (node, "")
+        self._server: grpc.aio.Server | None = None
+        self._handler: Handler | None = None
+        self.endpoint = ""
+
+    def bind(self) -> None:
+        """Claims the address; ``endpoint`` is known then. Raises ``PortInUse``, ``ConfigError``."""
+        method = grpc.unary_stream_rpc_method_handler(
+            self._generate,
+            request_deserializer=tolerant(pb.DirectRequest),
+            response_serializer=None,  # written as bytes
+        )
+        self._server, address = open_server(
+            self._bind,
+            [grpc.method_handlers_generic_handler(SERVICE, {"Generate": method})],
+            limit_bytes=LIMIT_BYTES,
+            max_streams=MAX_CALLS,
+            ping_every_s=PING_EVERY_S,
+        )
+        host, _, port = address.rpartition(":")
+        self.endpoint = f"{self._advertise or host}:{port}"
+
+    async def run(self, handler: Handler, describe: Describe) -> None:
+        """Serves until cancelled; streams that are open then are cut off. ``describe``: a node's
+        name and the hash of its model's tokenizer, for this node and the peers it forwards to."""
+        if self._server is None:
+            raise InternalError("the direct service runs before it is bound")
+        self._handler, self._describe = handler, describe
+        try:
+            await self._server.start()
+            await self._server.wait_for_termination()
+        finally:
+            await asyncio.shield(self._server.stop(None))
+
+    async def _generate(self, wire: Any, context: Any) -> None:
+        fresh_id = RequestId(uuid.uuid4().hex)
+        await guarded(context, fresh_id, "the node", lambda: self._stream(wire, context, fresh_id))
+
+    async def _stream(self, wire: Any, context: Any, fresh_id: RequestId) -> None:
+        arrived = self._clock.now()
+        # The ticket first: who has none learns nothing, not even what a good request would be.
+        with self._gate.admit(whole(wire).ticket) as ticket:
+            request = request_from_wire(wire.request, fresh_id=fresh_id)
+            check(request, ticket)
+            timeout_s = _least(request.timeout_s or DEFAULT_TIMEOUT_S, context.time_remaining())
+            with span(
+                "direct",
+                traceparent=traceparent_of(context),
+                kind=SpanKind.SERVER,
+                attributes={
+                    "gen_ai.operation.name": "chat",
+                    "squadron.request.id": request.id,
+                    "squadron.ticket.id": ticket.id,
+                    "squadron.ticket.issuer": ticket.issuer,
+                    "squadron.specialty": ticket.specialty,
+                },
+            ) as current:
+                attempt = _attempt(request, ticket, timeout_s)
+                sink = _ContextSink(context, self._clock, arrived, current, self._describe)
+                await self._answer(attempt, sink)
+
+    async def _answer(self, attempt: Attempt, sink: _ContextSink) -> None:
+        if self._handler is None:
+            raise InternalError("the direct service serves before it runs")
+        limit = attempt.timeout_s + WRITE_SLACK_S
+        try:
+            # When the client is gone, gRPC cancels this task, and with it the handler.
+            async with asyncio.timeout(limit) as scope:
+                await self._handler(attempt, sink)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise DeadlineExceeded(
+                f"the client did not read its answer within {limit:.1f} s",
+                request_id=attempt.request_id,
+            ) from None
+
+
+def check(request: Request, ticket: Ticket) -> None:
+    """Whether the ticket covers the request. Raises ``InvalidRequest`` or ``BadTicket``. Pure."""
+    check_request(request.messages, request.sampling, timeout_s=request.timeout_s)
+    if request.continuation is not None:
+        check_continuation(request.continuation, request.sampling)
+    if request.sampling.max_tokens > ticket.max_tokens:
+        raise BadTicket(
+            f"the ticket allows answers of {ticket.max_tokens} tokens, not of "
+            f"{request.sampling.max_tokens}; ask for fewer, or through an orchestrator"
+        )
+    if request.model is not None and request.model != ticket.model:
+        raise BadTicket(
+            f"the ticket is for model '{ticket.model}', not '{request.model}'; ask an orchestrator "
+            "for one"
+        )
+    if request.specialty is not None and request.specialty != ticket.specialty:
+        raise BadTicket(
+            f"the ticket is for '{ticket.specialty}', not '{request.specialty}'; ask an "
+            "orchestrator for one"
+        )
+
+
+def _attempt(request: Request, ticket: Ticket, timeout_s: float) -> Attempt:
+    """Nobody else chose this node just now, so it may look for a better one itself."""
+    if timeout_s <= 0:
+        raise DeadlineExceeded("the request's time was up before it arrived", request_id=request.id)
+    before = request.continuation
+    return Attempt(
+        request_id=request.id,
+        number=1 + (before.attempts if before else 0),
+        model=ticket.model,
+        messages=request.messages,
+        sampling=request.sampling,
+        timeout_s=timeout_s,
+        delivered=before.pieces if before else (),
+        tokenizer_hash=before.tokenizer_hash if before else "",
+        traceparent=current_traceparent(),
+        may_forward=True,
+        specialty=None if ticket.model_only else ticket.specialty,
+    )
+
+
+class _ContextSink:
+    """Attempt events to the client plane's. A refusal or failure is raised: it is a status there.
+    ``arrived``: monotonic seconds."""
+
+    def __init__(
+        self, context: Any, clock: Clock, arrived: float, current: Span, describe: Describe
+    ) -> None:
+        self._context = context
+        self._clock = clock
+        self._arrived = arrived
+        self._span = current
+        self._describe = describe
+        self._node, self._name, self._model = NodeId(""), "", ModelId("")
+        self._first_at: float | None = None
+        self._last_at = 0.0
+        self._pieces = 0
+        self._total = 0
+
+    async def send(self, event: AttemptEvent) -> None:
+        """Waits while the client's window is full."""
+        match event:
+            case Tokens(first=first, pieces=pieces):
+                self._last_at = self._clock.now()
+                if self._first_at is None:
+                    self._first_at = self._last_at
+                self._pieces += len(pieces)
+                self._total = first + len(pieces)
+                await self._write(event)
+            case Progress():
+                await self._write(event)
+            case Accepted(node=node, model=model):
+                name, tokenizer = self._describe(node, model)
+                self._node, self._name, self._model = node, name, model
+                await self._write(
+                    Assigned(
+                        node=node, node_name=name, model=model, attempt=1, tokenizer_hash=tokenizer
+                    )
+                )
+            case Finished():
+                await self._write(self._done(event))
+            case Refused(code=code, message=message, retry_after_s=retry_after_s):
+                raise from_code(code, message, retry_after_s=retry_after_s)
+            case Failed(code=code, message=message):
+                raise from_code(code, message)
+
+    async def _write(self, event: StreamEvent) -> None:
+        await self._context.write(event_to_bytes(event))
+
+    def _done(self, finished: Finished) -> Done:
+        first = self._first_at
+        spread = self._last_at - first if first is not None else 0.0
+        return Done(
+            reason=finished.reason,
+            node=self._node,
+            node_name=self._name,
+            model=self._model,
+            prompt_tokens=finished.usage.prompt_tokens,
+            completion_tokens=self._total,
+            cached_tokens=finished.usage.cached_tokens,
+            ttft_ms=1000.0 * (first - self._arrived) if first is not None else 0.0,
+            tokens_per_second=(self._pieces - 1) / spread if self._pieces > 1 and spread else 0.0,
+            resumed=False,
+            attempts=1,
+            trace_id=trace_id(self._span),
+            queue_ms=0.0,
+        )
+
+
+def _least(timeout_s: float, granted_s: float | None) -> float:
+    return timeout_s if granted_s is None else min(timeout_s, granted_s)

@@ -1,0 +1,309 @@
+"""Serves attempts that reach this node: admit or refuse at once, then pass pieces under credit."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from mesh.clock import Clock
+from mesh.embedding import FLOAT_BYTES, rows
+from mesh.errors import (
+    CannotAnswer,
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidRequest,
+    MeshError,
+    NotServed,
+    UnknownModel,
+    from_code,
+)
+from mesh.fleet.placement import ONLY_ANSWERS, ONLY_EMBEDS
+from mesh.fleet.records import ModelLoad, ModelState
+from mesh.telemetry.tracing import current_traceparent, span
+from mesh.transport.base import (
+    Accepted,
+    Attempt,
+    Finished,
+    Progress,
+    Refused,
+    Sink,
+    Tokens,
+    Vectors,
+)
+from mesh.types import ModelId, NodeId
+from mesh.validation import check_request, check_texts
+from node.models.calibration import Calibration
+from node.models.hosted import HostedModel, RunningSequence
+from node.models.residency.agent import Residency
+from node.models.residency.line import Waiter
+from node.record import DRAINING_REASON
+from node.runner import messages as m
+from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
+
+# Pieces that a runner may be ahead of its agent: what a client that goes away has had made in vain,
+# on top of the link's window. One step of the engine makes one piece, so it need not be large.
+RUNNER_CREDIT = 64
+VECTORS_BYTES = 128 * 1024  # of vectors that leave together
+_SMOOTHING = 0.2  # weight of the newest attempt in the mean duration
+
+
+class AttemptServer:
+    """The listener's handler. ``on_change`` is called when an attempt begins or ends.
+    ``residency``: keeps the line of requests for models that are not resident; None: such requests
+    are refused.
+
+    A refusal is sent as ``Refused``; what breaks after that is raised, and the listener sends it as
+    ``Failed`` of that code.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        models: Sequence[HostedModel],
+        *,
+        clock: Clock,
+        on_change: Callable[[], None],
+        residency: Residency | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self._node = node
+        self._residency = residency
+        self._calibration = calibration
+        self._models: dict[ModelId, HostedModel] = {model.id: model for model in models}
+        self._clock = clock
+        self._on_change = on_change
+        self._scopes: set[asyncio.Timeout] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._ended = False
+        self._mean_s = 0.0
+        self.draining = False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._scopes)
+
+    async def idle(self) -> None:
+        """Returns when no attempt is in flight."""
+        await self._idle.wait()
+
+    def end_all(self) -> None:
+        """Ends what is in flight with ``Failed`` ``draining``, so that it resumes elsewhere now."""
+        self.draining = self._ended = True
+        now = asyncio.get_running_loop().time()
+        for scope in self._scopes:
+            if not scope.expired():
+                scope.reschedule(now)
+
+    def expected_wait_s(self) -> float:
+        """Seconds until a slot is likely free on the resident model that has one first: 0 with one
+        free; by measured speeds where they are known, else mean duration / slots."""
+        resident = [m for m in self._models.values() if m.state is ModelState.RESIDENT]
+        slots = sum(model.slots for model in resident)
+        if not slots:
+            return 0.0
+        loads = self._residency.loads() if self._residency is not None else ()
+        queued = {load.model: load.queued for load in loads}
+        waits = (self._wait_s(model, queued.get(model.id, 0)) for model in resident)
+        return round(min(self._mean_s / slots if w is None else w for w in waits), 3)
+
+    def waits(self, loads: Sequence[ModelLoad]) -> tuple[ModelLoad, ...]:
+        """``loads`` with how long each resident model is likely to keep a new request waiting."""
+        slots = sum(m.slots for m in self._models.values() if m.state is ModelState.RESIDENT)
+        return tuple(
+            replace(load, expected_wait_s=self._told_s(load, slots))
+            if load.state is ModelState.RESIDENT
+            else load
+            for load in loads
+        )
+
+    def _told_s(self, load: ModelLoad, slots: int) -> float | None:
+        model = self._models.get(load.model)
+        if model is None or not slots:
+            return None
+        wait = self._wait_s(model, load.queued)
+        return round(self._mean_s / slots if wait is None else wait, 3)
+
+    def _wait_s(self, model: HostedModel, queued: int) -> float | None:
+        """None: its speeds are not known, and it has no slot free."""
+        if self._calibration is None:
+            return None if queued or model.used_slots >= model.slots else 0.0
+        return self._calibration.expected_wait_s(
+            model.id, queued=queued, used=model.used_slots, slots=model.slots
+        )
+
+    async def handle(self, attempt: Attempt, sink: Sink) -> None:
+        """Raises ``DeadlineExceeded``, ``Draining``, ``EngineFailed``; re-raises cancellation."""
+        attributes: dict[str, AttributeValue] = {
+            "gen_ai.operation.name": "embeddings" if attempt.texts else "chat",
+            "gen_ai.request.model": attempt.model,
+            "squadron.node.id": self._node,
+            "squadron.request.id": attempt.request_id,
+            "squadron.attempt": attempt.number,
+        }
+        with span(
+            f"attempt {attempt.model}",
+            traceparent=attempt.traceparent,
+            kind=SpanKind.SERVER,
+            attributes=attributes,
+        ) as current:
+            try:
+                model = self._checked(attempt)
+                claim = partial(self._claim, model, attempt, current_traceparent())
+                turn: RunningSequence | Waiter
+                if self._residency is not None and self._residency.must_wait(model.id):
+                    turn = self._residency.join(model.id, claim)
+                else:
+                    turn = claim()
+            except (NotServed, InvalidRequest, Draining) as refusal:
+                current.set_attribute("squadron.refused", refusal.code)
+                await sink.send(_refused(refusal))
+                return
+            await self._serve(attempt, sink, turn, current)
+
+    def _checked(self, attempt: Attempt) -> HostedModel:
+        """Checks what came off the wire. What follows claims a slot, and nothing runs between."""
+        if self.draining:
+            raise Draining(DRAINING_REASON)
+        model = self._models.get(attempt.model)
+        if model is None:
+            hosted = ", ".join(self._models)
+            raise UnknownModel(f"this node does not host '{attempt.model}'; it hosts {hosted}")
+        if not (math.isfinite(attempt.timeout_s) and attempt.timeout_s > 0):
+            raise InvalidRequest(f"timeout_s must be positive seconds, not {attempt.timeout_s}")
+        if attempt.credit < 1:
+            raise InvalidRequest(f"credit must be at least 1, not {attempt.credit}")
+        if attempt.texts:
+            check_texts(attempt.texts)
+        else:
+            check_request(attempt.messages, attempt.sampling)
+        if model.embeds is not bool(attempt.texts):
+            does = ONLY_EMBEDS if model.embeds else ONLY_ANSWERS
+            raise CannotAnswer(f"model '{attempt.model}' {does}; ask another one")
+        return model
+
+    def _claim(self, model: HostedModel, attempt: Attempt, traceparent: str) -> RunningSequence:
+        """Claims a slot, now or when the attempt's turn has come."""
+        return model.open(
+            messages=attempt.messages,
+            sampling=attempt.sampling,
+            credit=len(attempt.texts) or min(attempt.credit, RUNNER_CREDIT),
+            delivered=attempt.delivered,
+            tokenizer_hash=attempt.tokenizer_hash,
+            traceparent=traceparent,
+            texts=attempt.texts,
+        )
+
+    async def _serve(
+        self, attempt: Attempt, sink: Sink, turn: RunningSequence | Waiter, current: Span
+    ) -> None:
+        begun = self._clock.now()
+        waiter = turn if isinstance(turn, Waiter) else None
+        sequence = None if isinstance(turn, Waiter) else turn
+        scope = asyncio.timeout(attempt.timeout_s)
+        self._scopes.add(scope)
+        self._idle.clear()
+        self._on_change()
+        try:
+            async with scope:
+                if waiter is not None:
+                    sequence = await _turn(waiter, sink)
+                    begun = self._clock.now()
+                if sequence is None:
+                    raise InternalError("an attempt has neither a slot nor a place in a line")
+                await self._forward(attempt, sink, sequence, current)
+        except _RefusedInLine as refused:
+            current.set_attribute("squadron.refused", refused.cause.code)
+            await sink.send(_refused(refused.cause))
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            if self._ended:
+                raise Draining("the node is going away and ended this attempt") from None
+            where = "on the node"
+            if sequence is None and self._residency is not None:
+                why = self._residency.why_waiting(attempt.model)
+                where = f"waiting for model '{attempt.model}' ({why})"
+            raise DeadlineExceeded(
+                f"the attempt's {attempt.timeout_s:.3g} s were used up {where}"
+            ) from None
+        finally:
+            if waiter is not None and self._residency is not None:
+                self._residency.leave(attempt.model, waiter)
+            if sequence is not None:
+                sequence.cancel()
+            self._scopes.discard(scope)
+            if not self._scopes:
+                self._idle.set()
+            if sequence is not None:  # what was only waited for says nothing of how long slots take
+                took = self._clock.now() - begun
+                self._mean_s += _SMOOTHING * (took - self._mean_s) if self._mean_s else took
+            self._on_change()
+
+    async def _forward(
+        self, attempt: Attempt, sink: Sink, sequence: RunningSequence, current: Span
+    ) -> None:
+        async for message in sequence:
+            match message:
+                case Opened():
+                    await sink.send(Accepted(node=self._node, model=attempt.model))
+                case Rejected(code=code, message=text, retry_after_s=after):
+                    current.set_attribute("squadron.refused", code)
+                    await sink.send(Refused(code=code, message=text, retry_after_s=after))
+                    return
+                case Failed(code=code, message=text):
+                    raise from_code(code, text)
+                case Prefill(done=done, total=total):
+                    await sink.send(Progress(phase="prefilling", done=done, total=total))
+                case Pieces(first=first, pieces=pieces):
+                    await sink.send(Tokens(first=first, pieces=pieces))
+                    # Only now: what a slow client holds up is its own sequence in the runner.
+                    sequence.grant(len(pieces))
+                case m.Vectors(first=first, dimension=dimension, data=data):
+                    most = max(1, VECTORS_BYTES // (FLOAT_BYTES * dimension))
+                    for part in rows(data, dimension, most):
+                        await sink.send(Vectors(first=first, dimension=dimension, data=part))
+                        first += most
+                case Done(reason=reason, usage=usage):
+                    current.set_attribute("gen_ai.response.finish_reasons", (reason.value,))
+                    current.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
+                    current.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
+                    current.set_attribute(
+                        "gen_ai.usage.cache_read.input_tokens", usage.cached_tokens
+                    )
+                    if self._calibration is not None and not attempt.texts:
+                        self._calibration.answered(attempt.model, usage)
+                    await sink.send(Finished(reason=reason, usage=usage))
+                    return
+        raise InternalError("the runner's sequence ended without a word")
+
+
+class _RefusedInLine(Exception):
+    """``cause``: why the attempt waited in vain."""
+
+    def __init__(self, cause: MeshError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+
+
+async def _turn(waiter: Waiter, sink: Sink) -> RunningSequence:
+    """Passes signs of life on until the waiter's turn has come. Raises ``_RefusedInLine``."""
+    while True:
+        try:
+            news = await waiter.next()
+        except (NotServed, InvalidRequest, Draining) as refusal:
+            raise _RefusedInLine(refusal) from None
+        if not isinstance(news, Progress):
+            return news
+        await sink.send(news)
+
+
+def _refused(refusal: MeshError) -> Refused:
+    return Refused(code=refusal.code, message=refusal.message, retry_after_s=refusal.retry_after_s)
