@@ -15,7 +15,7 @@ from typing import Any
 
 from mesh.clock import SystemClock
 from mesh.fleet.records import ModelState
-from mesh.settings.process import PRESETS
+from mesh.settings.timing import PRESETS
 from mesh.transport.base import Attempt, Failed, Finished, Refused, Tokens
 from mesh.transport.zeromq import ZeroMQDialer, ZeroMQListener
 from mesh.types import Message, ModelId, NodeId, RequestId, Role, Sampling

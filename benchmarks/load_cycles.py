@@ -43,7 +43,7 @@ from mesh.errors import MeshError, Overloaded
 from mesh.fleet.records import Heartbeat, ModelState
 from mesh.local.etcd import etcd_command, wait_healthy
 from mesh.local.ports import free_port
-from mesh.settings.process import PRESETS
+from mesh.settings.timing import PRESETS
 from mesh.transport.base import Attempt, Finished, Link, Refused, Tokens
 from mesh.transport.dialers import all_dialers
 from mesh.types import Message, ModelId, NodeId, RequestId, Role, Sampling

@@ -35,7 +35,7 @@ import uvloop
 import zmq
 
 from mesh.clock import SystemClock
-from mesh.settings.process import PRESETS
+from mesh.settings.timing import PRESETS
 from mesh.transport import frames
 from mesh.transport.base import DEFAULT_CREDIT, Attempt, Finished, Sink, Tokens
 from mesh.transport.link import FramedLink

@@ -41,7 +41,7 @@ from mesh.fleet.records import (
 )
 from mesh.registry.base import NODES
 from mesh.registry.etcd import EtcdRegistry
-from mesh.settings.process import PRESETS
+from mesh.settings.timing import PRESETS
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens
 from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener

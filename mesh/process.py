@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 import uvloop
 
 from mesh.errors import ConfigError, MeshError
-from mesh.settings.process import NodeSettings, OrchestratorSettings, load, load_toml
+from mesh.settings.load import load, load_toml
+from mesh.settings.node import NodeSettings
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.telemetry import logs
 
 S = TypeVar("S", NodeSettings, OrchestratorSettings)

@@ -9,7 +9,7 @@ import sys
 
 from mesh import process
 from mesh.clock import SystemClock
-from mesh.settings.process import NodeSettings
+from mesh.settings.node import NodeSettings
 from mesh.telemetry import tracing
 
 

@@ -23,7 +23,7 @@ from mesh.fleet.records import (
     encode_record,
 )
 from mesh.registry.base import NODES, Registry
-from mesh.settings.process import NodeSettings
+from mesh.settings.node import NodeSettings
 from mesh.transport.base import Listener
 from mesh.types import ModelId, NodeId
 from node import record as rules

@@ -11,8 +11,8 @@ from pathlib import Path
 from mesh.clock import Clock
 from mesh.errors import ConfigError
 from mesh.registry.etcd import EtcdRegistry
-from mesh.settings import process as config
-from mesh.settings.process import NodeSettings
+from mesh.settings.node import NodeSettings
+from mesh.settings.state import state_dir
 from mesh.transport.dialers import all_dialers
 from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
@@ -42,7 +42,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
     Raises ``ConfigError`` (no model, two of one id, an engine that is not installed, a state folder
     that cannot be used) and ``DuplicateNode``.
     """
-    state_dir = Path(settings.state_dir).expanduser() if settings.state_dir else config.state_dir()
+    folder = Path(settings.state_dir).expanduser() if settings.state_dir else state_dir()
     for model in settings.models:
         if model.engine not in known_engines():
             raise ConfigError(
@@ -50,7 +50,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                 f"known: {', '.join(known_engines())}"
             )
     with (
-        claim(state_dir, settings.name) as identity,
+        claim(folder, settings.name) as identity,
         limited(settings.gpu_limits, identity.folder),
     ):
         host = Host()

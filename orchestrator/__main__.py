@@ -9,7 +9,7 @@ import sys
 
 from mesh import process
 from mesh.clock import SystemClock
-from mesh.settings.process import OrchestratorSettings
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.telemetry import tracing
 from orchestrator.service import build, identity_of
 

@@ -17,7 +17,8 @@ from mesh.errors import MeshError
 from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS, Registry
 from mesh.security.tickets import Signer
-from mesh.settings.process import OrchestratorSettings, state_dir
+from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.state import state_dir
 from mesh.transport.base import Dialer
 from mesh.transport.dialers import Dialers, all_dialers
 from mesh.types import Specialty

@@ -12,7 +12,7 @@ from typing import Any
 from mesh.fleet.records import NodeRecord, NodeView, decode_node
 from mesh.registry.base import NODES
 from mesh.security.tickets import Signer, Ticket
-from mesh.settings.process import NodeSettings
+from mesh.settings.node import NodeSettings
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from node.agent import NodeAgent
 from node.hardware.gpu import GpuReader

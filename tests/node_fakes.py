@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.errors import MeshError, Overloaded
 from mesh.fleet.records import Gpu, Heartbeat, ModelCounts, ModelState
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.transport.base import Attempt, AttemptEvent, Handler, Tokens
 from mesh.types import (
     FinishReason,

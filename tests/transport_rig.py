@@ -11,7 +11,7 @@ from typing import Any
 from mesh.clock import SystemClock
 from mesh.errors import MeshError
 from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport import frames
 from mesh.transport.base import (
     Accepted,

@@ -12,7 +12,9 @@ from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_di
 from mesh.cli.process import base_settings, become, default_name, put
 from mesh.errors import ConfigError
 from mesh.fleet.records import TRANSPORTS
-from mesh.settings.process import DEFAULT_ETCD, NodeSettings, load
+from mesh.settings.addresses import DEFAULT_ETCD
+from mesh.settings.load import load
+from mesh.settings.node import NodeSettings
 
 
 @click.command()

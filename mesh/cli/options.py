@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mesh.settings.process import DEFAULT_ENDPOINT, PRESETS, state_dir
+from mesh.settings.addresses import DEFAULT_ENDPOINT
+from mesh.settings.state import state_dir
+from mesh.settings.timing import PRESETS
 
 if TYPE_CHECKING:
     TextType = click.ParamType[str]

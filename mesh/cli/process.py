@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 
 from mesh.errors import ConfigError
 from mesh.local.plan import python_command
-from mesh.settings.process import NodeSettings, OrchestratorSettings, load_toml
+from mesh.settings.load import load_toml
+from mesh.settings.node import NodeSettings
+from mesh.settings.orchestrator import OrchestratorSettings
 
 
 def base_settings(config: Path | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import click
 
 from mesh.cli.options import HostPort, json_option
 from mesh.errors import ConfigError
-from mesh.settings.process import DEFAULT_ETCD
+from mesh.settings.addresses import DEFAULT_ETCD
 
 _MODULE = "orchestrator.rules"
 NO_RULES = b"rules = []\n"

@@ -16,7 +16,7 @@ from mesh.cli.main import one_line
 from mesh.cli.screen import console
 from mesh.errors import MeshError
 from mesh.sdk import connect
-from mesh.settings.process import DEFAULT_ENDPOINT
+from mesh.settings.addresses import DEFAULT_ENDPOINT
 
 PROMPTS = (
     "Tom has 12 apples and buys 30 more. How many apples does he have now?",

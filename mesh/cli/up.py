@@ -18,7 +18,7 @@ from mesh.cli.options import (
 )
 from mesh.errors import InternalError, MeshError
 from mesh.local.plan import Plan
-from mesh.settings.process import DEFAULT_ETCD
+from mesh.settings.addresses import DEFAULT_ETCD
 
 if TYPE_CHECKING:
     from mesh.local.detach import Teller

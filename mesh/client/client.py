@@ -20,7 +20,7 @@ from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, InvalidRequest, MeshError, Unreachable
 from mesh.protobuf.fleet import fleet_from_wire
 from mesh.protobuf.route import route_from_wire, route_request_to_wire
-from mesh.settings.process import DEFAULT_ENDPOINT
+from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.v1 import mesh_pb2 as pb

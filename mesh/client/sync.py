@@ -12,7 +12,7 @@ from mesh.client.embed import EmbedOptions
 from mesh.client.stream import Chunk, Generation
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, MeshError
-from mesh.settings.process import DEFAULT_ENDPOINT
+from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route
 from mesh.types import Decision, RequestId
 

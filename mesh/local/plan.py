@@ -9,7 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.settings.process import ModelSettings, NodeSettings, OrchestratorSettings, check
+from mesh.settings.model import ModelSettings
+from mesh.settings.node import NodeSettings
+from mesh.settings.orchestrator import OrchestratorSettings
 
 
 class Part(StrEnum):
@@ -89,9 +91,9 @@ def make_plan(
         insecure=insecure,
         otlp_endpoint=otlp_endpoint,
     )
-    check(orchestrator, "mesh up")
+    orchestrator.check("mesh up")
     for settings in node_settings:
-        check(settings, "mesh up")
+        settings.check("mesh up")
     return Plan(
         state_dir=state_dir,
         endpoint=endpoint,

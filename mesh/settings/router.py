@@ -94,6 +94,10 @@ class RouterSettings:
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     log: DecisionLogSettings = field(default_factory=DecisionLogSettings)
 
+    def check(self, where: str) -> None:
+        """What types cannot say. Raises ``ConfigError``."""
+        check_router(self, where)
+
 
 def check_router(router: RouterSettings, where: str) -> None:
     """What types cannot say. Raises ``ConfigError``."""

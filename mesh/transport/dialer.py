@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 from mesh.clock import Clock
 from mesh.fleet.records import PROTOCOL_VERSION
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.base import OnHeartbeat, OnLink
 from mesh.transport.frames import Hello
 from mesh.transport.link import FramedLink

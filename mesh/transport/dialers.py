@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 
 from mesh.clock import Clock
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.base import Dialer
 from mesh.transport.grpc import GrpcDialer
 from mesh.transport.zeromq import ZeroMQDialer

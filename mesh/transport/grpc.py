@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.clock import Clock
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.address import bracketed, resolve
 from mesh.transport.dialer import FramedDialer
 from mesh.transport.grpc_wire import CallWire, SessionServer

@@ -8,7 +8,7 @@ import random
 
 from mesh.clock import Clock
 from mesh.errors import NodeLost, Unreachable
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.base import Attempt, OnHeartbeat, OnLink
 from mesh.transport.frames import Hello
 from mesh.transport.session import DialSession

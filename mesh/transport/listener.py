@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from mesh.clock import Clock
 from mesh.errors import MeshError, ProtocolError, Unreachable
 from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport import frames
 from mesh.transport.base import Attempt, Failed, Handler
 from mesh.transport.frames import Bye, Credit, FrameType, Hello, Reject, Welcome

@@ -10,7 +10,7 @@ from itertools import islice
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, InvalidRequest, NodeLost, ProtocolError
 from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport import frames
 from mesh.transport.base import (
     Accepted,

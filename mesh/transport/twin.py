@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, PortInUse, Unreachable
-from mesh.settings.process import PRESETS, Timing
+from mesh.settings.timing import PRESETS, Timing
 from mesh.transport.dialer import FramedDialer
 from mesh.transport.listener import FramedListener
 from mesh.transport.wire import Wire, WireServerUser, WireUser

@@ -16,7 +16,7 @@ import zmq
 
 from mesh.clock import Clock
 from mesh.errors import ConfigError, PortInUse, Unreachable
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.address import advertised, bracketed, own_address, resolve, split
 from mesh.transport.dialer import FramedDialer
 from mesh.transport.listener import FramedListener

@@ -15,7 +15,7 @@ from typing import Any
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
 from mesh.fleet.records import ModelCounts, ModelLoad, ModelRecord, ModelState
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import Message, ModelId, Piece, Sampling, Specialty
 from node import threads
 from node.engines.base import ModelFacts, ModelSpec

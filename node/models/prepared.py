@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import ModelFileError
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.engines.base import ModelSpec
 from node.engines.hugging_face.folder import own_context

@@ -14,7 +14,7 @@ import msgspec
 
 from mesh.cli.screen import console
 from mesh.errors import ConfigError, MeshError
-from mesh.settings.process import state_dir
+from mesh.settings.state import state_dir
 from mesh.types import SPECIALTY_PATTERN
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.reload import starter_rules

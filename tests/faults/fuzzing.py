@@ -15,7 +15,7 @@ from typing import Any, Self
 from mesh.clock import Clock
 from mesh.errors import ProtocolError
 from mesh.fleet.records import PROTOCOL_VERSION
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport import frames
 from mesh.transport.base import Accepted, Attempt, AttemptStream, Finished, Sink, Tokens
 from mesh.transport.frames import FrameType, Hello, Welcome

@@ -14,7 +14,7 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.errors import EngineFailed
 from mesh.fleet.records import ModelState
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.transport.base import Finished, Refused, Tokens
 from mesh.types import FinishReason, NodeId, Piece, Sampling
 from node.engines.base import ModelSpec

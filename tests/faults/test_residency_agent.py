@@ -13,7 +13,7 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import DeadlineExceeded
 from mesh.fleet.records import Gpu, Memory, ModelRecord, ModelState
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.transport.base import Accepted, Finished, Progress, Refused
 from mesh.types import ModelId
 from node.engines.base import ModelFacts, ModelSpec

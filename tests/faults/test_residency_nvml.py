@@ -11,7 +11,7 @@ import pynvml
 
 from mesh.clock import ManualClock
 from mesh.fleet.records import ModelState
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.transport.base import Finished, Refused
 from node.hardware.gpu import NvmlProbe
 from tests.faults.test_residency_agent import OPENED, Box, box

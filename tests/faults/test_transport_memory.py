@@ -12,7 +12,7 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import NodeLost
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.base import Attempt, Handler, Sink, Tokens
 from mesh.transport.link import FramedLink
 from mesh.transport.twin import MemoryNetwork

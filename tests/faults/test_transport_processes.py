@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from mesh.errors import NodeLost
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 from mesh.transport.base import Attempt, Sink
 from tests.transport_rig import PATIENT, Rig, attempt, tokens, until
 
@@ -31,7 +31,7 @@ SHORT = Timing(lease_ttl_s=9, heartbeat_s=0.1, peer_timeout_s=0.8, connect_timeo
 NODE_PROCESS = """
 import asyncio
 from tests.transport_rig import NODE, Rig, counting
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 async def main():
     async with Rig("{kind}", Timing(**{timing})) as rig:
         listener, serving = rig.listen(counting(10**9))
@@ -43,7 +43,7 @@ asyncio.run(main())
 PEER_PROCESS = """
 import asyncio
 from tests.transport_rig import PATIENT, Rig, attempt
-from mesh.settings.process import Timing
+from mesh.settings.timing import Timing
 async def main():
     async with Rig("{kind}", Timing(**{timing})) as rig:
         dialed = await rig.dialed("{endpoint}")

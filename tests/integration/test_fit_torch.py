@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from mesh.fleet.records import ModelState
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import Message, ModelId, Role, Sampling
 from node.models.fit import CPU, Corrections
 from node.models.prepared import prepare

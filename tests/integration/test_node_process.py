@@ -30,7 +30,7 @@ from mesh.fleet.records import (
 )
 from mesh.registry.base import NODES, Delete, Put
 from mesh.registry.etcd import EtcdRegistry
-from mesh.settings.process import PRESETS
+from mesh.settings.timing import PRESETS
 from mesh.transport.base import Accepted, Attempt, Failed, Finished, Link, Refused, Tokens
 from mesh.transport.dialers import all_dialers
 from mesh.types import Sampling

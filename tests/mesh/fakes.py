@@ -16,8 +16,9 @@ from opentelemetry.trace import INVALID_SPAN
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.errors import MeshError
 from mesh.registry.twin import MemoryRegistry, MemoryStore
-from mesh.settings.process import OrchestratorSettings, Timing
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import RouterSettings
+from mesh.settings.timing import Timing
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.transport.twin import MemoryNetwork
 from mesh.types import (

@@ -15,7 +15,8 @@ from mesh.errors import ConfigError, Draining, DuplicateNode, ModelFileError
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState, decode_node, encode_record
 from mesh.registry.base import NODES
 from mesh.registry.twin import MemoryRegistry, MemoryStore
-from mesh.settings.process import ModelSettings, NodeSettings
+from mesh.settings.model import ModelSettings
+from mesh.settings.node import NodeSettings
 from mesh.transport.base import Finished, Refused
 from node.agent import NodeAgent
 from node.hardware.gpu import NO_DRIVER, GpuReader

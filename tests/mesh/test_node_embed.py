@@ -12,7 +12,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.embedding import packed
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.transport.base import Accepted, Attempt, Finished, Refused
 from mesh.transport.base import Vectors as Sent
 from mesh.types import Message, ModelId, Role

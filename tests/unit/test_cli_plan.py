@@ -13,7 +13,9 @@ from mesh.cli.main import cli
 from mesh.errors import ConfigError
 from mesh.local.plan import Part, children, make_plan
 from mesh.local.specialists import choose, shipped
-from mesh.settings.process import NodeSettings, OrchestratorSettings, load
+from mesh.settings.load import load
+from mesh.settings.node import NodeSettings
+from mesh.settings.orchestrator import OrchestratorSettings
 
 THREE = ("math", "code", "chat")
 

@@ -8,7 +8,9 @@ import pytest
 
 from mesh.errors import ConfigError, ProtocolError
 from mesh.protobuf.direct import Grant, grant_from_wire, grant_to_wire
-from mesh.settings.process import NodeSettings, OrchestratorSettings, load
+from mesh.settings.load import load
+from mesh.settings.node import NodeSettings
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.types import ModelId, NodeId
 from mesh.v1 import mesh_pb2 as pb
 

@@ -10,7 +10,7 @@ import pytest
 
 from mesh.errors import ConfigError, MeshError, ModelFileError
 from mesh.fleet.records import Gpu
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.models.fit import CPU, Corrections
 from node.models.fit.folder import (

@@ -11,9 +11,9 @@ import pynvml
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.settings import process as config
 from mesh.settings.gpu import GpuLimits
-from mesh.settings.process import NodeSettings
+from mesh.settings.load import load
+from mesh.settings.node import NodeSettings
 from node.hardware.care.limits import FILE, limited
 
 
@@ -232,12 +232,10 @@ def test_a_box_without_gpus_says_so(tmp_path: Path) -> None:
 )
 def test_bad_settings_name_the_key(limits: list[dict[str, Any]], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        config.load(NodeSettings, {"name": "n", "gpu_limits": limits})
+        load(NodeSettings, {"name": "n", "gpu_limits": limits})
 
 
 def test_good_settings_are_read_and_the_default_is_to_leave_gpus_alone() -> None:
-    assert config.load(NodeSettings, {"name": "n"}).gpu_limits == ()
-    settings = config.load(
-        NodeSettings, {"name": "n", "gpu_limits": [{"gpu": "GPU-a", "power_w": 150}]}
-    )
+    assert load(NodeSettings, {"name": "n"}).gpu_limits == ()
+    settings = load(NodeSettings, {"name": "n", "gpu_limits": [{"gpu": "GPU-a", "power_w": 150}]})
     assert settings.gpu_limits == (power(150.0),)

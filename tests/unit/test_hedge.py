@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.settings.process import OrchestratorSettings, load
+from mesh.settings.load import load
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.types import ModelId
 from orchestrator.attempts.hedge import BURST, ENOUGH, MOST_MODELS, REMEMBERED, HedgePolicy
 

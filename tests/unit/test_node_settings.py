@@ -14,7 +14,9 @@ import pytest
 
 import configs
 from mesh.errors import ConfigError, EngineFailed
-from mesh.settings.process import ModelSettings, NodeSettings, load, load_toml
+from mesh.settings.load import load, load_toml
+from mesh.settings.model import ModelSettings
+from mesh.settings.node import NodeSettings
 from mesh.telemetry import logs
 from node.__main__ import main
 from node.notify import notify

@@ -11,7 +11,8 @@ import pytest
 
 import configs
 from mesh.errors import ConfigError
-from mesh.settings.process import OrchestratorSettings, load, load_toml
+from mesh.settings.load import load, load_toml
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import (
     ClassifierSettings,
     DecisionLogSettings,

@@ -8,7 +8,7 @@ from typing import Any
 import gguf
 import pytest
 
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.models.catalogue import inspect
 from node.models.prepared import EMBEDDING_CONTEXT, prepare

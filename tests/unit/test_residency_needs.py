@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.models.fit import CPU, Corrections
 from node.models.prepared import prepare

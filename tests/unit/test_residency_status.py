@@ -22,7 +22,9 @@ from mesh.fleet.records import (
     NodeView,
 )
 from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
-from mesh.settings.process import ModelSettings, NodeSettings, load
+from mesh.settings.load import load
+from mesh.settings.model import ModelSettings
+from mesh.settings.node import NodeSettings
 from mesh.stream import FleetStatus
 from mesh.types import ModelId, NodeId, Specialty
 from node.models.residency.measure import vram_bytes

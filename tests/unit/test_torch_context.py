@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import ModelFileError
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.engines.hugging_face.folder import own_context, told_by_length
 from node.models.prepared import DEFAULT_CONTEXT, prepare

@@ -21,7 +21,9 @@ from mesh.fleet.records import (
     NodeState,
     NodeView,
 )
-from mesh.settings.process import PRESETS, NodeSettings, load
+from mesh.settings.load import load
+from mesh.settings.node import NodeSettings
+from mesh.settings.timing import PRESETS
 from mesh.transport.dialers import all_dialers
 from mesh.types import ModelId, NodeId, Specialty
 from orchestrator.picture.links import Links

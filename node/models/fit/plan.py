@@ -10,7 +10,7 @@ from node.models.catalogue import GgufFacts
 from node.models.fit.estimate import CPU, DEFAULT_BATCH, Estimate, check, need, place
 from node.models.fit.kv import CELLS_PADDING
 
-MOST_SLOTS = 64  # mesh/settings/process.py, ModelSettings.slots
+MOST_SLOTS = 64  # mesh/settings/model.py, ModelSettings.slots
 UNKNOWN_CONTEXT = 131_072  # tokens; how far to look where the file does not say
 _MIB = 1024 * 1024
 

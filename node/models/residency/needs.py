@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mesh.errors import ConfigError, ModelFileError
 from mesh.fleet.records import Gpu
-from mesh.settings.process import ModelSettings
+from mesh.settings.model import ModelSettings
 from node.engines.base import ModelSpec
 from node.engines.llama_cpp.speculation import speculation_of
 from node.models.fit import Corrections, Estimate, Wants, engine_version, fingerprint, fit, need

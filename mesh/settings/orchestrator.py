@@ -1,0 +1,72 @@
+"""An orchestrator's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.errors import ConfigError
+from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD, check_bind
+from mesh.settings.router import RouterSettings
+from mesh.settings.timing import PRESETS, Timing, check_preset
+from mesh.types import SPECIALTY_PATTERN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorSettings:
+    """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
+    priority. ``default_timeout_s``: budget of a request that names none. ``hedge_after_ms``: a
+    second attempt on another node when the first token is not there after so long; 0: the 95th
+    percentile of the model's own times; None: never. ``hedge_share``: such extra attempts per
+    request, at most. ``ticket_lifetime_s``,
+    ``ticket_streams``: how long a ticket to stream straight from a node holds, in seconds, and how
+    many streams at once it allows; ``ticket_max_tokens``: per answer. ``router``: see there."""
+
+    name: str
+    state_dir: str = ""
+    etcd: str = DEFAULT_ETCD
+    prefix: str = "/mesh/v1"
+    bind: str = DEFAULT_ENDPOINT
+    advertise: str | None = None
+    insecure: bool = False
+    rules: str | None = None
+    fallback: str = "chat"
+    queue_limit: int = 256
+    max_request_bytes: int = 4 * 1024 * 1024
+    default_timeout_s: float = 120.0
+    max_attempts: int = 3
+    hedge_after_ms: float | None = None
+    hedge_share: float = 0.05
+    ticket_lifetime_s: float = 60.0
+    ticket_streams: int = 4
+    ticket_max_tokens: int = 32_768
+    router: RouterSettings = field(default_factory=RouterSettings)
+    preset: str = "local"
+    otlp_endpoint: str | None = None
+    log_level: str = "info"
+
+    @property
+    def timing(self) -> Timing:
+        return PRESETS[self.preset]
+
+    def check(self, where: str) -> None:
+        """What types cannot say. Raises ``ConfigError``."""
+        check_preset(self.preset, where)
+        check_bind(self.bind, insecure=self.insecure, where=where)
+        if not SPECIALTY_PATTERN.fullmatch(self.fallback):
+            raise ConfigError(f"{where}: fallback '{self.fallback}' is not a specialty name")
+        self.router.check(where)
+        if self.hedge_after_ms is not None and not 0.0 <= self.hedge_after_ms <= 600_000.0:
+            raise ConfigError(
+                f"{where}: hedge_after_ms must be 0 (the 95th percentile) to 600000 milliseconds, "
+                f"not {self.hedge_after_ms}"
+            )
+        if not 0.0 <= self.hedge_share <= 1.0:
+            raise ConfigError(f"{where}: hedge_share must be 0 to 1, not {self.hedge_share}")
+        if not 1.0 <= self.ticket_lifetime_s <= 600.0:
+            raise ConfigError(
+                f"{where}: ticket_lifetime_s must be 1 to 600 seconds, not {self.ticket_lifetime_s}"
+            )
+        if not 1 <= self.ticket_streams <= 64:
+            raise ConfigError(f"{where}: ticket_streams must be 1 to 64, not {self.ticket_streams}")
+        if self.ticket_max_tokens < 1:
+            raise ConfigError(f"{where}: ticket_max_tokens must be at least 1")

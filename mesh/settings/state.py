@@ -1,0 +1,14 @@
+"""The folder that outlives a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def state_dir() -> Path:
+    """Where identity, logs and etcd's data live: ``$MESH_STATE_DIR``, else XDG's."""
+    if explicit := os.environ.get("MESH_STATE_DIR"):
+        return Path(explicit).expanduser().resolve()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "squadron"
