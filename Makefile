@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: run test embed torch check lint types imports proto proto-check lock bench clean
+.PHONY: run test mutants embed torch check lint types imports proto proto-check lock bench clean
 
 run: $(READY)
 	@$(BIN)/mesh up --tour
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Breaks one line at a time and asks whether a test notices; on demand, MODULES= a part of the list.
+mutants: $(READY)
+	@$(BIN)/python -m tests.mutation $(MODULES)
 
 $(READY): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (the first time compiles llama.cpp: about five minutes)"
