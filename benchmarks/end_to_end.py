@@ -96,7 +96,7 @@ def _engine(at_once: int) -> None:
             id=SPECIALTY, source=str(shipped()[SPECIALTY]), slots=4, context_length=512, threads=1
         )
     )
-    messages = (Message(role=Role.USER, content=PROMPT),)
+    messages = (Message.of(Role.USER, PROMPT),)
     sampling = Sampling(max_tokens=256)
     first_ms: list[float] = []
     tokens, left, free = 0, REQUESTS, list(range(min(at_once, 4)))

@@ -68,7 +68,7 @@ now: Callable[[], float] = time.perf_counter  # ``--cpu`` makes it the process's
 
 def user(text: str) -> tuple[Message, ...]:
     """A byte is a token of this vocabulary, but for the template's."""
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def emitted(engine: LlamaCppEngine) -> list[int]:

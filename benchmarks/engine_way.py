@@ -98,7 +98,7 @@ class Way:
             request_id=RequestId(uuid.uuid4().hex),
             number=1,
             model=self._model,
-            messages=(Message(role=Role.USER, content=text),),
+            messages=(Message.of(Role.USER, text),),
             sampling=Sampling(max_tokens=tokens),
             timeout_s=120.0,
         )

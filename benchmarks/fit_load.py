@@ -64,7 +64,7 @@ def _use(engine: LlamaCppEngine, slots: int, context_length: int) -> None:
     touched do not count as memory yet."""
     text = "a" * max(1, min(context_length - 64, 1024))
     for slot in range(slots):
-        engine.open(slot, [Message(role=Role.USER, content=text)], Sampling(), (), "")
+        engine.open(slot, [Message.of(Role.USER, text)], Sampling(), (), "")
         for _ in range(3):
             engine._pace = Pace(prefill_s=1e-9)  # else a slow box would take small chunks
             engine.step(frozenset())

@@ -107,7 +107,7 @@ class Node:
             request_id=RequestId(f"{self._number:032x}"),
             number=1,
             model=ModelId(model),
-            messages=(Message(role=Role.USER, content="What is 2 + 3?"),),
+            messages=(Message.of(Role.USER, "What is 2 + 3?"),),
             sampling=Sampling(max_tokens=WORDS, seed=1),
             timeout_s=REQUEST_S,
         )

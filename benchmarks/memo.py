@@ -221,15 +221,12 @@ def _key(features: Features) -> bytes:
 def _features(*texts: str) -> Features:
     roles = (Role.USER, Role.ASSISTANT)
     return Features.of(
-        tuple(
-            Message(role=roles[(len(texts) - 1 - n) % 2], content=text)
-            for n, text in enumerate(texts)
-        )
+        tuple(Message.of(roles[(len(texts) - 1 - n) % 2], text) for n, text in enumerate(texts))
     )
 
 
 def _texts(features: Features) -> tuple[str, ...]:
-    return tuple(message.content for message in features.messages)
+    return tuple(message.text for message in features.messages)
 
 
 def _prompt(chance: random.Random, size: int = 300) -> Features:

@@ -176,12 +176,10 @@ def _alone(cascade: Cascade, prompts: list[str]) -> list[Spent]:
 
 def _prior(cascade: Cascade, prompts: list[str]) -> list[Spent]:
     chance = random.Random(2)
-    answer = Message(role=Role.ASSISTANT, content="An answer of some words. " * 20)
+    answer = Message.of(Role.ASSISTANT, "An answer of some words. " * 20)
     spent = []
     for _ in range(CONVERSATIONS):
-        asked = (
-            Message(role=Role.USER, content=prompt) for prompt in chance.choices(prompts, k=200)
-        )
+        asked = (Message.of(Role.USER, prompt) for prompt in chance.choices(prompts, k=200))
         messages = tuple(message for turn in asked for message in (turn, answer))
         began = time.perf_counter(), time.thread_time()
         prior_of((*messages, *_features("and for 12?").messages), cascade.quick)
@@ -239,11 +237,11 @@ async def _first(answers: Answers, asked: Request, stage: str) -> Spent:
 
 
 def _features(prompt: str) -> Features:
-    return Features.of((Message(role=Role.USER, content=prompt),))
+    return Features.of((Message.of(Role.USER, prompt),))
 
 
 def _request(prompt: str) -> Request:
-    return Request(id=RequestId("0" * 32), messages=(Message(role=Role.USER, content=prompt),))
+    return Request(id=RequestId("0" * 32), messages=(Message.of(Role.USER, prompt),))
 
 
 async def _nobody(asked: Request) -> AsyncGenerator[StreamEvent, None]:

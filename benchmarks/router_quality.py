@@ -173,7 +173,7 @@ async def _decide(cascade: Cascade, row: Row) -> Decided:
 
 
 def _features(prompt: str) -> Features:
-    return Features.of((Message(role=Role.USER, content=prompt),))
+    return Features.of((Message.of(Role.USER, prompt),))
 
 
 def _report(decided: Sequence[Decided]) -> dict[str, object]:

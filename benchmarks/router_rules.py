@@ -204,7 +204,7 @@ def _at(values: list[Spent], share: float) -> Spent:
 
 
 def _features(prompt: str) -> Features:
-    return Features.of((Message(role=Role.USER, content=prompt),))
+    return Features.of((Message.of(Role.USER, prompt),))
 
 
 def _quality(stage: RulesStage, rows: list[Labelled]) -> None:

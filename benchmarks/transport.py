@@ -118,7 +118,7 @@ def attempt(tokens: int, credit: int, batch: int) -> Attempt:
         request_id=RequestId("0" * 32),
         number=1,
         model=ModelId("simulated"),
-        messages=(Message(role=Role.USER, content="a prompt of some words " * 8),),
+        messages=(Message.of(Role.USER, "a prompt of some words " * 8),),
         sampling=Sampling(max_tokens=tokens, seed=batch),
         timeout_s=60.0,
         credit=credit,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+import msgspec
+
 NodeId = NewType("NodeId", str)
 OrchestratorId = NewType("OrchestratorId", str)
 RequestId = NewType("RequestId", str)  # 32 lower-case hex digits
@@ -24,6 +26,7 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"  # what a call of the assistant's came to
 
 
 class Priority(StrEnum):
@@ -37,12 +40,61 @@ class FinishReason(StrEnum):
     STOP_STRING = "stop_string"  # one of the request's stop strings appeared (not delivered)
     LENGTH = "length"  # max_tokens reached
     CONTEXT = "context"  # the model's context is full
+    TOOL_CALLS = "tool_calls"  # the model wants tools called and their results
+    CONTENT_FILTER = "content_filter"  # an upstream withheld the rest of the answer
+
+
+class Text(msgspec.Struct, frozen=True, tag_field="part", tag="text"):
+    text: str
+
+
+class Image(msgspec.Struct, frozen=True, tag_field="part", tag="image"):
+    """Its bytes in ``data`` or where they are in ``url``: one of them. ``media_type``: such as
+    ``image/png``, "" where only the server behind ``url`` knows it."""
+
+    media_type: str
+    data: bytes = b""
+    url: str = ""
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag_field="part", tag="tool_call"):
+    """The assistant wants the tool ``name`` called. ``arguments``: a JSON object as text, exactly
+    as the model wrote it: the order of its keys is part of the prompt that comes next."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag_field="part", tag="tool_result"):
+    """What the call ``call_id`` came to."""
+
+    call_id: str
+    text: str
+
+
+Part = Text | Image | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
+    """One turn. Calls stand in the assistant's turns, results in a tool's, images in a user's
+    (``mesh/validation.py`` holds it). ``Message.of`` makes the usual one."""
+
     role: Role
-    content: str
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, role: Role, text: str) -> Message:
+        return cls(role=role, parts=(Text(text),))
+
+    @property
+    def text(self) -> str:
+        """Its text parts joined; "" where there are none."""
+        parts = self.parts
+        if len(parts) == 1 and isinstance(parts[0], Text):
+            return parts[0].text
+        return "".join([part.text for part in parts if isinstance(part, Text)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

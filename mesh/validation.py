@@ -19,6 +19,7 @@ from mesh.types import (
     Role,
     Sampling,
     Specialty,
+    Text,
 )
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -67,13 +68,15 @@ def check_messages(messages: Sequence[Message], *, max_bytes: int = MAX_REQUEST_
     for number, message in enumerate(messages, 1):
         if not isinstance(message.role, Role):
             raise unknown_role(message.role, number)
-        size += _text_bytes(message.content, f"message {number}")
+        if message.role is Role.TOOL or not all(isinstance(p, Text) for p in message.parts):
+            raise InvalidRequest(f"message {number} holds more than text")
+        size += _text_bytes(message.text, f"message {number}")
     if size > max_bytes:
         raise InvalidRequest(f"the prompt is {size:,} bytes; the limit is {max_bytes:,} bytes")
     last = messages[-1]
     if last.role is not Role.USER:
         raise InvalidRequest(f"the last message must be from the user, not from '{last.role}'")
-    if not last.content.strip():
+    if not last.text.strip():
         raise InvalidRequest("the prompt is empty; write something in the last user message")
 
 

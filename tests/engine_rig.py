@@ -26,7 +26,7 @@ Loader = Callable[..., Engine]
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def attempt(**changes: Any) -> Attempt:
         "request_id": RequestId("0" * 32),
         "number": 1,
         "model": ModelId("toy"),
-        "messages": (Message(role=Role.USER, content="hello"),),
+        "messages": (Message.of(Role.USER, "hello"),),
         "sampling": Sampling(),
         "timeout_s": 30.0,
         "tokenizer_hash": "tok",

@@ -17,7 +17,7 @@ from node.engines.openai.engine import OpenAiEngine
 from tests.openai_upstream import DEADLINE_S, Upstream
 
 NOBODY: frozenset[int] = frozenset()
-HELLO = (Message(role=Role.USER, content="hello there"),)
+HELLO = (Message.of(Role.USER, "hello there"),)
 QUICK = {"retries": 1, "retry_within_s": 1.0, "connect_timeout_s": 2.0}
 
 

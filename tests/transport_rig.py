@@ -58,7 +58,7 @@ def attempt(**changes: Any) -> Attempt:
         "request_id": RequestId("0" * 32),
         "number": 1,
         "model": ModelId("m"),
-        "messages": (Message(role=Role.USER, content="hello"),),
+        "messages": (Message.of(Role.USER, "hello"),),
         "sampling": Sampling(),
         "timeout_s": 30.0,
     }

@@ -84,9 +84,9 @@ def ask(
     git diff | mesh ask --system "Say what this change does." --specialty code
     """
     text = read_prompt(prompt)
-    messages = [Message(role=Role.USER, content=text)]
+    messages = [Message.of(Role.USER, text)]
     if system:
-        messages.insert(0, Message(role=Role.SYSTEM, content=checked(system, "--system")))
+        messages.insert(0, Message.of(Role.SYSTEM, checked(system, "--system")))
     options: dict[str, Any] = {k: v for k, v in sampling.items() if v is not None}
     if stop:
         options["stop"] = tuple(checked(each, "--stop") for each in stop)

@@ -87,7 +87,7 @@ def _asked(prompt: str | None, history: str | None) -> tuple[Message, ...]:
         before = history_of(history)
         if prompt is None and before[-1].role is Role.USER:
             return before
-    return (*before, Message(role=Role.USER, content=read_prompt(prompt)))
+    return (*before, Message.of(Role.USER, read_prompt(prompt)))
 
 
 async def _route(endpoint: str, messages: tuple[Message, ...], options: dict[str, Any]) -> Route:
@@ -130,4 +130,4 @@ async def _route_file(
 
 
 def _text_of(asked: str | tuple[Message, ...]) -> str:
-    return asked if isinstance(asked, str) else asked[-1].content
+    return asked if isinstance(asked, str) else asked[-1].text

@@ -273,7 +273,7 @@ def connect(
 def messages_of(prompt: Prompt) -> tuple[Message, ...]:
     """Raises ``InvalidRequest``."""
     if isinstance(prompt, str):
-        return (Message(role=Role.USER, content=prompt),)
+        return (Message.of(Role.USER, prompt),)
     return tuple(_message(item, number) for number, item in enumerate(prompt, 1))
 
 
@@ -285,7 +285,7 @@ def _message(item: Message | Mapping[str, str], number: int) -> Message:
             f'message {number} must be a Message or {{"role": "user", "content": "…"}}'
         )
     try:
-        return Message(role=Role(item.get("role", Role.USER)), content=item["content"])
+        return Message.of(Role(item.get("role", Role.USER)), item["content"])
     except ValueError:
         raise unknown_role(item.get("role"), number) from None
 

@@ -26,7 +26,7 @@ class Conversation:
         self._options = options
         self._messages: tuple[Message, ...] = ()
         if system is not None:
-            self._messages = (Message(role=Role.SYSTEM, content=system),)
+            self._messages = (Message.of(Role.SYSTEM, system),)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -35,10 +35,10 @@ class Conversation:
 
     def generate(self, prompt: str, **options: Unpack[Options]) -> Generation:
         """As ``Client.generate``, with the history before ``prompt``."""
-        messages = (*self._messages, Message(role=Role.USER, content=prompt))
+        messages = (*self._messages, Message.of(Role.USER, prompt))
 
         def complete(text: str) -> None:
-            self._messages = (*messages, Message(role=Role.ASSISTANT, content=text))
+            self._messages = (*messages, Message.of(Role.ASSISTANT, text))
 
         chosen: Options = {**self._options, **options}
         return Generation(_Recorded(self._ask(messages, self.id, chosen), complete))

@@ -55,9 +55,9 @@ def last_turn(messages: Sequence[Message]) -> str | Declined:
     if not messages or messages[-1].role is not Role.USER:
         return Declined(note="the last turn is not the user's")
     for message in messages:
-        if message.role is Role.SYSTEM and not _harmless(message.content):
+        if message.role is Role.SYSTEM and not _harmless(message.text):
             return Declined(note="the system text may ask for a form that a plain answer breaks")
-    text = messages[-1].content
+    text = messages[-1].text
     # A longer text is never read, and in its opening the pattern looks no further than words go.
     opening = text.lstrip()[:_MOST_OPENING] if len(text) <= SLOW_CHARACTERS else ""
     if _GOES_ON.match(opening) and any(message.role is Role.USER for message in messages[:-1]):
@@ -73,8 +73,8 @@ def agreed(messages: Sequence[Message]) -> Declined | None:
     left, earlier = _MOST_EARLIER_CHARACTERS, []
     for message in messages[:-1]:
         if message.role is Role.USER:
-            earlier.append(message.content)
-            left -= len(message.content)
+            earlier.append(message.text)
+            left -= len(message.text)
             if left < 0:
                 return Declined(
                     note="the conversation is too long to be sure of what was agreed on"

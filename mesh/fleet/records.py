@@ -14,7 +14,7 @@ import msgspec
 from mesh.errors import ProtocolError
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 TRANSPORTS = ("zeromq", "grpc")  # of the data plane, as node records name them
 
 

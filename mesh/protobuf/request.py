@@ -76,12 +76,12 @@ def messages_from_wire(wire: Sequence[pb.Message]) -> tuple[Message, ...]:
             role = Role(message.role)
         except ValueError:
             raise unknown_role(message.role, number) from None
-        messages.append(Message(role=role, content=message.content))
+        messages.append(Message.of(role, message.content))
     return tuple(messages)
 
 
 def messages_to_wire(messages: Sequence[Message]) -> list[pb.Message]:
-    return [pb.Message(role=message.role, content=message.content) for message in messages]
+    return [pb.Message(role=message.role, content=message.text) for message in messages]
 
 
 def sampling_to_wire(sampling: Sampling) -> pb.Sampling:

@@ -152,8 +152,8 @@ class PromptBuilder:
         if not messages:
             raise InvalidRequest("there are no messages; give at least one")
         self._refuse_what_cannot_fit(messages)
-        pairs = [(m.role.value, m.content) for m in messages]
-        contents = [m.content for m in messages]
+        pairs = [(m.role.value, m.text) for m in messages]
+        contents = [m.text for m in messages]
         marks = _placeholders(contents)
         parts = self._parts(pairs, marks)
         expected = [
@@ -194,15 +194,15 @@ class PromptBuilder:
         return [t for t in tokens if self._tokenizer.is_control(t)]
 
     def _refuse_what_cannot_fit(self, messages: Sequence[Message]) -> None:
-        size = sum(len(m.content.encode("utf-8", "replace")) for m in messages)
+        size = sum(len(m.text.encode("utf-8", "replace")) for m in messages)
         if size >= self._context_length * self._tokenizer.longest:
             raise self._overflow(f"at least {-(-size // self._tokenizer.longest)}")
         if size < self._context_length * _SUSPICIOUS_BYTES_PER_TOKEN:
             return
         at_least = 0
         for message in messages:
-            for start in range(0, len(message.content), _SLICE):
-                piece = message.content[start : start + _SLICE]
+            for start in range(0, len(message.text), _SLICE):
+                piece = message.text[start : start + _SLICE]
                 at_least += max(0, len(self._tokenizer.plain(piece)) - _CUT_COSTS)
                 if at_least >= self._context_length:
                     raise self._overflow(f"more than {at_least}")

@@ -279,7 +279,7 @@ def why_not(view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: fl
 
 
 def _size(attempt: Attempt) -> int:
-    return sum(len(message.content.encode("utf-8", "replace")) for message in attempt.messages)
+    return sum(len(message.text.encode("utf-8", "replace")) for message in attempt.messages)
 
 
 class _Refusable:

@@ -166,7 +166,7 @@ class Dispatch:
             substitutes=substitutes,
             named=request.specialty is not None,
             model=request.model,
-            prompt_bytes=sum(len(m.content.encode("utf-8")) for m in request.messages),
+            prompt_bytes=sum(len(m.text.encode("utf-8")) for m in request.messages),
             priority=request.priority,
             arrived=arrived,
             resuming=resuming,

@@ -28,14 +28,14 @@ NFC_CHARACTERS = 8 * 1024
 _PIECE_CHARACTERS = 64
 
 _VERSION = b"squadron memo 2"
-_ROLES = {Role.SYSTEM: b"s", Role.USER: b"u", Role.ASSISTANT: b"a"}
+_ROLES = {Role.SYSTEM: b"s", Role.USER: b"u", Role.ASSISTANT: b"a", Role.TOOL: b"t"}
 
 
 def memo_key(features: Features, salt: str) -> bytes | None:
     """32 bytes; None for a conversation of more than ``MAX_CHARACTERS``. ``salt``: answers kept
     under another one are not found (the version of the rules)."""
     messages = features.messages
-    if sum([len(message.content) for message in messages]) > MAX_CHARACTERS:
+    if sum([len(message.text) for message in messages]) > MAX_CHARACTERS:
         return None
     s = features.sampling
     # repr of a float is the shortest text that reads back as the same float; "+ 0.0" makes -0.0 of
@@ -74,7 +74,7 @@ def _normal(messages: Sequence[Message]) -> list[bytes]:
     left = NFC_CHARACTERS
     texts: list[bytes] = []
     for message in reversed(messages):  # the newest is what people type anew
-        text = message.content
+        text = message.text
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         text = text.rstrip()

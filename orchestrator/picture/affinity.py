@@ -62,7 +62,7 @@ class Affinity:
         """``messages`` were answered with ``answer`` at ``home``. None: by nobody's model (from
         memory, or by the router itself), so that the conversation is where it was."""
         self._note(
-            _hash(tenant, (*messages, Message(role=Role.ASSISTANT, content=answer))),
+            _hash(tenant, (*messages, Message.of(Role.ASSISTANT, answer))),
             home,
             self.homes(tenant, messages),
         )
@@ -107,7 +107,7 @@ def _hash(tenant: str, messages: Sequence[Message]) -> _Hash:
     if len(messages) > _FIRST + _LAST:
         messages = (*messages[:_FIRST], *messages[-_LAST:])
     for message in messages:
-        text = message.content.strip()
+        text = message.text.strip()
         ends = text if len(text) <= 2 * _EDGE else text[:_EDGE] + text[-_EDGE:]
         digest.update(f"\0{message.role}\0{len(text)}\0".encode())
         digest.update(ends.encode("utf-8", "replace"))

@@ -34,7 +34,7 @@ class Features:
 
     @classmethod
     def of(cls, messages: tuple[Message, ...], prior: Specialty | None = None) -> Features:
-        last = next((m.content for m in reversed(messages) if m.role is Role.USER), "")
+        last = next((m.text for m in reversed(messages) if m.role is Role.USER), "")
         return cls(messages, last, prior)
 
 

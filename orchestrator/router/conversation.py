@@ -53,7 +53,7 @@ def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty 
     """
     turns, passed, left = 0, 0, MOST_CHARACTERS
     for position in _before_the_last(messages):
-        text = messages[position].content
+        text = messages[position].text
         if turns == MOST_TURNS or passed == MOST_FOLLOW_UPS or left <= 0:
             return None
         if kind_of(text) is not None:

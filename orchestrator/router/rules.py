@@ -206,7 +206,7 @@ def _text(features: Features, part: Part) -> str:
 
 def _joined(messages: Iterable[Message]) -> str:
     # Joining copies a long conversation once (a megabyte takes about 0.1 ms); prepare() cuts it.
-    return "\n".join(message.content for message in messages)
+    return "\n".join(message.text for message in messages)
 
 
 def _scan(database: hyperscan.Database, data: bytes, scratch: hyperscan.Scratch) -> list[int]:

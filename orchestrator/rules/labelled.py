@@ -66,7 +66,7 @@ def _row(line: bytes, where: str) -> Labelled:
 
 def features(prompt: str) -> Features:
     """A conversation of this one turn."""
-    return Features.of((Message(role=Role.USER, content=prompt),))
+    return Features.of((Message.of(Role.USER, prompt),))
 
 
 def example(prompt: str) -> str:

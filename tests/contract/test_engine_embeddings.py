@@ -26,7 +26,7 @@ from tests.openai_upstream import embed, speak, upstream
 SLOTS, CONTEXT = 3, 64
 NOBODY: frozenset[int] = frozenset()
 TEXTS = ("a cat", "the dog sat there", "a cat", "x", "one more of them")
-HELLO = (Message(role=Role.USER, content="hello"),)
+HELLO = (Message.of(Role.USER, "hello"),)
 # Sums come in another order in a batch of another shape, and llama.cpp's are partly of float16.
 ALIKE = 2e-3
 Loader = Callable[..., tuple[Any, ModelFacts]]

@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from mesh.errors import DeadlineExceeded, EngineFailed, InvalidRequest, NodeLost, PortInUse
-from mesh.fleet.records import Heartbeat, NodeState
+from mesh.fleet.records import PROTOCOL_VERSION, Heartbeat, NodeState
 from mesh.transport import frames
 from mesh.transport import peer as peer_module
 from mesh.transport.base import (
@@ -77,8 +77,8 @@ async def test_the_attempt_arrives_as_it_was_sent(kind: str) -> None:
 
     sent = attempt(
         messages=(
-            Message(role=Role.SYSTEM, content="short"),
-            Message(role=Role.USER, content="ünï😀" * 50_000),
+            Message.of(Role.SYSTEM, "short"),
+            Message.of(Role.USER, "ünï😀" * 50_000),
         ),
         delivered=(Piece(id=5, text="a"), Piece(id=2**32 - 1, text="")),
         tokenizer_hash="abc",
@@ -415,14 +415,14 @@ async def test_more_streams_than_the_limit_are_refused_as_overload(
 async def test_an_attempt_that_no_node_would_accept_is_refused_where_it_is_made(kind: str) -> None:
     async with Rig(kind) as rig, asyncio.timeout(DEADLINE_S):
         link = await rig.pair(counting(3))
-        large = Message(role=Role.USER, content="x" * (MAX_OPEN_BYTES + 1))
+        large = Message.of(Role.USER, "x" * (MAX_OPEN_BYTES + 1))
         with pytest.raises(InvalidRequest, match="limit"):
             link.open(attempt(messages=(large,)))
         with pytest.raises(InvalidRequest, match="credit"):
             link.open(attempt(credit=-1))
         with pytest.raises(DeadlineExceeded):
             link.open(attempt(timeout_s=-0.1))
-        fits = Message(role=Role.USER, content="x" * (MAX_OPEN_BYTES - 10_000))
+        fits = Message.of(Role.USER, "x" * (MAX_OPEN_BYTES - 10_000))
         assert (await read(link.open(attempt(messages=(fits,))))).last == END
 
 
@@ -547,7 +547,7 @@ async def test_another_protocol_version_is_answered_with_a_reason(kind: str) -> 
         raw = await rig.raw_peer(listener.endpoint)
         raw.say(FrameType.HELLO, 0, Hello(protocol=99, name="raw"))
         answer = await raw.heard(FrameType.REJECT)
-        assert "protocol 1, you speak 99" in answer.body.reason  # type: ignore[union-attr]
+        assert f"protocol {PROTOCOL_VERSION}, you speak 99" in answer.body.reason  # type: ignore[union-attr]
         raw.say(FrameType.OPEN, 1, attempt())
         await raw.heard(FrameType.BYE)
 
@@ -564,12 +564,12 @@ async def test_a_refused_handshake_keeps_the_link_down_and_is_retried(
             if answer == "reject":
                 node.say(FrameType.REJECT, 0, Reject(reason="too old"))
             else:
-                await node.welcome(protocol=2)
+                await node.welcome(protocol=99)
         await until(lambda: _hellos(node) == 4)
         await node.welcome()
         await until(lambda: dialed.link.up)
         assert dialed.ups == [True]
-        assert ("too old" if answer == "reject" else "protocol 2") in caplog.text
+        assert ("too old" if answer == "reject" else "protocol 99") in caplog.text
 
 
 async def test_a_handshake_that_nobody_answers_is_tried_again(kind: str) -> None:

@@ -60,7 +60,7 @@ def attempt(number: int = 1, delivered: int = 0) -> Attempt:
         request_id=RequestId(f"{number:032x}"),
         number=1,
         model=ModelId("m"),
-        messages=(Message(role=Role.USER, content="hello"),),
+        messages=(Message.of(Role.USER, "hello"),),
         sampling=Sampling(),
         timeout_s=30.0,
         delivered=tuple(_piece(i) for i in range(delivered)),

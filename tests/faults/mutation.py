@@ -44,7 +44,7 @@ def _good() -> tuple[tuple[FrameType, Any], ...]:
         request_id=RequestId("0" * 32),
         number=1,
         model=ModelId("m"),
-        messages=(Message(role=Role.USER, content="hello"),),
+        messages=(Message.of(Role.USER, "hello"),),
         sampling=Sampling(stop=("\n",)),
         timeout_s=30.0,
         delivered=_PIECES,

@@ -298,7 +298,7 @@ async def test_more_writes_than_the_queue_holds_are_dropped_not_waited_for() -> 
 async def test_the_stage_abstains_with_a_note_and_the_cascade_goes_on() -> None:
     async with RedisServer() as server, connected(memo_at(server.url, SHORT_MS)) as memo:
         stage = MemoStage(memo, "", CLOCK)
-        asked = Features.of((Message(role=Role.USER, content="What is 2 + 2?"),))
+        asked = Features.of((Message.of(Role.USER, "What is 2 + 2?"),))
         assert await stage.consult(asked) == Abstain("not asked before")
         server.pause()
         outcome = await Cascade([stage], Specialty("chat")).decide(asked)

@@ -56,7 +56,7 @@ class _Registry:
 
 def _answer(reloader: RulesReloader) -> str:
     """Rules never wait, so that the first step of the coroutine is the last."""
-    deciding = reloader.current.decide(Features.of((Message(role=Role.USER, content="ping"),)))
+    deciding = reloader.current.decide(Features.of((Message.of(Role.USER, "ping"),)))
     try:
         deciding.send(None)
     except StopIteration as ended:

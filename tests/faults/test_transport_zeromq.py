@@ -135,7 +135,9 @@ async def test_a_peer_that_reads_nothing_holds_up_only_its_own_handlers() -> Non
         listener, _ = rig.listen(handle)
         link = (await rig.dialed(listener.endpoint)).link
         with Bare(listener.endpoint, RCVHWM=10, RCVBUF=65_536) as bare:
-            bare.socket.send(frames.encode(FrameType.HELLO, 0, Hello(protocol=1, heartbeat_s=60)))
+            bare.socket.send(
+                frames.encode(FrameType.HELLO, 0, Hello(protocol=PROTOCOL_VERSION, heartbeat_s=60))
+            )
             await bare.heard(FrameType.WELCOME)
             bare.socket.send(frames.encode(FrameType.OPEN, 1, attempt(number=2, credit=10**6)))
             held = -1

@@ -101,7 +101,7 @@ async def test_speeds_are_of_the_size_that_the_engine_is_told_to_have(tmp_path: 
 
 async def test_a_user_gets_all_slots_while_they_are_measured(tmp_path: Path) -> None:
     options = {"base_ms": 20, "words": 10_000}
-    hello = (Message(role=Role.USER, content="hello"),)
+    hello = (Message.of(Role.USER, "hello"),)
 
     async def ask(runner: Any) -> Any:
         sequence = runner.open(messages=hello, sampling=Sampling(max_tokens=5), credit=64)

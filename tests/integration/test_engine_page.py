@@ -57,7 +57,7 @@ def spec(**options: object) -> ModelSpec:
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def test_the_page_has_both_files_and_the_engine_is_small(package: Path) -> None:

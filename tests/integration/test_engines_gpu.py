@@ -23,7 +23,7 @@ PROMPTS = ("hello user", "one two four " * 9, "x", "assistant, " * 4)
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def said(emissions: Sequence[Emission], slot: int) -> list[int]:

@@ -27,7 +27,7 @@ SPEC = ModelSpec(
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 @pytest.mark.processes

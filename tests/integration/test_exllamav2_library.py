@@ -166,7 +166,7 @@ def rig(tmp_path: Path, library: Any) -> Rig:
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def run(engine: ExLlamaV2Engine, count: int, held: frozenset[int] = NOBODY) -> list[Emission]:

@@ -69,7 +69,7 @@ async def filled(runner: RunnerProcess, slots: int) -> int:
     text = "hello one two four " * (CONTEXT // 14)
     sequences = [
         runner.open(
-            messages=(Message(role=Role.USER, content=f"{slot} {text}"),),
+            messages=(Message.of(Role.USER, f"{slot} {text}"),),
             sampling=Sampling(max_tokens=4),
             credit=64,
         )

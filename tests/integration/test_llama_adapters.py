@@ -61,7 +61,7 @@ def answer(model: Path, adapters: Sequence[dict[str, Any]] | None) -> list[int]:
         ModelSpec(id="m", source=str(model), slots=1, context_length=64, threads=1, options=options)
     )
     try:
-        engine.open(0, (Message(role=Role.USER, content="hello"),), Sampling(), (), "")
+        engine.open(0, (Message.of(Role.USER, "hello"),), Sampling(), (), "")
         found: list[int] = []
         while len(found) < 10:
             found += [e.id for e in engine.step(frozenset()) if isinstance(e, Token)]

@@ -42,7 +42,7 @@ def answer(
     engine: LlamaCppEngine, sampling: Sampling, delivered: list[int] | None = None, text: str = ""
 ) -> tuple[list[int], str, str | None]:
     """Tokens, text and why it ended; None at 120 tokens."""
-    message = Message(role=Role.USER, content="Hello, who are you?")
+    message = Message.of(Role.USER, "Hello, who are you?")
     engine.open(0, (message,), sampling, delivered or (), text)
     ids: list[int] = []
     data, reason = b"", None
@@ -112,7 +112,7 @@ def test_a_beginning_that_does_not_fit_is_refused_and_the_slot_stays_free(
 
 def test_a_grammar_binds_its_own_slot_only(engine: LlamaCppEngine) -> None:
     free = answer(engine, Sampling())[0]
-    engine.open(1, (Message(role=Role.USER, content="hi"),), Sampling(grammar=WORDS), (), "")
+    engine.open(1, (Message.of(Role.USER, "hi"),), Sampling(grammar=WORDS), (), "")
     assert answer(engine, Sampling())[0] == free
     engine.close(1)
 

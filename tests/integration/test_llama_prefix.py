@@ -19,7 +19,7 @@ SHARED = "hello user, this is what all of us begin with. "
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 @pytest.fixture(scope="module")

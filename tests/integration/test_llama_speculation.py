@@ -45,7 +45,7 @@ def answers(
 ) -> list[list[int | str]]:
     """All at once, a slot each: at most ``count`` tokens and why it ended."""
     for slot, text in enumerate(prompts):
-        engine.open(slot, (Message(role=Role.USER, content=text),), sampling, (), "")
+        engine.open(slot, (Message.of(Role.USER, text),), sampling, (), "")
     found: list[list[int | str]] = [[] for _ in prompts]
     left = set(range(len(prompts)))
     while left:
@@ -93,7 +93,7 @@ def test_random_and_penalised_answers_are_not_guessed(
 def test_an_answer_that_repeats_itself_takes_fewer_steps(tmp_path: Path) -> None:
     # From any byte that is not in its text this model goes on with the same byte for ever.
     engine = engine_of(write_chain(tmp_path / "chain.gguf", "abc"), guessing=True)
-    engine.open(0, (Message(role=Role.USER, content="hi"),), Sampling(), (), "zzz")
+    engine.open(0, (Message.of(Role.USER, "hi"),), Sampling(), (), "zzz")
     found = 0
     steps = 0
     while found < 60:
@@ -108,7 +108,7 @@ def test_an_answer_that_repeats_itself_takes_fewer_steps(tmp_path: Path) -> None
 def test_the_context_is_filled_to_its_last_token(tmp_path: Path, guessing: bool) -> None:
     model = write_chain(tmp_path / "chain.gguf", "abc")
     engine = engine_of(model, guessing=guessing, context_length=100)
-    message = (Message(role=Role.USER, content="hi"),)
+    message = (Message.of(Role.USER, "hi"),)
     prompt = engine.open(0, message, Sampling(), (), "zzz")
     found: list[Emission] = []
     while not found or not isinstance(found[-1], Ended):
@@ -128,7 +128,7 @@ def test_a_random_model_says_the_same_with_guesses_held_up_and_cancelled(tmp_pat
     expected = answers(plain, ["hello hello hello"], Sampling(), 40)
     plain.unload()
     engine = engine_of(model, guessing=True)
-    engine.open(1, (Message(role=Role.USER, content="user user"),), Sampling(), (), "")
+    engine.open(1, (Message.of(Role.USER, "user user"),), Sampling(), (), "")
     engine.step(NOBODY)
     assert engine.step(frozenset({1})) == []
     assert answers(engine, ["hello hello hello"], Sampling(), 40) == expected

@@ -113,7 +113,7 @@ async def test_the_stage_decides_by_meaning(prompt: str, specialty: str) -> None
         async with asyncio.timeout(60):
             while not stage.ready:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        said = await stage.consult(Features.of((Message(role=Role.USER, content=prompt),)))
+        said = await stage.consult(Features.of((Message.of(Role.USER, prompt),)))
         run.cancel()
     assert isinstance(said, Verdict), said
     assert said.specialty == specialty

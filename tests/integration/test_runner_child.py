@@ -62,7 +62,7 @@ def child(**changes: Any) -> Iterator[tuple[Agent, Future[int]]]:
 
 def request(sequence: int, **changes: Any) -> m.Open:
     values: dict[str, Any] = {
-        "messages": (Message(role=Role.USER, content="hello"),),
+        "messages": (Message.of(Role.USER, "hello"),),
         "sampling": Sampling(max_tokens=5),
         "credit": 64,
     }

@@ -111,8 +111,6 @@ async def test_a_runner_that_dies_of_a_text_fails_its_sequence_and_starts_again(
 def test_the_user_and_the_role_of_messages_do_not_matter_to_texts() -> None:
     """Texts win: a request of both is for vectors."""
     with child() as (agent, _):
-        both = request(
-            1, messages=(Message(role=Role.USER, content="hello"),), texts=("a",), credit=1
-        )
+        both = request(1, messages=(Message.of(Role.USER, "hello"),), texts=("a",), credit=1)
         agent.send(load(embedding=True), both)
         assert agent.receive(m.Vectors).data == vector_of("a", 8)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.processes
 
 DEADLINE_S = 20.0
 SLOW = {"base_ms": 20, "words": 100_000}  # a token every 20 ms, and no end
-HELLO = (Message(role=Role.USER, content="hello there"),)
+HELLO = (Message.of(Role.USER, "hello there"),)
 ENDLESS = Sampling(max_tokens=100_000)
 
 
@@ -231,7 +231,7 @@ async def test_a_cancelled_sequence_frees_its_slot_and_yields_nothing_more() -> 
 async def test_a_cancel_in_prefill_frees_the_slot_before_the_prefill_is_over() -> None:
     options = {"prefill_ms_per_token": 1, "batch": 16}
     async with running(slots=1, context_length=100_000, options=options) as runner:
-        long = (Message(role=Role.USER, content="word " * 20_000),)  # 20 s of prefill
+        long = (Message.of(Role.USER, "word " * 20_000),)  # 20 s of prefill
         sequence = start(runner, messages=long)
         async for event in sequence:
             if isinstance(event, Prefill):
@@ -244,7 +244,7 @@ async def test_a_cancel_in_prefill_frees_the_slot_before_the_prefill_is_over() -
 
 async def test_what_cannot_be_served_is_rejected_and_frees_its_slot() -> None:
     async with running(slots=1, context_length=32) as runner:
-        long = (Message(role=Role.USER, content="word " * 100),)
+        long = (Message.of(Role.USER, "word " * 100),)
         for changes, code in (
             ({"messages": long}, "context_overflow"),
             ({"sampling": Sampling(max_tokens=-1)}, "invalid_request"),
@@ -255,9 +255,9 @@ async def test_what_cannot_be_served_is_rejected_and_frees_its_slot() -> None:
             assert end.code == code
             assert runner.used_slots == 0
         with pytest.raises(InvalidRequest, match="Unicode"):
-            start(runner, messages=(Message(role=Role.USER, content="\ud800"),))
+            start(runner, messages=(Message.of(Role.USER, "\ud800"),))
         with pytest.raises(InvalidRequest, match="bytes"):
-            start(runner, messages=(Message(role=Role.USER, content="x" * 17_000_000),))
+            start(runner, messages=(Message.of(Role.USER, "x" * 17_000_000),))
         _, end = await read(start(runner))
         assert isinstance(end, Done)
 

@@ -26,7 +26,7 @@ Loader = Callable[..., TorchEngine]
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def spec(folder: Path, **changes: Any) -> ModelSpec:

@@ -212,7 +212,7 @@ class Mesh:
 def request(text: str = "what is 1 + 1?", *, number: int = 1, **given: Any) -> Request:
     fields: dict[str, Any] = {
         "id": RequestId(f"{number:032x}"),
-        "messages": (Message(role=Role.USER, content=text),),
+        "messages": (Message.of(Role.USER, text),),
         "sampling": Sampling(max_tokens=1000),
     }
     return Request(**(fields | given))

@@ -97,7 +97,7 @@ async def test_later_prompts_of_a_conversation_ask_no_orchestrator(tmp_path: Pat
             assert calls == ["route"]
             assert [m.role for m in talk.messages] == ["system", *["user", "assistant"] * 3]
             last = node.runner.opened[-1][1]["messages"]
-            assert [m.content for m in last] == [
+            assert [m.text for m in last] == [
                 "be brief",
                 "1 + 0",
                 words(3),

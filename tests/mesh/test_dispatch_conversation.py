@@ -21,7 +21,7 @@ TOOLS = ModelId("tools")
 
 
 def user(text: str) -> Message:
-    return Message(role=Role.USER, content=text)
+    return Message.of(Role.USER, text)
 
 
 async def turn(
@@ -32,7 +32,7 @@ async def turn(
     events = await mesh.collect(request(messages=asked), **given)
     said = text_of(events)
     return (
-        (*asked, Message(role=Role.ASSISTANT, content=said)),
+        (*asked, Message.of(Role.ASSISTANT, said)),
         said,
         done_of(events).node_name,
     )
@@ -131,7 +131,7 @@ async def test_a_model_asked_for_by_name_finds_its_own_node_again() -> None:
         for model in ("small", "big", "small"):
             asked = (*history, user("go on"))
             events = await mesh.collect(request(messages=asked, model=ModelId(model)))
-            history = (*asked, Message(role=Role.ASSISTANT, content=text_of(events)))
+            history = (*asked, Message.of(Role.ASSISTANT, text_of(events)))
             seen.append(done_of(events).node_name)
     assert seen[1] == "b"
     assert seen[0] == seen[2]

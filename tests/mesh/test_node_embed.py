@@ -99,7 +99,7 @@ async def test_each_kind_of_model_refuses_the_other_kind_of_work() -> None:
     chat, vectors = Hosted("chat"), Hosted("vectors", configure=embedding)
     async with serving(chat, vectors) as server:
         (no_vectors,) = await answer(server, asked("a", model=ModelId("chat")))
-        hello = (Message(role=Role.USER, content="hello"),)
+        hello = (Message.of(Role.USER, "hello"),)
         (no_answer,) = await answer(server, attempt(messages=hello, model=ModelId("vectors")))
         assert not chat.runner.opened + vectors.runner.opened
     assert no_vectors.code == no_answer.code == "cannot_answer"

@@ -159,7 +159,7 @@ async def test_a_draining_node_refuses_new_attempts() -> None:
     "bad",
     [
         {"messages": ()},
-        {"messages": (Message(role=Role.USER, content=" "),)},
+        {"messages": (Message.of(Role.USER, " "),)},
         {"sampling": Sampling(max_tokens=-1)},
         {"sampling": Sampling(temperature=float("nan"))},
         {"timeout_s": 0.0},

@@ -101,7 +101,7 @@ async def test_the_sdk_routes_many_prompts_in_order(monkeypatch: pytest.MonkeyPa
         "hello",
         "",
         [{"role": "user", "content": SUM}, {"role": "assistant", "content": "2"}, SUM],
-        [Message(role=Role.SYSTEM, content="be brief"), Message(role=Role.USER, content=SUM)],
+        [Message.of(Role.SYSTEM, "be brief"), Message.of(Role.USER, SUM)],
         [{"role": "root", "content": "x"}],
         "2 + 2",
         "\ud800",

@@ -64,7 +64,7 @@ async def test_text_and_messages_and_options() -> None:
     async with served() as (mesh, whole), squadron.connect([whole.endpoint]) as client:
         prompt = [
             {"role": "system", "content": "be brief"},
-            Message(role=Role.USER, content="and now?"),
+            Message.of(Role.USER, "and now?"),
         ]
         generation = client.generate(
             prompt, specialty="math", max_tokens=7, temperature=0.5, seed=3, stop="\n", top_k=4

@@ -11,15 +11,15 @@ A, B = (NodeId("a"), ModelId("m")), (NodeId("b"), ModelId("n"))
 
 
 def user(text: str) -> Message:
-    return Message(role=Role.USER, content=text)
+    return Message.of(Role.USER, text)
 
 
 def said(text: str) -> Message:
-    return Message(role=Role.ASSISTANT, content=text)
+    return Message.of(Role.ASSISTANT, text)
 
 
 def system(text: str) -> Message:
-    return Message(role=Role.SYSTEM, content=text)
+    return Message.of(Role.SYSTEM, text)
 
 
 def test_the_next_turn_finds_where_the_last_one_was_answered() -> None:

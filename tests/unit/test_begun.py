@@ -27,7 +27,7 @@ LOST = Unreachable("the connection was lost")
 
 
 def begun(**given: Any) -> Begun:
-    asked = Request(id=ID, messages=(Message(role=Role.USER, content="hi"),), **given)
+    asked = Request(id=ID, messages=(Message.of(Role.USER, "hi"),), **given)
     return Begun(request=asked, started=10.0)
 
 

@@ -21,7 +21,7 @@ from node.models.calibration.plan import BUDGET_S
 from node.models.calibration.runner import IDLE_S
 from node.runner.messages import Done, Opened, Pieces, Rejected
 
-HELLO = (Message(role=Role.USER, content="hello"),)
+HELLO = (Message.of(Role.USER, "hello"),)
 PREFILL_S = 0.1
 TOKEN_S = 0.02
 MODEL = ModelId("toy")

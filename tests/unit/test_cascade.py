@@ -15,7 +15,7 @@ from orchestrator.router.cascade import Cascade
 from orchestrator.router.ready import ReadyAnswer
 
 MATH, CODE, CHAT = Specialty("math"), Specialty("code"), Specialty("chat")
-ASKED = Features.of((Message(role=Role.USER, content="hello"),))
+ASKED = Features.of((Message.of(Role.USER, "hello"),))
 
 
 class _Says:

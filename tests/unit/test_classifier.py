@@ -75,7 +75,7 @@ def stage() -> ClassifierStage:
 
 
 def _features(text: str, prior: str | None = None) -> Features:
-    messages = (Message(role=Role.USER, content=text),)
+    messages = (Message.of(Role.USER, text),)
     return Features.of(messages, Specialty(prior) if prior else None)
 
 

@@ -280,11 +280,11 @@ def _decided(text: str, prior: Specialty | None) -> Verdict | Abstain:
 
 
 def _user(text: str) -> Message:
-    return Message(role=Role.USER, content=text)
+    return Message.of(Role.USER, text)
 
 
 def _assistant(text: str = "so it is") -> Message:
-    return Message(role=Role.ASSISTANT, content=text)
+    return Message.of(Role.ASSISTANT, text)
 
 
 @dataclass
@@ -365,12 +365,12 @@ def test_a_stage_sees_the_conversation_as_it_was_then() -> None:
         name = "sees"
 
         def decide(self, features: Features) -> Verdict | Abstain:
-            assert features.messages[-1].content == features.last_user == "a whole question"
+            assert features.messages[-1].text == features.last_user == "a whole question"
             assert features.prior is None
             return Verdict(CODE, 0.9)
 
     messages = (
-        Message(role=Role.SYSTEM, content="be brief"),
+        Message.of(Role.SYSTEM, "be brief"),
         _user("a whole question"),
         _assistant(),
         _user("and then?"),

@@ -47,7 +47,7 @@ def _decision(stage: str = "classifier") -> Decision:
 
 
 def _features(text: str) -> Features:
-    return Features.of((Message(role=Role.USER, content=text),))
+    return Features.of((Message.of(Role.USER, text),))
 
 
 @asynccontextmanager

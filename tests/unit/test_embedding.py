@@ -66,7 +66,7 @@ class Held(Pointing):
 
 
 def features(text: str) -> Features:
-    return Features.of((Message(role=Role.USER, content=text),))
+    return Features.of((Message.of(Role.USER, text),))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -20,7 +20,7 @@ Loader = Callable[..., ToolsEngine]
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def spec(**changes: Any) -> ModelSpec:
@@ -81,7 +81,7 @@ def test_what_it_does_not_answer_is_refused_so_that_another_may(load: Loader, te
 
 
 def test_a_system_text_that_may_demand_a_form_is_refused(load: Loader) -> None:
-    messages = (Message(role=Role.SYSTEM, content="Answer in JSON."), *user("2 + 2"))
+    messages = (Message.of(Role.SYSTEM, "Answer in JSON."), *user("2 + 2"))
     with pytest.raises(CannotAnswer, match="system text"):
         load().open(0, messages, Sampling(), (), "")
 

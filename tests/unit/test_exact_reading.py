@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import date
 from unicodedata import category, decimal, normalize
 
@@ -156,14 +155,14 @@ def test_pieces_join_to_the_text() -> None:
 
 
 def user(text: str) -> Message:
-    return Message(role=Role.USER, content=text)
+    return Message.of(Role.USER, text)
 
 
 @pytest.mark.parametrize(
     "system", ["You are a helpful assistant.", "", "Be brief.", "You are a math expert"]
 )
 def test_a_harmless_system_text_changes_nothing(system: str) -> None:
-    assert question((Message(role=Role.SYSTEM, content=system), user("2 + 2"))) == "2 + 2"
+    assert question((Message.of(Role.SYSTEM, system), user("2 + 2"))) == "2 + 2"
 
 
 @pytest.mark.parametrize(
@@ -171,13 +170,11 @@ def test_a_harmless_system_text_changes_nothing(system: str) -> None:
     ["Answer in JSON.", "You are a pirate.", "Réponds en français", "you are helpful " * 50],
 )
 def test_a_system_text_that_may_demand_a_form_is_respected(system: str) -> None:
-    assert isinstance(
-        question((Message(role=Role.SYSTEM, content=system), user("2 + 2"))), Declined
-    )
+    assert isinstance(question((Message.of(Role.SYSTEM, system), user("2 + 2"))), Declined)
 
 
 def test_only_the_last_turn_is_read_and_it_must_be_the_users() -> None:
-    turns = (user("2 + 2"), Message(role=Role.ASSISTANT, content="4"), user("and for 12?"))
+    turns = (user("2 + 2"), Message.of(Role.ASSISTANT, "4"), user("and for 12?"))
     assert question(turns) == "and for 12?"
     assert isinstance(question(turns[:2]), Declined)
     assert isinstance(question(()), Declined)
@@ -208,12 +205,12 @@ def test_what_may_mean_something_else_in_its_conversation_is_declined(
     before: str, text: str
 ) -> None:
     turns = (
-        Message(role=Role.USER, content=before),
-        Message(role=Role.ASSISTANT, content="12"),
-        Message(role=Role.USER, content=text),
+        Message.of(Role.USER, before),
+        Message.of(Role.ASSISTANT, "12"),
+        Message.of(Role.USER, text),
     )
     assert isinstance(question(turns), Declined)
-    harmless = (replace(turns[0], content="hello"), *turns[1:])
+    harmless = (user("hello"), *turns[1:])
     assert isinstance(question(harmless), Declined) == (before == "what is 10 + 2")
 
 

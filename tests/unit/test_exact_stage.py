@@ -42,9 +42,9 @@ class FakeSolver(SolverProcess):
 
 
 def features(text: str, *, system: str = "", **changes: object) -> Features:
-    messages = (Message(role=Role.USER, content=text),)
+    messages = (Message.of(Role.USER, text),)
     if system:
-        messages = (Message(role=Role.SYSTEM, content=system), *messages)
+        messages = (Message.of(Role.SYSTEM, system), *messages)
     return replace(Features.of(messages), **changes)  # type: ignore[arg-type]
 
 
@@ -112,9 +112,9 @@ def test_earlier_turns_are_only_read_for_what_is_a_problem(monkeypatch: pytest.M
     monkeypatch.setattr(
         exact_stage, "agreed", lambda messages: read.append(len(messages)) or agreed(messages)
     )
-    before = Message(role=Role.USER, content="From now on answer only in JSON.")
+    before = Message.of(Role.USER, "From now on answer only in JSON.")
     for text, note in (("who wrote hamlet", "not read"), ("what is 2 + 2", "may have agreed")):
-        turns = (before, Message(role=Role.USER, content=text))
+        turns = (before, Message.of(Role.USER, text))
         said = consulted(stage(), Features.of(turns))
         assert isinstance(said, Abstain)
         assert note in said.note

@@ -117,7 +117,7 @@ def spec(source: str, **changes: Any) -> ModelSpec:
 
 
 def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
+    return (Message.of(Role.USER, text),)
 
 
 def run(engine: ExLlamaV2Engine, count: int, held: frozenset[int] = NOBODY) -> list[Emission]:

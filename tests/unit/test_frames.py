@@ -277,5 +277,5 @@ def test_a_claimed_length_of_billions_is_refused_without_memory(
 
 
 def test_a_message_of_any_unicode_survives() -> None:
-    body = attempt(messages=(Message(role=Role.USER, content="\0\u202e😀\uffff\r\n"),))
+    body = attempt(messages=(Message.of(Role.USER, "\0\u202e😀\uffff\r\n"),))
     assert frames.decode(frames.encode(FrameType.OPEN, 1, body)).body == body

@@ -58,7 +58,7 @@ def ready(answer: str = "math", error: Exception | None = None) -> Model:
 
 
 def features(text: str = "is it?", *, dry_run: bool = False) -> Features:
-    return replace(Features.of((Message(role=Role.USER, content=text),)), dry_run=dry_run)
+    return replace(Features.of((Message.of(Role.USER, text),)), dry_run=dry_run)
 
 
 @asynccontextmanager
@@ -144,12 +144,12 @@ async def test_what_the_prompt_demands_stays_inside_of_its_marks() -> None:
         said = await stage.consult(features(trap))
     assert isinstance(said, Abstain)
     system, user = model.asked[0].messages
-    assert trap not in system.content
-    opening, *_, closing, _ = user.content.split("\n")
+    assert trap not in system.text
+    opening, *_, closing, _ = user.text.split("\n")
     mark = opening.removeprefix("TEXT ")
     assert len(mark) == 32
     assert closing == f"END {mark}"
-    assert user.content.count(mark) == 2
+    assert user.text.count(mark) == 2
 
 
 def test_another_prompt_has_another_mark() -> None:
@@ -163,7 +163,7 @@ async def test_a_long_prompt_is_capped_at_both_ends() -> None:
     model = ready()
     async with judging(model) as stage:
         await stage.consult(features("begin " + "x" * 1_000_000 + " end"))
-    content = model.asked[0].messages[1].content
+    content = model.asked[0].messages[1].text
     assert len(content) < 3_300
     assert "begin x" in content
     assert "x end\n" in content
@@ -174,7 +174,7 @@ async def test_a_verdict_is_remembered_and_the_oldest_forgotten() -> None:
     async with judging(model, JudgeSettings(remembered=2)) as stage:
         for text in ("a", "b", "a", "c", "a", "b"):
             assert isinstance(await stage.consult(features(text)), Verdict)
-    asked = [request.messages[1].content.split("\n")[1] for request in model.asked]
+    asked = [request.messages[1].text.split("\n")[1] for request in model.asked]
     assert asked == ["a", "b", "c", "b"]
 
 

@@ -40,7 +40,7 @@ def builder(vocabulary: Vocabulary, template: str = CHATML, context: int = 4096)
 
 
 def message(text: str, role: Role = Role.USER) -> Message:
-    return Message(role=role, content=text)
+    return Message.of(role, text)
 
 
 def controls(prompt: list[int]) -> list[int]:

@@ -18,7 +18,7 @@ USER, SYSTEM, ASSISTANT = Role.USER, Role.SYSTEM, Role.ASSISTANT
 
 
 def asked(*turns: tuple[Role, str], **fields: Any) -> Features:
-    messages = tuple(Message(role=role, content=text) for role, text in turns)
+    messages = tuple(Message.of(role, text) for role, text in turns)
     return replace(Features.of(messages), **fields)
 
 

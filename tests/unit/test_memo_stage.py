@@ -69,7 +69,7 @@ STREAM: tuple[StreamEvent, ...] = (
 
 
 def asked(text: str = "What is 2 + 2?", **fields: Any) -> Features:
-    return replace(Features.of((Message(role=Role.USER, content=text),)), **fields)
+    return replace(Features.of((Message.of(Role.USER, text),)), **fields)
 
 
 # Here, since a day's answers are that day's.

@@ -12,8 +12,8 @@ from node.engines.openai.options import Options
 from node.engines.openai.request import DIALECTS, Quirks, body, finished
 
 ASKED = (
-    Message(role=Role.SYSTEM, content="be brief"),
-    Message(role=Role.USER, content="hello"),
+    Message.of(Role.SYSTEM, "be brief"),
+    Message.of(Role.USER, "hello"),
 )
 
 

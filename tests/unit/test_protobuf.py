@@ -115,8 +115,8 @@ def test_requests_survive_the_wire() -> None:
     request = Request(
         id=ID,
         messages=(
-            Message(role=Role.SYSTEM, content="be brief"),
-            Message(role=Role.USER, content="hé"),
+            Message.of(Role.SYSTEM, "be brief"),
+            Message.of(Role.USER, "hé"),
         ),
         sampling=Sampling(
             max_tokens=9,
@@ -173,7 +173,7 @@ def test_bad_requests_are_named(wire: pb.GenerateRequest, names: str) -> None:
 
 
 def test_what_the_wire_cannot_hold_is_refused_before_it_is_sent() -> None:
-    request = Request(id=ID, messages=(Message(role=Role.USER, content="\ud800"),))
+    request = Request(id=ID, messages=(Message.of(Role.USER, "\ud800"),))
     with pytest.raises(InvalidRequest):
         request_to_wire(request)
     with pytest.raises(InvalidRequest):
@@ -217,7 +217,7 @@ def test_routes_survive_the_wire() -> None:
 def test_what_a_dry_run_asks_survives_the_wire() -> None:
     request = Request(
         id=ID,
-        messages=(Message(role=Role.USER, content="x"),),
+        messages=(Message.of(Role.USER, "x"),),
         sampling=Sampling(max_tokens=7, seed=3),
         specialty=Specialty("math"),
         tenant="us",

@@ -20,7 +20,7 @@ def rules(word: str) -> RuleSet:
 
 
 def decide(stage: RulesStage, text: str) -> str | None:
-    features = Features.of((Message(role=Role.USER, content=text),))
+    features = Features.of((Message.of(Role.USER, text),))
     match stage.decide(features):
         case Verdict(specialty=specialty):
             return specialty

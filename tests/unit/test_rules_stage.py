@@ -26,9 +26,7 @@ def _rule(name: str, specialty: str | None, pattern: str, more: str = "") -> str
 
 def _ask(stage: RulesStage, *turns: str | tuple[Role, str]) -> Verdict | Abstain:
     messages = tuple(
-        Message(role=Role.USER, content=turn)
-        if isinstance(turn, str)
-        else Message(role=turn[0], content=turn[1])
+        Message.of(Role.USER, turn) if isinstance(turn, str) else Message.of(turn[0], turn[1])
         for turn in turns
     )
     return stage.decide(Features.of(messages))
@@ -203,7 +201,7 @@ def test_a_megabyte_made_to_be_slow_is_not(name: str) -> None:
         _rule("sum", "math", "sum"),
         _rule("function", "code", "function"),
     )
-    features = Features.of((Message(role=Role.USER, content=ADVERSARIAL[name]),))
+    features = Features.of((Message.of(Role.USER, ADVERSARIAL[name]),))
     stage.decide(features)
     best = min(_seconds(stage, features) for _ in range(5))
     assert best < 0.05

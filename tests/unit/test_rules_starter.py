@@ -162,7 +162,7 @@ def stage() -> RulesStage:
 
 
 def _decide(stage: RulesStage, prompt: str) -> Verdict | Abstain:
-    return stage.decide(Features.of((Message(role=Role.USER, content=prompt),)))
+    return stage.decide(Features.of((Message.of(Role.USER, prompt),)))
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_a_prompt_that_says_nothing_is_left_undecided(stage: RulesStage, prompt:
 
 def test_a_conversation_is_judged_by_its_last_user_turn(stage: RulesStage) -> None:
     turns = (
-        Message(role=Role.SYSTEM, content="You write Python functions."),
-        Message(role=Role.USER, content="Write a Python function that adds"),
-        Message(role=Role.ASSISTANT, content="def add(a, b): return a + b"),
-        Message(role=Role.USER, content="What is 17 + 25?"),
+        Message.of(Role.SYSTEM, "You write Python functions."),
+        Message.of(Role.USER, "Write a Python function that adds"),
+        Message.of(Role.ASSISTANT, "def add(a, b): return a + b"),
+        Message.of(Role.USER, "What is 17 + 25?"),
     )
     said = stage.decide(Features.of(turns))
     assert isinstance(said, Verdict)

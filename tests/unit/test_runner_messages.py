@@ -38,7 +38,7 @@ def test_what_the_agent_says_arrives_as_it_was_said() -> None:
     said: list[m.ToRunnerMessage] = [
         m.Open(
             sequence=1,
-            messages=(Message(role=Role.USER, content="ünï"),),
+            messages=(Message.of(Role.USER, "ünï"),),
             sampling=Sampling(stop=("x",)),
             credit=4,
             delivered=(Piece(id=1, text="a"),),

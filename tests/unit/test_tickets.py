@@ -39,7 +39,7 @@ from orchestrator.tickets import Tickets
 NODE, TOY, MATH = NodeId("node-a"), ModelId("toy"), Specialty("math")
 SIGNER = Signer.generate()
 CLOCK = ManualClock()
-REQUEST = Request(id=RequestId("0" * 32), messages=(Message(role=Role.USER, content="1 + 1"),))
+REQUEST = Request(id=RequestId("0" * 32), messages=(Message.of(Role.USER, "1 + 1"),))
 ROW = Candidate(node=NODE, node_name="a", model=TOY, eligible=True, reason="")
 
 
@@ -113,8 +113,8 @@ def test_a_conversation_that_got_a_ticket_is_where_the_ticket_led() -> None:
         max_streams=3,
         affinity=known,
     )
-    answer = Message(role=Role.ASSISTANT, content="2, as the node said")
-    turn = (*REQUEST.messages, answer, Message(role=Role.USER, content="and 1 + 2?"))
+    answer = Message.of(Role.ASSISTANT, "2, as the node said")
+    turn = (*REQUEST.messages, answer, Message.of(Role.USER, "and 1 + 2?"))
     assert isinstance(tickets.issue(REQUEST, route(), view(used=2)), str)
     assert known.homes("", turn) == ()
     assert isinstance(tickets.issue(REQUEST, route(), view()), Grant)

@@ -17,11 +17,11 @@ from mesh.validation import (
     check_specialty,
 )
 
-USER = Message(role=Role.USER, content="hello")
+USER = Message.of(Role.USER, "hello")
 
 
 def said(*contents: tuple[Role, str]) -> list[Message]:
-    return [Message(role=role, content=content) for role, content in contents]
+    return [Message.of(role, content) for role, content in contents]
 
 
 def test_ordinary_requests_pass() -> None:
@@ -46,13 +46,13 @@ def test_ordinary_requests_pass() -> None:
     ("messages", "names"),
     [
         ([], "no messages"),
-        ([Message(role=Role.USER, content="")], "the prompt is empty"),
-        ([Message(role=Role.USER, content=" \n\t\u3000")], "the prompt is empty"),
+        ([Message.of(Role.USER, "")], "the prompt is empty"),
+        ([Message.of(Role.USER, " \n\t\u3000")], "the prompt is empty"),
         (said((Role.USER, "a"), (Role.ASSISTANT, "b")), "must be from the user"),
         (said((Role.USER, "a"), (Role.SYSTEM, "b")), "must be from the user"),
-        ([Message(role="wizard", content="a"), USER], "message 1 has the unknown role 'wizard'"),  # type: ignore[arg-type]
-        ([Message(role=Role.USER, content="a\0b")], "NUL"),
-        ([Message(role=Role.USER, content="a\ud800b")], "not valid Unicode"),
+        ([Message.of("wizard", "a"), USER], "message 1 has the unknown role 'wizard'"),  # type: ignore[arg-type]
+        ([Message.of(Role.USER, "a\0b")], "NUL"),
+        ([Message.of(Role.USER, "a\ud800b")], "not valid Unicode"),
         ([USER] * (MAX_MESSAGES + 1), "too many"),
     ],
 )
@@ -65,7 +65,7 @@ def test_the_size_limit_counts_bytes_of_all_messages() -> None:
     fits = said((Role.SYSTEM, "ü" * 10), (Role.USER, "b" * 80))
     check_request(fits, Sampling(), max_bytes=100)
     with pytest.raises(InvalidRequest, match="101 bytes; the limit is 100 bytes"):
-        check_request([*fits, Message(role=Role.USER, content="c")], Sampling(), max_bytes=100)
+        check_request([*fits, Message.of(Role.USER, "c")], Sampling(), max_bytes=100)
 
 
 @pytest.mark.parametrize(

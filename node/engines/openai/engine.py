@@ -116,7 +116,7 @@ class OpenAiEngine:
             raise CannotAnswer("this model makes embeddings and no answers")
         if delivered:
             raise InvalidRequest("an upstream knows no token ids; resume by text")
-        size = sum(len(m.content.encode()) for m in messages)
+        size = sum(len(m.text.encode()) for m in messages)
         size += len(delivered_text.encode())
         least = size // _MOST_BYTES_PER_TOKEN
         if least >= self._context:

@@ -90,7 +90,7 @@ def body(
 ) -> dict[str, Any]:
     """All but what ``Quirks`` decide; see ``finished``. Raises ``NotServed`` for a parameter that
     the server has no name for, and for a turn that it cannot continue."""
-    turns = [{"role": str(m.role), "content": m.content} for m in messages]
+    turns = [{"role": str(m.role), "content": m.text} for m in messages]
     asked: dict[str, Any] = {
         "model": model,
         "messages": turns,

@@ -67,7 +67,7 @@ class _Sequence:
 
 def count_tokens(messages: Sequence[Message]) -> int:
     """Prompt tokens of ``messages``: a word is a token."""
-    return sum(_MESSAGE_TOKENS + len(m.content.split()) for m in messages)
+    return sum(_MESSAGE_TOKENS + len(m.text.split()) for m in messages)
 
 
 def _spelling(token: int) -> bytes:

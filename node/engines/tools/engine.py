@@ -85,7 +85,7 @@ class ToolsEngine:
         spec = self._loaded()
         if slot in self._open or not 0 <= slot < spec.slots:
             raise InternalError(f"slot {slot} is not free")
-        prompt = sum(len(message.content.split()) for message in messages)
+        prompt = sum(len(message.text.split()) for message in messages)
         if prompt >= spec.context_length:
             raise ContextOverflow(
                 f"the prompt has {prompt} words and the tools' context is {spec.context_length}, "

@@ -161,7 +161,7 @@ class Measurement:
             for _ in range(step.streams):
                 text = plan.prompt(step.words, self._rng)
                 sequence = self._open(
-                    messages=(Message(role=Role.USER, content=text),),
+                    messages=(Message.of(Role.USER, text),),
                     # Drawn at random, for an answer that does not end after its first word.
                     sampling=Sampling(
                         max_tokens=step.tokens, temperature=1.0, seed=self._rng.getrandbits(31)
