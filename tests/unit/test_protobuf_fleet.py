@@ -120,7 +120,7 @@ NODES = st.builds(
     cpu=st.builds(Cpu, name=WORDS, physical_cores=COUNT, logical_cores=COUNT, load=SHARE),
     memory=st.builds(Memory, total_bytes=BYTES, available_bytes=BYTES),
     version=WORDS,
-    protocol=st.integers(2, 1000),
+    protocol=st.integers(3, 1000),
     started_at=NUMBER,
     updated_at=NUMBER,
 )
