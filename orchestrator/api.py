@@ -11,10 +11,13 @@ from opentelemetry.trace import Span, SpanKind
 
 from mesh.clock import Clock
 from mesh.errors import MeshError
+from mesh.fleet.placement import rank, relieved, specialty_of
+from mesh.fleet.reasons import candidates
 from mesh.fleet.records import FleetView
+from mesh.fleet.work import chain
 from mesh.stream import Decided, Done, Route, StreamEvent
 from mesh.telemetry import spans
-from mesh.types import Candidate, Decision, ModelId, Request, Role, Specialty
+from mesh.types import Candidate, Decision, Request, Role, Specialty
 from mesh.validation import check_continuation, check_messages, check_request
 from orchestrator.attempts.dispatch import Dispatch
 from orchestrator.picture.fleet import Fleet
@@ -22,7 +25,6 @@ from orchestrator.router import ready
 from orchestrator.router.base import Features, Recording, Stage
 from orchestrator.router.cascade import Outcome
 from orchestrator.router.conversation import prior_of
-from orchestrator.slots import outlook
 
 REQUESTED = "requested"
 RESUMED = "resumed"
@@ -189,7 +191,9 @@ class Answers:
         known = await cascade.recall(features)
         if known is not None and known.answer is not None:
             return known
-        specialty = request.specialty or self._specialty_of(request.model) or cascade.fallback
+        specialty = (
+            request.specialty or specialty_of(self._fleet.view, request.model) or cascade.fallback
+        )
         passing = known is not None and known.passing
         return Outcome(_named(specialty, REQUESTED), passing=passing)
 
@@ -251,10 +255,10 @@ class Answers:
         now = self._clock.now()
         substitutes = self._chain(request, decision, cascade)
         work = self._dispatch.work_of(request, decision, substitutes, now)
-        found = outlook.explained(self._fleet.view, work, now)
-        if any(row.eligible for row in found):
-            return found
-        return (*outlook.relieved(self._fleet.view, work, now), *found)
+        ranking = rank(self._fleet.view, work, now)
+        found = candidates(ranking, ranking.explained())
+        relief = None if len(ranking) else relieved(ranking)
+        return found if relief is None else (*candidates(relief, relief.best()), *found)
 
     def _chain(
         self, request: Request, decision: Decision, cascade: Cascade
@@ -262,15 +266,7 @@ class Answers:
         """Who asks for a specialty by name gets it, or whoever the operator said stands in for it,
         and never the fallback."""
         fallback = cascade.fallback if request.specialty is None else None
-        return outlook.chain(decision.specialty, self._substitutes, fallback)
-
-    def _specialty_of(self, model: ModelId | None) -> Specialty | None:
-        """A named model answers whatever is asked; its first specialty is what that is called."""
-        for node in self._fleet.view.nodes.values():
-            for record in node.record.models:
-                if record.id == model and record.specialties:
-                    return record.specialties[0]
-        return None
+        return chain(decision.specialty, self._substitutes, fallback)
 
 
 def _recording(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import secrets
 
 from mesh.clock import Clock
-from mesh.fleet.records import FleetView, ModelRecord, ModelState
+from mesh.fleet.records import FleetView, ModelRecord, ModelState, NodeView
 from mesh.protobuf.direct import Grant
 from mesh.security.tickets import Signer, Ticket
 from mesh.stream import Route
-from mesh.types import ModelId, NodeId, OrchestratorId, Request, Specialty
+from mesh.types import OrchestratorId, Request, Specialty
 from orchestrator.picture.affinity import Affinity
 
 MAX_CONVERSATION_CHARS = 128
@@ -63,8 +63,8 @@ class Tickets:
         node = view.nodes.get(best.node)
         if node is None or not node.record.direct_endpoint:
             return f"{best.node_name} serves no clients directly"
-        model = _model(view, best.node, best.model)
-        if model is None or not _free(view, best.node, model):
+        model = node.record.model(best.model)
+        if model is None or not _free(node, model):
             return f"{best.node_name} has no free slot for '{best.model}' now"
         now = self._clock.wall()
         ticket = Ticket(
@@ -97,17 +97,10 @@ class Tickets:
         )
 
 
-def _model(view: FleetView, node: NodeId, model: ModelId) -> ModelRecord | None:
-    return next((m for m in view.nodes[node].record.models if m.id == model), None)
-
-
-def _free(view: FleetView, node: NodeId, model: ModelRecord) -> bool:
+def _free(node: NodeView, model: ModelRecord) -> bool:
     """By the node's newest word: resident, and with a slot."""
-    heartbeat = view.nodes[node].heartbeat
-    loads = heartbeat.models if heartbeat is not None else ()
-    load = next((load for load in loads if load.model == model.id), None)
-    state, used = (load.state, load.used_slots) if load else (model.state, model.used_slots)
-    return state is ModelState.RESIDENT and used < model.slots
+    told = node.load(model.id) or model
+    return told.state is ModelState.RESIDENT and told.used_slots < model.slots
 
 
 def _specialty(route: Route, model: ModelRecord) -> Specialty:

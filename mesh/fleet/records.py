@@ -6,6 +6,7 @@ Sizes are bytes, times Unix seconds, temperatures degrees Celsius, power watts, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -190,6 +191,10 @@ class NodeRecord:
     started_at: float = 0.0
     updated_at: float = 0.0
 
+    def model(self, model: ModelId) -> ModelRecord | None:
+        """What the node says of this model of its own; None: it hosts no such model."""
+        return next((record for record in self.models if record.id == model), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorRecord:
@@ -257,6 +262,28 @@ class NodeView:
     set_aside_until: float | None = None
     set_aside_reason: str = ""
 
+    @property
+    def state(self) -> NodeState:
+        """By its newest word. A heartbeat is newer than the record, and goes on while the registry
+        is away."""
+        return (self.heartbeat or self.record).state
+
+    @property
+    def reason(self) -> str:
+        """As ``NodeRecord.reason``, by its newest word."""
+        return (self.heartbeat or self.record).reason
+
+    def load(self, model: ModelId) -> ModelLoad | None:
+        """The model's hot part, as the last heartbeat tells it; None: it tells nothing of it."""
+        for load in self.heartbeat.models if self.heartbeat is not None else ():
+            if load.model == model:
+                return load
+        return None
+
+    def newest(self, model: ModelId) -> ModelLoad | ModelRecord | None:
+        """The newest word on the model's state and slots; None: the node hosts no such model."""
+        return self.load(model) or self.record.model(model)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
@@ -265,6 +292,16 @@ class FleetView:
     nodes: dict[NodeId, NodeView] = field(default_factory=dict)
     orchestrators: dict[OrchestratorId, OrchestratorRecord] = field(default_factory=dict)
     revision: int = 0
+
+    def models(self) -> Iterator[ModelRecord]:
+        """Of all nodes, in whatever state; a model that several host comes once for each."""
+        for node in self.nodes.values():
+            yield from node.record.models
+
+    def model(self, node: NodeId, model: ModelId) -> ModelRecord | None:
+        """None: the node is not there, or hosts no such model."""
+        found = self.nodes.get(node)
+        return found.record.model(model) if found is not None else None
 
 
 def encode_record(record: NodeRecord | OrchestratorRecord) -> bytes:

@@ -6,7 +6,6 @@ once per ``NodeView`` and kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import nlargest, nsmallest
@@ -14,20 +13,10 @@ from math import inf
 from typing import NamedTuple
 
 from mesh.fleet import answer_time as pace
-from mesh.fleet.records import (
-    TRANSPORTS,
-    FleetView,
-    ModelLoad,
-    ModelRecord,
-    ModelState,
-    NodeState,
-    NodeView,
-)
-from mesh.types import ModelId, NodeId, Specialty
-
-# No tokenizer in use makes fewer tokens than one per 64 bytes of prose; what passes this bound may
-# still overflow, and then the engine, which counts for real, refuses it.
-BYTES_PER_TOKEN_AT_MOST = 64
+from mesh.fleet.eligibility import Offer, node_refusal, offer_of
+from mesh.fleet.records import FleetView, ModelLoad, ModelRecord, ModelState, NodeView
+from mesh.fleet.work import Home
+from mesh.types import ModelId, NodeId
 
 # A conversation stays where it is although another row would be served so many seconds sooner:
 # about what prefilling a few hundred tokens again costs on the cards this is for.
@@ -36,12 +25,12 @@ STAY_WAIT_S = 0.5
 WARMTH = {ModelState.RESIDENT: 2, ModelState.LOADING: 1, ModelState.COLD: 0, ModelState.FAILED: 0}
 _64_BITS = 2**64 - 1
 
-Home = tuple[NodeId, ModelId]
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An eligible (node, model) with what ranks it. ``free_slots`` may be negative: work waits.
+    """A (node, model) with what ranks it. ``free_slots`` may be negative: work waits. Used slots
+    are the greater of what the last heartbeat tells and what this process has in flight there: its
+    newest attempts are not in the heartbeat yet, and adding both would count twice.
     ``answer_s``: see ``mesh/fleet/answer_time.py``."""
 
     view: NodeView
@@ -54,7 +43,9 @@ class Row:
     answer_s: float | None = None
 
     def rank(self) -> tuple[float, ...]:
-        """Ascending: the best row first."""
+        """Ascending, the best row first: resident before loading before cold, a free slot before
+        none, how soon it would be answered there (``band``), free slots, expected wait (seconds),
+        free VRAM of the node's roomiest device, own attempts in flight."""
         return (
             -WARMTH[self.state],
             self.free_slots <= 0,
@@ -79,38 +70,38 @@ class Row:
 
 
 class Ranked(NamedTuple):
-    """A row that could be eligible, in the order of its fields: what ranks it, what breaks ties (64
-    bits, then names), and what a request must meet. No two of a fleet are equal before ``row``."""
+    """A row in the order of its fields: what ranks it, what breaks ties (64 bits, then names), and
+    what a request is held against. No two of a fleet are equal before ``offer``."""
 
     rank: tuple[float, ...]
     tag: int
     node: NodeId
     model: ModelId
-    specialties: tuple[Specialty, ...]
-    most_bytes: float
-    embeds: bool
+    offer: Offer
     row: Row
 
 
 @dataclass(slots=True)
 class Standings:
-    """Rows of nodes that did not change since they were last looked at: a caller that places often
+    """Rows of nodes that did not change since they were last looked at: a caller that ranks often
     in a large fleet keeps one. It changes no result, only how long it takes: what ranks a node is
     worked out once per ``NodeView``, not once per request."""
 
     _known: dict[NodeId, tuple[NodeView, float, tuple[Ranked, ...]]] = field(default_factory=dict)
 
-    def rows(self, view: FleetView, now: float, exclude: frozenset[NodeId]) -> Iterator[Ranked]:
+    def rows(self, view: FleetView, now: float, exclude: frozenset[NodeId]) -> list[Ranked]:
         """Of all nodes that take work now."""
         known = self._known
         if len(known) > 2 * len(view.nodes) + 16:  # nodes that have left the mesh
             known.clear()
+        rows: list[Ranked] = []
         for node_id, node in view.nodes.items():
             found = known.get(node_id)
             if found is None or found[0] is not node:
                 found = known[node_id] = _stand(node)
             if found[1] <= now and node_id not in exclude:
-                yield from found[2]
+                rows += found[2]
+        return rows
 
 
 def home_of(found: list[Ranked], prefer: Home | None) -> Ranked | None:
@@ -125,7 +116,13 @@ def home_of(found: list[Ranked], prefer: Home | None) -> Ranked | None:
 def in_order(
     found: list[Ranked], limit: int | None, home: Ranked | None, affinity: bytes | None
 ) -> list[Ranked]:
-    """The first ``limit`` of the rows (None: all), ``home`` before them."""
+    """The first ``limit`` of the rows (None: all), ``home`` before them.
+
+    ``affinity``: of the conversation; rows that rank equal are ordered by a hash of it with (node,
+    model), the greatest first (rendezvous hashing: Thaler and Ravishankar 1998), so that processes
+    which know nothing of each other send one conversation the same way, and others elsewhere.
+    None: by a hash of (node, model).
+    """
     ranked = sorted(found) if limit is None else nsmallest(limit, found)
     if affinity is not None and ranked:
         factor = int.from_bytes(blake2b(affinity, digest_size=8).digest()) | 1
@@ -145,51 +142,6 @@ def in_order(
     if home is not None and any(row is home for row in found):
         ranked = [home, *(row for row in ranked if row is not home)]
     return ranked[:limit]
-
-
-def ranked_of(row: Row) -> Ranked:
-    node, model = row.view.record.id, row.model.id
-    tag = int.from_bytes(blake2b(f"{node}/{model}".encode(), digest_size=8).digest())
-    return Ranked(
-        rank=row.rank(),
-        tag=tag,
-        node=node,
-        model=model,
-        specialties=row.model.specialties,
-        most_bytes=most_bytes(row.model),
-        embeds=row.model.embeds,
-        row=row,
-    )
-
-
-def load_of(node: NodeView, model: ModelRecord) -> ModelLoad | None:
-    if node.heartbeat is None:
-        return None
-    return next((load for load in node.heartbeat.models if load.model == model.id), None)
-
-
-def node_refusal(node: NodeView, now: float, exclude: frozenset[NodeId]) -> str:
-    """Why this node takes nothing from here now, "" when it does. A heartbeat is newer than the
-    record, and goes on while the registry is away, so its state counts where there is one."""
-    record, heartbeat = node.record, node.heartbeat
-    state, reason = (heartbeat or record).state, (heartbeat or record).reason
-    if record.id in exclude:
-        return "already tried for this request"
-    if state is not NodeState.READY:
-        return f"{state}: {reason}" if reason else str(state)
-    if node.set_aside_until is not None and node.set_aside_until > now:
-        return f"set aside for {node.set_aside_until - now:.1f} s more: {node.set_aside_reason}"
-    if record.transport not in TRANSPORTS:
-        return f"speaks '{record.transport}', which this version does not; upgrade one of the two"
-    if not node.link_up:
-        return f"no link to {record.endpoint}"
-    return ""
-
-
-def most_bytes(record: ModelRecord) -> float:
-    """Of a prompt. A context that the record does not know yet rules nothing out: heartbeats say
-    `ready` before the registry has the whole record, and the node checks the prompt itself."""
-    return record.context_length * BYTES_PER_TOKEN_AT_MOST or inf
 
 
 def row_of(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> Row:
@@ -233,12 +185,21 @@ def row_of(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> Row:
 
 def _stand(node: NodeView) -> tuple[NodeView, float, tuple[Ranked, ...]]:
     """The view, the moment from which it takes work (monotonic seconds, infinity for not as it is
-    now), and its rows as far as no request is needed to know them."""
-    if node_refusal(node, inf, frozenset()):
+    now), and its rows."""
+    if node_refusal(node, inf, frozenset()) is not None:
         return node, inf, ()
-    rows = []
-    for record in node.record.models:
-        load = load_of(node, record)
-        if (load or record).state is not ModelState.FAILED:
-            rows.append(ranked_of(row_of(node, record, load)))
-    return node, node.set_aside_until or -inf, tuple(rows)
+    rows = tuple(_ranked(node, record) for record in node.record.models)
+    return node, node.set_aside_until or -inf, rows
+
+
+def _ranked(node: NodeView, record: ModelRecord) -> Ranked:
+    row = row_of(node, record, node.load(record.id))
+    tag = blake2b(f"{node.record.id}/{record.id}".encode(), digest_size=8).digest()
+    return Ranked(
+        rank=row.rank(),
+        tag=int.from_bytes(tag),
+        node=node.record.id,
+        model=record.id,
+        offer=offer_of(record, row.state),
+        row=row,
+    )

@@ -27,9 +27,10 @@ from mesh.errors import (
     Overloaded,
     from_code,
 )
-from mesh.fleet.placement import place
+from mesh.fleet.placement import Ranking, rank
+from mesh.fleet.reasons import candidate, candidates
 from mesh.fleet.records import FleetView, ModelState
-from mesh.fleet.standings import load_of
+from mesh.fleet.work import Work
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
     DEFAULT_CREDIT,
@@ -220,22 +221,9 @@ def choose(
 ) -> Candidate | None:
     """The best peer for the attempt: one with the same model, else with another model of its
     specialty if the attempt names one. ``now``: monotonic seconds. Pure."""
-
-    def best(specialty: Specialty, model: ModelId | None) -> Candidate | None:
-        rows = place(
-            view,
-            specialty=specialty,
-            model=model,
-            prompt_bytes=_size(attempt),
-            now=now,
-            exclude=tried,
-            explain=False,
-        )
-        return next((row for row in rows if row.eligible), None)
-
-    found = best(attempt.specialty or Specialty(""), attempt.model)
+    found = _best(rank(view, _work(attempt, attempt.model, tried), now))
     if found is None and attempt.specialty is not None:
-        found = best(attempt.specialty, None)
+        found = _best(rank(view, _work(attempt, None, tried), now))
     return found
 
 
@@ -243,39 +231,36 @@ def warm(
     view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: float
 ) -> Candidate | None:
     """The best peer that has the very model resident with a slot free. Pure."""
-    rows = place(
-        view,
-        specialty=attempt.specialty or Specialty(""),
-        model=attempt.model,
-        prompt_bytes=_size(attempt),
-        now=now,
-        exclude=tried,
-        explain=False,
-    )
-    found = next((row for row in rows if row.eligible), None)
-    if found is None:
-        return None
-    node = view.nodes[found.node]
-    record = next(each for each in node.record.models if each.id == found.model)
-    told = load_of(node, record) or record
-    ready = told.state is ModelState.RESIDENT and told.used_slots < told.slots
-    return found if ready else None
+    ranking = rank(view, _work(attempt, attempt.model, tried), now)
+    for row in ranking.best(1):
+        told = row.view.load(row.model.id) or row.model
+        if told.state is ModelState.RESIDENT and told.used_slots < told.slots:
+            return candidate(ranking, row)
+    return None
 
 
 def why_not(view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: float) -> str:
     """Why ``choose`` found nobody, in one line."""
-    rows = place(
-        view,
-        specialty=attempt.specialty or Specialty(""),
-        model=attempt.model if attempt.specialty is None else None,
-        prompt_bytes=_size(attempt),
-        now=now,
-        exclude=tried,
-    )
+    model = attempt.model if attempt.specialty is None else None
+    ranking = rank(view, _work(attempt, model, tried), now)
+    rows = candidates(ranking, ranking.explained())
     reasons = [f"{row.node_name}: {row.reason}" for row in rows if row.node not in tried]
     more = f" and {len(reasons) - REASONS_SHOWN} more" if len(reasons) > REASONS_SHOWN else ""
     shown = "; ".join(reasons[:REASONS_SHOWN]) or "none is known"
     return f"no peer can take it ({shown}{more})"
+
+
+def _best(ranking: Ranking) -> Candidate | None:
+    return next(iter(candidates(ranking, ranking.best(1))), None)
+
+
+def _work(attempt: Attempt, model: ModelId | None, tried: frozenset[NodeId]) -> Work:
+    return Work(
+        specialty=attempt.specialty or Specialty(""),
+        model=model,
+        prompt_bytes=_size(attempt),
+        exclude=tried,
+    )
 
 
 def _size(attempt: Attempt) -> int:

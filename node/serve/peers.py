@@ -119,9 +119,7 @@ class Peers:
 
     def model(self, node: NodeId, model: ModelId) -> ModelRecord | None:
         """What is known of a peer's model."""
-        found = self._view.nodes.get(node)
-        models = found.record.models if found else ()
-        return next((record for record in models if record.id == model), None)
+        return self._view.model(node, model)
 
     def failed(self, node: NodeId, reason: str) -> None:
         """It is not chosen for ``SET_ASIDE_S``."""

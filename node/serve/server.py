@@ -24,7 +24,8 @@ from mesh.errors import (
     UnknownModel,
     from_code,
 )
-from mesh.fleet.placement import ONLY_ANSWERS, ONLY_EMBEDS
+from mesh.fleet.eligibility import Refusal, RefusalCode
+from mesh.fleet.reasons import words
 from mesh.fleet.records import ModelLoad, ModelState
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
@@ -185,8 +186,8 @@ class AttemptServer:
         else:
             check_request(attempt.messages, attempt.sampling)
         if model.embeds is not bool(attempt.texts):
-            does = ONLY_EMBEDS if model.embeds else ONLY_ANSWERS
-            raise CannotAnswer(f"model '{attempt.model}' {does}; ask another one")
+            why = RefusalCode.ONLY_EMBEDS if model.embeds else RefusalCode.ONLY_ANSWERS
+            raise CannotAnswer(f"model '{attempt.model}' {words(Refusal(why))}; ask another one")
         return model
 
     def _claim(self, model: HostedModel, attempt: Attempt, traceparent: str) -> RunningSequence:

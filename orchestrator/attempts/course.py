@@ -8,12 +8,12 @@ from opentelemetry.trace import Span
 
 from mesh.delivery import Delivery
 from mesh.errors import AttemptFailed, DeadlineExceeded, MeshError
+from mesh.fleet.work import Work
 from mesh.stream import Done, Resume
 from mesh.transport.base import Finished
 from mesh.types import Request
 from orchestrator.attempts.attempt import Outcome
 from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.outlook import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

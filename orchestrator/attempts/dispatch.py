@@ -24,13 +24,14 @@ from mesh.errors import (
     NotResumable,
     NotServed,
 )
+from mesh.fleet.eligibility import asked_for
 from mesh.fleet.placement import stand_in
 from mesh.fleet.records import FleetView
-from mesh.fleet.standings import Home
+from mesh.fleet.work import Home, Work
 from mesh.stream import Assigned, StreamEvent
 from mesh.telemetry import spans
 from mesh.transport.base import Accepted, Attempt, Finished, Progress, Refused, Tokens
-from mesh.types import Decision, ModelId, Request, Specialty
+from mesh.types import Decision, Request, Specialty
 from orchestrator.attempts.attempt import AttemptRun, Broken
 from orchestrator.attempts.course import Course, given_up, too_late
 from orchestrator.attempts.hedge import HedgePolicy
@@ -40,7 +41,6 @@ from orchestrator.attempts.watch import Watch
 from orchestrator.picture.affinity import Affinity, origin_of
 from orchestrator.picture.fleet import Fleet
 from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.outlook import Work
 from orchestrator.slots.queue import Admission
 
 # How long a request that lost its node waits for another, or for the same one to come back: a
@@ -90,7 +90,7 @@ class Dispatch:
     ) -> AsyncGenerator[StreamEvent, None]:
         """Yields ``Assigned``, ``Progress`` and ``Tokens``, and ``Done`` last.
 
-        ``substitutes``: who answers when nobody serves the decided specialty (``outlook.chain``).
+        ``substitutes``: who answers when nobody serves the decided specialty (``work.chain``).
         ``arrived``, ``deadline``: monotonic seconds; ``span``: the parent of every attempt's. Close
         the generator to cancel: the node's slot is freed. Raises ``InvalidRequest``, ``NotServed``,
         ``DeadlineExceeded`` and ``AttemptFailed``, of which ``NotResumable``.
@@ -159,9 +159,7 @@ class Dispatch:
         seconds."""
         begun = request.continuation
         resuming = begun is not None and bool(begun.pieces)
-        specialty, _ = stand_in(self._fleet.view, decision.specialty, substitutes)
-        homes = self.affinity.homes(request.tenant, request.messages)
-        return Work(
+        work = Work(
             specialty=decision.specialty,
             substitutes=substitutes,
             named=request.specialty is not None,
@@ -172,9 +170,10 @@ class Dispatch:
             resuming=resuming,
             patience_s=RECOVERY_S if resuming else 0.0,
             prefer=begun.model if begun is not None else None,
-            home=_home(homes, self._fleet.view, specialty, request.model) if homes else None,
             affinity=origin_of(request.tenant, request.messages),
         )
+        homes = self.affinity.homes(request.tenant, request.messages)
+        return replace(work, home=_home(homes, self._fleet.view, work)) if homes else work
 
     async def _attempt(
         self, course: Course, reservation: Reservation
@@ -316,19 +315,12 @@ class Dispatch:
         return lost
 
 
-def _home(
-    homes: tuple[Home, ...], view: FleetView, specialty: Specialty, named: ModelId | None
-) -> Home | None:
-    """The newest of them that serves the specialty, or is the model that the client named: a
-    conversation that changed its subject and came back is where it was."""
+def _home(homes: tuple[Home, ...], view: FleetView, work: Work) -> Home | None:
+    """The newest of them that is asked for: a conversation that changed its subject and came back
+    is where it was."""
+    specialty, _ = stand_in(view, work)
     for node, model in homes:
-        if named is not None and model != named:
-            continue
-        found = view.nodes.get(node)
-        models = found.record.models if found is not None else ()
-        if any(
-            each.id == model and (named is not None or specialty in each.specialties)
-            for each in models
-        ):
+        found = view.model(node, model)
+        if found is not None and asked_for(found, work, specialty):
             return node, model
     return None

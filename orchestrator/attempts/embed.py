@@ -25,6 +25,8 @@ from mesh.errors import (
     ProtocolError,
     from_code,
 )
+from mesh.fleet.placement import specialty_of
+from mesh.fleet.work import Work
 from mesh.telemetry import spans
 from mesh.transport.base import (
     Accepted,
@@ -45,7 +47,6 @@ from orchestrator.attempts.stall import Phase
 from orchestrator.attempts.watch import Watch
 from orchestrator.picture.fleet import Fleet
 from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.outlook import Work
 from orchestrator.slots.queue import Admission
 
 _LENGTH_SLACK = 1e-3  # float32, after thousands of squares
@@ -202,7 +203,8 @@ class Embedder:
     def _work(self, request: EmbedRequest, arrived: float) -> Work:
         specialty = request.specialty or (Specialty("") if request.model else EMBEDDING)
         return Work(
-            specialty=specialty or self._specialty_of(request),
+            # What a named model's work is called, in errors that say what was waited for.
+            specialty=specialty or specialty_of(self._fleet.view, request.model) or EMBEDDING,
             named=True,
             model=request.model,
             # Each text has a context to itself, so it is the longest that must fit.
@@ -211,14 +213,6 @@ class Embedder:
             arrived=arrived,
             embeds=True,
         )
-
-    def _specialty_of(self, request: EmbedRequest) -> Specialty:
-        """What a named model's work is called, in errors that say what was waited for."""
-        for node in self._fleet.view.nodes.values():
-            for record in node.record.models:
-                if record.id == request.model and record.specialties:
-                    return record.specialties[0]
-        return EMBEDDING
 
     async def _served(self, course: _Course) -> Embeddings:
         try:

@@ -14,13 +14,14 @@ from mesh.errors import (
     Overloaded,
     from_code,
 )
+from mesh.fleet.eligibility import asked_for
 from mesh.fleet.records import FleetView
+from mesh.fleet.work import Work
 from mesh.transport.base import Refused
 from mesh.types import Candidate, ModelId
 from orchestrator.attempts.attempt import Broken
 from orchestrator.picture.fleet import Fleet
 from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.outlook import Work
 
 TROUBLES_TOLD = 3
 
@@ -74,7 +75,6 @@ def troubles(view: FleetView, work: Work) -> str:
         f"{node.record.name}: model '{model.id}': {model.error}"
         for node in view.nodes.values()
         for model in node.record.models
-        if model.error
-        and (model.id == work.model if work.model else work.specialty in model.specialties)
+        if model.error and asked_for(model, work, work.specialty)
     ]
     return "; ".join(sorted(found)[:TROUBLES_TOLD])

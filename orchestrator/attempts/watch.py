@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, NodeLost, NotServed
+from mesh.fleet.work import Work
 from mesh.types import ModelId, NodeId
 from orchestrator.attempts.attempt import AttemptRun, Broken
 from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, allowance_s, stalled
 from orchestrator.picture.fleet import Fleet
 from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.outlook import Work
 from orchestrator.slots.queue import Admission
 
 TICK_S = 0.05

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from mesh.fleet.standings import Home
+from mesh.fleet.work import Home
 from mesh.types import Message, Role
 
 MAX_CONVERSATIONS = 32_768  # about 8 MB; the one that was not used for longest is forgotten

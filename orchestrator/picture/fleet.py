@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from mesh.clock import Clock
 from mesh.fleet import view as change
-from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelLoad, ModelRecord, ModelState
+from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelState
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
 from mesh.transport.dialers import Dialers
@@ -121,7 +121,8 @@ class Fleet:
         Its own attempts and the node's count overlap, so the larger of both is taken. A model that
         is cold has all its slots: the attempt is what makes the node load it.
         """
-        load = self._load(node, model)
+        found = self._view.nodes.get(node)
+        load = found.newest(model) if found is not None else None
         if load is None or load.state in (ModelState.LOADING, ModelState.FAILED):
             return 0
         if self._refused.get((node, model), 0.0) > self._clock.now():
@@ -193,15 +194,6 @@ class Fleet:
 
     def _held_on(self, node: NodeId) -> int:
         return sum(count for (where, _), count in self._held.items() if where == node)
-
-    def _load(self, node: NodeId, model: ModelId) -> ModelLoad | ModelRecord | None:
-        found = self._view.nodes.get(node)
-        if found is None:
-            return None
-        for load in found.heartbeat.models if found.heartbeat else ():
-            if load.model == model:
-                return load
-        return next((record for record in found.record.models if record.id == model), None)
 
     async def _watch(self, prefix: str) -> None:
         async for changes in self._registry.watch(prefix):

@@ -11,15 +11,16 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
-from copy import copy
 from dataclasses import dataclass, field, replace
 
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, Overloaded
+from mesh.fleet.outlook import Absent, Busy
+from mesh.fleet.reasons import error_of
+from mesh.fleet.work import Work
 from mesh.types import Priority
 from orchestrator.picture.fleet import Fleet
 from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.outlook import Absent, Busy, Work
 
 # Seconds of waiting that lift a request by one priority. Nothing starves: a batch request that
 # waited 20 s stands equal to an interactive one that came just now.
@@ -119,7 +120,7 @@ class Place:
                 granted = await self._waiting.granted
         except TimeoutError:
             if self._waiting.absent is not None:
-                raise copy(self._waiting.absent.error) from None
+                raise error_of(self._waiting.absent) from None
             waited = self._clock.now() - begun
             raise DeadlineExceeded(
                 f"no slot came free for '{self._waiting.work.specialty}' in {waited:.1f} s; "
@@ -180,7 +181,7 @@ class Admission:
             case Reservation() as reservation:
                 return reservation
             case Absent() as absent if not _patience(work, absent):
-                raise absent.error
+                raise error_of(absent)
         return None
 
     def queue(self, work: Work) -> Place:
@@ -236,8 +237,7 @@ class Admission:
                     self._settle(waiting, self._take(waiting.work), now)
                 else:
                     self._queue.remove(waiting)
-                    # A copy: others who wait for the like may get it as well.
-                    waiting.granted.set_exception(copy(absent.error))
+                    waiting.granted.set_exception(error_of(absent))
 
     def _retry_after_s(self) -> float:
         """About when the queue will have moved through: its length times the mean gap of the last

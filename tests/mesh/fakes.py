@@ -15,6 +15,7 @@ from opentelemetry.trace import INVALID_SPAN
 
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.errors import MeshError
+from mesh.fleet.work import chain
 from mesh.registry.twin import MemoryRegistry, MemoryStore
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import RouterSettings
@@ -40,7 +41,6 @@ from orchestrator.router.base import Features, Recording, Stage
 from orchestrator.router.cascade import Outcome
 from orchestrator.service import Orchestrator
 from orchestrator.slots.capacity import Capacity
-from orchestrator.slots.outlook import chain
 from orchestrator.slots.queue import Admission
 from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 

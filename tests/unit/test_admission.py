@@ -9,8 +9,11 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import DeadlineExceeded, NoCandidate, Overloaded
+from mesh.fleet.outlook import Absent, Busy, Missing
+from mesh.fleet.placement import rank
+from mesh.fleet.records import FleetView
+from mesh.fleet.work import Work
 from mesh.types import ModelId, Priority, Specialty
-from orchestrator.slots.outlook import Absent, Busy, Work
 from orchestrator.slots.queue import AGING_S, SETTLING_S, Admission, Queue, Waiting
 
 
@@ -129,6 +132,11 @@ def _Slot(slots: Slots) -> Any:
     )
 
 
+def nobody(*, may_come: bool = False, loading: bool = False) -> Absent:
+    ranking = rank(FleetView(), work(), 0.0)
+    return Absent(Missing.NODE, ranking, may_come=may_come, loading=loading)
+
+
 def shell(slots: Slots, limit: int = 4) -> Admission:
     return Admission(slots, slots.take, slots.clock, limit=limit)  # type: ignore[arg-type]
 
@@ -201,14 +209,14 @@ async def test_when_nobody_is_there_and_nobody_will_come_the_refusal_is_at_once(
     clock: ManualClock,
 ) -> None:
     slots = Slots(clock)
-    slots.absent = Absent(NoCandidate("nobody"), may_come=False)
+    slots.absent = nobody()
     with pytest.raises(NoCandidate):
         shell(slots).offer(work())
 
 
 async def test_a_node_that_may_come_is_waited_for_and_no_longer(clock: ManualClock) -> None:
     slots = Slots(clock)
-    slots.absent = Absent(NoCandidate("nobody yet"), may_come=True)
+    slots.absent = nobody(may_come=True)
     admission = shell(slots)
     assert admission.offer(work()) is None
     with admission.queue(work()) as place:
@@ -217,13 +225,13 @@ async def test_a_node_that_may_come_is_waited_for_and_no_longer(clock: ManualClo
         await clock.advance(SETTLING_S)
         with admission.queue(work()):  # any pass looks at everyone
             pass
-        with pytest.raises(NoCandidate, match="nobody yet"):
+        with pytest.raises(NoCandidate, match="no node is known yet"):
             await place.reservation(clock.now() + 60)
 
 
 async def test_a_node_that_comes_in_time_serves(clock: ManualClock) -> None:
     slots = Slots(clock)
-    slots.absent = Absent(NoCandidate("nobody yet"), may_come=True)
+    slots.absent = nobody(may_come=True)
     admission = shell(slots)
     runner = asyncio.ensure_future(admission.run())
     with admission.queue(work()) as place:

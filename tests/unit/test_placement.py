@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import permutations
+from typing import Any
 
 import pytest
 
-from mesh.fleet.placement import known_models, known_specialties, place
+from mesh.fleet.placement import Ranking, known_models, known_specialties, rank, specialty_of
+from mesh.fleet.reasons import candidates
 from mesh.fleet.records import (
     FleetView,
     Gpu,
@@ -19,6 +21,7 @@ from mesh.fleet.records import (
     NodeState,
     NodeView,
 )
+from mesh.fleet.work import Work
 from mesh.types import Candidate, ModelId, NodeId, Specialty
 
 NOW = 100.0
@@ -108,32 +111,35 @@ def _fleet(*boxes: Box) -> FleetView:
     return FleetView(nodes={view.record.id: view for view in views})
 
 
-def _place(
+def _rank(
     fleet: FleetView,
     specialty: Specialty = MATH,
     *,
     substitutes: tuple[Specialty, ...] = (),
     unable: tuple[str, ...] = (),
-    prefer: str | None = None,
+    home: str | None = None,
     affinity: bytes | None = None,
     model: str | None = None,
     prompt_bytes: int = 100,
     exclude: tuple[str, ...] = (),
-    explain: bool = True,
-) -> tuple[Candidate, ...]:
-    return place(
-        fleet,
+) -> Ranking:
+    work = Work(
         specialty=specialty,
         substitutes=substitutes,
         unable=frozenset(map(ModelId, unable)),
-        prefer=(NodeId(f"id-{prefer}"), ModelId("m")) if prefer else None,
+        home=(NodeId(f"id-{home}"), ModelId("m")) if home else None,
         affinity=affinity,
         model=ModelId(model) if model else None,
         prompt_bytes=prompt_bytes,
-        now=NOW,
         exclude=frozenset(NodeId(f"id-{name}") for name in exclude),
-        explain=explain,
     )
+    return rank(fleet, work, NOW)
+
+
+def _place(fleet: FleetView, specialty: Specialty = MATH, **given: Any) -> tuple[Candidate, ...]:
+    """Every row, worded."""
+    ranking = _rank(fleet, specialty, **given)
+    return candidates(ranking, ranking.explained())
 
 
 def _eligible(rows: tuple[Candidate, ...]) -> list[str]:
@@ -190,7 +196,7 @@ def test_what_cannot_take_work_comes_last_with_its_reason(box: Box, reason: str)
     assert [(row.node_name, row.eligible) for row in rows] == [("good", True), ("x", False)]
     assert rows[1].reason == reason
     assert rows[1].score == 0.0
-    assert _place(_fleet(box), explain=False) == ()
+    assert _rank(_fleet(box)).best() == ()
 
 
 @pytest.mark.parametrize(
@@ -302,3 +308,5 @@ def test_what_the_fleet_knows() -> None:
     )
     assert known_specialties(fleet) == {MATH, CODE, CHAT}
     assert known_models(fleet) == {"one", "two"}
+    assert specialty_of(fleet, ModelId("one")) == MATH
+    assert specialty_of(fleet, ModelId("three")) is None

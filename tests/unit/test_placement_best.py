@@ -1,4 +1,4 @@
-"""``best`` says what ``place`` says, for less."""
+"""``best`` is the beginning of what ``explained`` says, for less."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.fleet.placement import best, place
+from mesh.fleet.placement import rank
+from mesh.fleet.reasons import candidates
 from mesh.fleet.records import (
     FleetView,
     Heartbeat,
@@ -21,6 +22,7 @@ from mesh.fleet.records import (
     NodeView,
 )
 from mesh.fleet.standings import Standings
+from mesh.fleet.work import Work
 from mesh.types import ModelId, NodeId, Specialty
 
 NOW = 100.0
@@ -110,7 +112,7 @@ def fleets(draw: st.DrawFn) -> FleetView:
     affinity=st.sampled_from([None, b"one", b"two"]),
     limit=st.integers(1, 4),
 )
-def test_the_first_rows_of_best_are_the_eligible_rows_of_place(
+def test_the_first_rows_of_best_are_the_eligible_rows_of_explained(
     views: list[FleetView],
     specialty: str,
     substitutes: list[str],
@@ -124,43 +126,35 @@ def test_the_first_rows_of_best_are_the_eligible_rows_of_place(
 ) -> None:
     standings = Standings()  # one over changing fleets, as an orchestrator has it
     for view in views:
-        asked = {
-            "specialty": Specialty(specialty),
-            "substitutes": tuple(map(Specialty, substitutes)),
-            "model": ModelId(model) if model else None,
-            "prompt_bytes": prompt_bytes,
-            "now": NOW,
-            "exclude": frozenset(excluded),
-            "unable": frozenset(unable),
-            "prefer": prefer,
-            "affinity": affinity,
-        }
-        wanted = tuple(row for row in place(view, **asked) if row.eligible)  # type: ignore[arg-type]
-        assert best(view, standings=standings, **asked) == wanted  # type: ignore[arg-type]
-        assert place(view, explain=False, **asked) == wanted  # type: ignore[arg-type]
-        some = best(view, standings=standings, limit=limit, **asked)  # type: ignore[arg-type]
-        assert some == wanted[:limit]
-        odd = best(
-            view,
-            standings=standings,
-            only=lambda node, model: model != "m2",
-            **asked,  # type: ignore[arg-type]
+        work = Work(
+            specialty=Specialty(specialty),
+            substitutes=tuple(map(Specialty, substitutes)),
+            model=ModelId(model) if model else None,
+            prompt_bytes=prompt_bytes,
+            exclude=frozenset(excluded),
+            unable=frozenset(unable),
+            home=prefer,
+            affinity=affinity,
         )
-        assert odd == tuple(row for row in wanted if row.model != "m2")
+        fresh, kept = rank(view, work, NOW), rank(view, work, NOW, standings)
+        rows = candidates(fresh, fresh.explained())
+        wanted = tuple(row for row in rows if row.eligible)
+        assert rows[: len(fresh)] == wanted
+        assert candidates(kept, kept.best()) == wanted
+        assert candidates(kept, kept.best(limit)) == wanted[:limit]
+        odd = kept.best(only=lambda row: row.model.id != "m2")
+        assert candidates(kept, odd) == tuple(row for row in wanted if row.model != "m2")
 
 
 def test_a_changed_node_is_looked_at_again() -> None:
     view = FleetView(nodes={v.record.id: v for v in _many(3)})
     standings = Standings()
-    asked = {"specialty": Specialty("math"), "model": None, "prompt_bytes": 1}
-    first = best(view, now=NOW, standings=standings, **asked)[0]  # type: ignore[arg-type]
-    gone = {**view.nodes, first.node: replace(view.nodes[first.node], link_up=False)}
-    after = best(replace(view, nodes=gone), now=NOW, standings=standings, **asked)  # type: ignore[arg-type]
-    assert [row.node for row in after] == [
-        node
-        for node in (row.node for row in best(view, now=NOW, **asked))
-        if node != first.node  # type: ignore[arg-type]
-    ]
+    work = Work(specialty=Specialty("math"), model=None, prompt_bytes=1)
+    before = rank(view, work, NOW, standings).best()
+    first = before[0].view
+    gone = {**view.nodes, first.record.id: replace(first, link_up=False)}
+    after = rank(replace(view, nodes=gone), work, NOW, standings).best()
+    assert after == before[1:]
 
 
 @pytest.mark.timeout(60)
@@ -168,20 +162,17 @@ def test_five_hundred_nodes_cost_a_fraction_of_a_millisecond() -> None:
     """The bar is 0.3 ms; ten times that here, since tests share their machine."""
     view = FleetView(nodes={v.record.id: v for v in _many(500)})
     standings = Standings()
+    work = Work(
+        specialty=Specialty("math"),
+        model=None,
+        prompt_bytes=100,
+        home=(NodeId("node-17"), ModelId("m")),
+        affinity=b"conversation",
+    )
     took = []
     for _ in range(30):
         begun = time.perf_counter()
-        rows = best(
-            view,
-            specialty=Specialty("math"),
-            model=None,
-            prompt_bytes=100,
-            now=NOW,
-            prefer=(NodeId("node-17"), ModelId("m")),
-            affinity=b"conversation",
-            limit=8,
-            standings=standings,
-        )
+        rows = rank(view, work, NOW, standings).best(8)
         took.append(time.perf_counter() - begun)
     assert len(rows) == 8
     assert min(took) < 0.003

@@ -6,17 +6,18 @@ from collections import Counter
 
 import pytest
 
-from mesh.fleet.placement import stand_in
+from mesh.fleet.placement import Instead, Lack, stand_in
 from mesh.fleet.records import ModelState, NodeState
 from mesh.fleet.standings import STAY_WAIT_S
+from mesh.fleet.work import Work
 from mesh.types import Specialty
-from tests.unit.test_placement import CHAT, CODE, MATH, NOW, Box, _eligible, _fleet, _place
+from tests.unit.test_placement import CHAT, CODE, MATH, NOW, Box, _eligible, _fleet, _place, _rank
 
 CALCULATOR = Specialty("calculator")
 
 
 def test_a_conversation_stays_on_its_node_though_another_is_emptier() -> None:
-    rows = _place(_fleet(Box(name="home", used=3), Box(name="idle")), prefer="home")
+    rows = _place(_fleet(Box(name="home", used=3), Box(name="idle")), home="home")
     assert _eligible(rows) == ["home", "idle"]
     assert rows[0].reason == "holds this conversation; resident, 1 of 4 slots free"
     assert rows[0].score > rows[1].score
@@ -40,18 +41,18 @@ def test_a_conversation_stays_on_its_node_though_another_is_emptier() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_conversation_leaves_a_node_that_is(home: Box, why: str) -> None:
-    rows = _place(_fleet(home, Box(name="idle")), prefer="home")
+    rows = _place(_fleet(home, Box(name="idle")), home="home")
     assert _eligible(rows)[0] == "idle", why
     assert all("holds" not in row.reason for row in rows)
 
 
 def test_a_little_longer_wait_is_worth_staying() -> None:
     fleet = _fleet(Box(name="home", used=1, wait=STAY_WAIT_S - 0.1), Box(name="idle"))
-    assert _eligible(_place(fleet, prefer="home"))[0] == "home"
+    assert _eligible(_place(fleet, home="home"))[0] == "home"
 
 
 def test_a_home_that_was_tried_already_is_not_tried_again() -> None:
-    rows = _place(_fleet(Box(name="home"), Box(name="idle")), prefer="home", exclude=("home",))
+    rows = _place(_fleet(Box(name="home"), Box(name="idle")), home="home", exclude=("home",))
     assert _eligible(rows) == ["idle"]
 
 
@@ -65,7 +66,7 @@ def test_equals_are_ordered_by_the_conversation_the_same_way_everywhere() -> Non
 def test_conversations_spread_evenly_over_equals() -> None:
     fleet = _fleet(*(Box(name=f"n{i}") for i in range(10)))
     counts = Counter(
-        _eligible(_place(fleet, affinity=f"c{n}".encode(), explain=False))[0] for n in range(2000)
+        _rank(fleet, affinity=f"c{n}".encode()).best(1)[0].view.record.name for n in range(2000)
     )
     # Binomial(2000, 1/10): mean 200, standard deviation 13.4; five of them either way.
     assert len(counts) == 10
@@ -133,7 +134,12 @@ def test_then_the_next_substitute_answers() -> None:
 
 def test_what_stands_in_is_said_without_ranking_anything() -> None:
     fleet = _fleet(Box(name="x", serves=(CHAT,)))
-    assert stand_in(fleet, CHAT, (MATH,)) == (CHAT, "")
-    assert stand_in(fleet, MATH, ()) == (MATH, "")
-    assert stand_in(fleet, MATH, (CODE,)) == (MATH, "")
-    assert stand_in(fleet, MATH, (CODE, CHAT)) == (CHAT, "no node serves 'math'; ")
+
+    def standing_in(specialty: Specialty, *substitutes: Specialty) -> object:
+        work = Work(specialty=specialty, model=None, prompt_bytes=1, substitutes=substitutes)
+        return stand_in(fleet, work)
+
+    assert standing_in(CHAT, MATH) == (CHAT, None)
+    assert standing_in(MATH) == (MATH, None)
+    assert standing_in(MATH, CODE) == (MATH, None)
+    assert standing_in(MATH, CODE, CHAT) == (CHAT, Instead(Lack.NOBODY_SERVES, MATH))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from mesh.errors import NoCandidate, UnknownSpecialty
-from mesh.fleet.placement import ONLY_ANSWERS, ONLY_EMBEDS, best, place, stand_in
+from mesh.fleet.eligibility import Refusal, RefusalCode
+from mesh.fleet.outlook import Absent, absent
+from mesh.fleet.placement import Instead, Lack, Ranking, rank, stand_in
+from mesh.fleet.reasons import NO_EMBEDDER, candidates, error_of, words
 from mesh.fleet.records import FleetView, ModelState, NodeState, NodeView
+from mesh.fleet.work import Work
 from mesh.types import ModelId, NodeId, Specialty
-from orchestrator.slots.outlook import NO_EMBEDDER, Absent, Work, absent, explained
 from tests.unit.test_placement import NOW, Box
 
 EMBEDDING, CHAT = Specialty("embedding"), Specialty("chat")
+ONLY_EMBEDS = words(Refusal(RefusalCode.ONLY_EMBEDS))
+ONLY_ANSWERS = words(Refusal(RefusalCode.ONLY_ANSWERS))
 
 
 def embeds(box: Box) -> NodeView:
@@ -24,6 +30,11 @@ def embeds(box: Box) -> NodeView:
 
 def fleet(*views: NodeView) -> FleetView:
     return FleetView(nodes={view.record.id: view for view in views})
+
+
+def ranked(view: FleetView, specialty: Specialty, **given: Any) -> Ranking:
+    fields: dict[str, Any] = {"specialty": specialty, "model": None, "prompt_bytes": 10}
+    return rank(view, Work(**(fields | given)), NOW)
 
 
 BOTH = fleet(
@@ -40,20 +51,18 @@ BOTH = fleet(
 def test_rows_of_the_other_kind_are_ineligible_and_say_so(
     specialty: Specialty, wanted: bool, chosen: str, other: str, reason: str
 ) -> None:
-    rows = place(BOTH, specialty=specialty, model=None, prompt_bytes=10, now=NOW, embeds=wanted)
+    ranking = ranked(BOTH, specialty, embeds=wanted)
+    rows = candidates(ranking, ranking.explained())
     assert [(row.node_name, row.eligible) for row in rows] == [(chosen, True), (other, False)]
     assert rows[1].reason == reason
-    found = best(BOTH, specialty=specialty, model=None, prompt_bytes=10, now=NOW, embeds=wanted)
-    assert found == rows[:1]
+    assert candidates(ranking, ranking.best()) == rows[:1]
 
 
 def test_a_model_named_for_what_it_cannot_do_is_ineligible() -> None:
     for wanted, model in ((True, "w"), (False, "v")):
-        named = ModelId(model)
-        rows = place(BOTH, specialty=CHAT, model=named, prompt_bytes=1, now=NOW, embeds=wanted)
-        assert not any(row.eligible for row in rows)
-        found = best(BOTH, specialty=CHAT, model=named, prompt_bytes=1, now=NOW, embeds=wanted)
-        assert found == ()
+        ranking = ranked(BOTH, CHAT, model=ModelId(model), embeds=wanted)
+        assert not any(row.eligible for row in candidates(ranking, ranking.explained()))
+        assert ranking.best() == ()
 
 
 def test_a_model_of_the_other_kind_does_not_count_as_serving_a_specialty() -> None:
@@ -61,13 +70,13 @@ def test_a_model_of_the_other_kind_does_not_count_as_serving_a_specialty() -> No
         embeds(Box(name="a", serves=(CHAT,), model="v")),
         Box(name="b", serves=(Specialty("math"),)).view(),
     )
-    standing_in, why = stand_in(view, CHAT, (Specialty("math"),))
-    assert (standing_in, why) == ("math", "no node serves 'chat'; ")
-    assert stand_in(view, CHAT, (Specialty("math"),), embeds=True)[0] == CHAT
+    asked = Work(specialty=CHAT, model=None, prompt_bytes=1, substitutes=(Specialty("math"),))
+    assert stand_in(view, asked) == ("math", Instead(Lack.NOBODY_SERVES, CHAT))
+    assert stand_in(view, replace(asked, embeds=True))[0] == CHAT
 
 
 def outcome(view: FleetView, work: Work) -> Absent:
-    return absent(view, explained(view, work, NOW), work, NOW, registry="")
+    return absent(rank(view, work, NOW))
 
 
 def work(specialty: Specialty = EMBEDDING, model: str | None = None) -> Work:
@@ -78,8 +87,8 @@ def work(specialty: Specialty = EMBEDDING, model: str | None = None) -> Work:
 def test_a_fleet_without_an_embedder_says_how_to_start_one() -> None:
     words = fleet(Box(name="words", serves=(EMBEDDING,)).view())
     found = outcome(words, work())
-    assert isinstance(found.error, NoCandidate)
-    assert found.error.message == NO_EMBEDDER
+    assert isinstance(error_of(found), NoCandidate)
+    assert error_of(found).message == NO_EMBEDDER
     assert not found.may_come
     starting = Box(name="new", state=NodeState.STARTING).view()
     assert outcome(fleet(starting), work()).may_come
@@ -87,8 +96,8 @@ def test_a_fleet_without_an_embedder_says_how_to_start_one() -> None:
 
 def test_a_specialty_that_no_embedder_has_is_named() -> None:
     found = outcome(BOTH, work(Specialty("law")))
-    assert isinstance(found.error, UnknownSpecialty)
-    assert "'law'" in found.error.message
+    assert isinstance(error_of(found), UnknownSpecialty)
+    assert "'law'" in error_of(found).message
 
 
 def test_a_model_that_has_not_told_yet_what_it_is_is_waited_for_a_moment() -> None:
@@ -111,8 +120,8 @@ def test_nobody_waits_for_a_model_of_the_other_kind_to_be_loaded() -> None:
     full = embeds(Box(name="vectors", serves=(EMBEDDING,), state=NodeState.DRAINING))
     view = fleet(loading, full)
     found = outcome(view, work())
-    assert isinstance(found.error, NoCandidate)
-    assert "words: " + ONLY_ANSWERS in found.error.message
+    assert isinstance(error_of(found), NoCandidate)
+    assert "words: " + ONLY_ANSWERS in error_of(found).message
     assert not found.loading
     assert not found.may_come
     assert NodeId("id-words") in view.nodes

@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from mesh.errors import CannotAnswer, NotServed, from_code
+from mesh.fleet.work import chain
 from mesh.protobuf.errors import status_of
 from mesh.types import Specialty
-from orchestrator.slots.outlook import chain
 
 CHAT = Specialty("chat")
 

@@ -11,7 +11,8 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import ConfigError
-from mesh.fleet.placement import place
+from mesh.fleet.placement import rank
+from mesh.fleet.reasons import candidates
 from mesh.fleet.records import (
     TRANSPORTS,
     FleetView,
@@ -21,6 +22,7 @@ from mesh.fleet.records import (
     NodeState,
     NodeView,
 )
+from mesh.fleet.work import Work
 from mesh.settings.load import load
 from mesh.settings.node import NodeSettings
 from mesh.settings.timing import PRESETS
@@ -106,6 +108,7 @@ def test_a_node_with_an_unknown_transport_is_not_linked_and_both_log_and_placeme
     assert dialer.endpoints == []
     assert "node box is not linked: it speaks 'quic'" in caplog.text
     view = FleetView(nodes={strange.id: NodeView(record=strange)})
-    (row,) = place(view, specialty=MATH, model=None, prompt_bytes=1, now=0.0)
+    ranking = rank(view, Work(specialty=MATH, model=None, prompt_bytes=1), now=0.0)
+    (row,) = candidates(ranking, ranking.explained())
     assert not row.eligible
     assert "speaks 'quic', which this version does not" in row.reason
