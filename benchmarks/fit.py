@@ -30,10 +30,10 @@ from pathlib import Path
 from benchmarks import fit_files
 from benchmarks.figures import machine
 from benchmarks.fit_files import F16, Q4_0, Q4_K, Q6_K, Recipe
+from node.engines.estimate import CPU
+from node.engines.llama_cpp.memory.need import RUNNER_BYTES, need
+from node.engines.llama_cpp.memory.repacked import twice_bytes
 from node.models.catalogue import inspect
-from node.models.fit import CPU, need
-from node.models.fit.measured import twice_bytes
-from node.models.fit.overhead import RUNNER_BYTES
 
 MIB = 1024 * 1024
 BAR = 0.10

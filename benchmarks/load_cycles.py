@@ -337,8 +337,8 @@ def _models(engine: str, names: Sequence[str]) -> tuple[list[dict[str, Any]], in
         options = {"words": WORDS}
         sized = {"source": "simulated", "memory_bytes": 100 * MIB, "options": options}
         return [common | sized | {"id": n, "specialties": [n]} for n in names], 150 * MIB
+    from node.engines.llama_cpp.memory.need import need
     from node.models.catalogue import inspect
-    from node.models.fit import need
     from node.specialists import shipped
 
     paths = shipped()

@@ -18,7 +18,7 @@ from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from node.agent import NodeAgent
 from node.engines.base import ModelSpec
-from node.engines.registry import known_engines
+from node.engines.registry import known_engines, traits_of
 from node.hardware.care.cores import read_cores
 from node.hardware.care.limits import limited
 from node.hardware.care.surroundings import surroundings
@@ -26,7 +26,7 @@ from node.hardware.gpu import GpuReader, NvmlProbe
 from node.hardware.host import Host
 from node.identity import Identity, claim
 from node.models.calibration import Calibration
-from node.models.hosted import FILE_ENGINES, HostedModel, Runner, check_ids
+from node.models.hosted import HostedModel, Runner, check_ids
 from node.runner.process import RunnerProcess
 from node.serve.direct import DirectServer
 from node.serve.gate import Keyring, TicketGate
@@ -92,13 +92,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
         )
 
         def make_runner(engine: str, spec: ModelSpec, on_change: Callable[[], None]) -> Runner:
-            around = surroundings(
-                engine,
-                spec,
-                reads_file=engine in FILE_ENGINES,
-                inherited=os.environ,
-                cores=cores,
-            )
+            around = surroundings(traits_of(engine), spec, inherited=os.environ, cores=cores)
 
             def make(changed: Callable[[], None]) -> Runner:
                 return RunnerProcess(

@@ -17,8 +17,8 @@ from mesh.fleet.records import ModelRecord
 from mesh.local.ports import free_port
 from mesh.sdk import Client, Done, Progress, Tokens
 from mesh.types import ModelId
+from node.engines.llama_cpp.memory.need import need
 from node.models.catalogue import inspect
-from node.models.fit import need
 from node.specialists import shipped
 from tests.etcd import EtcdServer
 from tests.faults.real_mesh import Box, RealMesh, real_mesh

@@ -22,8 +22,6 @@ else:  # not generic at run time in every click that serves
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-KV_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "f32")
-CACHE_TYPES = ("f16", "q8", "q6", "q4")  # the same of engine exllamav2
 
 
 class Size(SizeType):
@@ -63,19 +61,15 @@ def models() -> None:
 )
 @click.option(
     "--kv",
-    type=click.Choice(tuple(dict.fromkeys(KV_TYPES + CACHE_TYPES))),
-    help="How the cache is kept; q8, q6 and q4 are engine exllamav2's.  [default: f16]",
+    metavar="TYPE",
+    help="How the cache is kept, in the engine's words: q8_0, q4.  [default: f16]",
 )
 @click.option(
     "--dtype",
-    type=click.Choice(("auto", "float32", "float16", "bfloat16")),
-    help="What engine torch computes in.  [default: auto]",
+    metavar="TYPE",
+    help="What it is computed in, where the engine lets choose: float16.  [default: auto]",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(("llama_cpp", "torch", "exllamav2")),
-    help="Who loads it.  [default: as the model is stored]",
-)
+@click.option("--engine", metavar="NAME", help="Who loads it.  [default: whoever loads such files]")
 @click.option(
     "--gpu-layers", type=int, default=-1, metavar="N", help="As for a node: -1 all.  [default: -1]"
 )
@@ -128,7 +122,7 @@ def fit(
         "compute_capability": capability,
         "as_json": as_json,
     }
-    # `mesh` may not import `node`; -P as in mesh/local/plan.py.
+    # Its output and exit code are then its own; -P as in mesh/local/plan.py.
     command = [sys.executable, "-P", "-m", "node.models.fit", msgspec.json.encode(query).decode()]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -110,7 +110,7 @@ def build_plan(
 
     from mesh.local.plan import make_plan
     from mesh.local.ports import free_port, join, split
-    from mesh.local.specialists import ORDER, choose, shipped
+    from mesh.local.specialists import ORDER, choose, reads_files, shipped
 
     if "," in endpoint:
         raise click.UsageError("--endpoint: one orchestrator listens at one HOST:PORT")
@@ -121,7 +121,7 @@ def build_plan(
         endpoint = join(host, free_port(host))
     if etcd_port is None:
         etcd_port = DEFAULT_ETCD_PORT
-    if engine == "llama_cpp":
+    if reads_files(engine):
         sources = {name: str(path) for name, path in shipped().items()}
     else:
         sources = {name: name for name in ORDER}

@@ -18,7 +18,6 @@ PROMPT_TOKENS, ANSWER_TOKENS = 200, 200
 # Where nothing was measured: as a small card would have it. A node is measured in its first quiet
 # seconds, so this rules only until then, and for servers of somebody else.
 UNKNOWN_S = 8.0
-INSTANT = frozenset({"tools"})  # engines whose answers take milliseconds
 _BAND = math.log(1.25)
 _SHORTEST_S, _LONGEST_S = 1e-3, 1e6
 _LEAST_LEFT = 0.05  # of a throttled card's speed
@@ -60,7 +59,7 @@ def answer_s(
     each of ``unseen`` that the node had not heard of then. A throttled GPU takes longer by what it
     has lost; a cold model by its last load.
     """
-    if model.engine in INSTANT:
+    if model.instant:
         return max(_SHORTEST_S, wait_s)
     if model.decode_tps <= 0.0 and model.decode_tps_half <= 0.0 and model.decode_tps_full <= 0.0:
         return None

@@ -123,7 +123,8 @@ class ModelRecord:
     heartbeats.
     ``prefill_tps``, ``decode_tps`` and so on: tokens per second as the node measured them, 0 while
     it has not: of one prompt; of all answers together with one, half and all slots running.
-    ``embeds``: it turns texts into vectors, and generates none; False: the other way round."""
+    ``embeds``: it turns texts into vectors, and generates none; False: the other way round.
+    ``instant``: an answer of its takes milliseconds."""
 
     id: ModelId
     engine: str
@@ -160,6 +161,7 @@ class ModelRecord:
     decode_tps_full: float = 0.0
     embeds: bool = False
     cpu_fallback: bool = False
+    instant: bool = False
     counts: ModelCounts = ModelCounts()
 
 

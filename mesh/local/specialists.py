@@ -1,4 +1,4 @@
-"""The models that ship with Squadron, found without importing the node package."""
+"""The models that ship with Squadron, and who can load them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ ORDER = ("math", "code", "chat")
 
 def shipped() -> dict[str, Path]:
     """GGUF file by specialist's name, in the order in which `mesh up` starts them."""
-    # Only the parent is looked up: finding a submodule's spec would import the parent, and mesh
-    # imports no node (ARCHITECTURE.md, one-way imports).
+    # Only the parent is looked up: where the package is not installed, there are no files.
     spec = importlib.util.find_spec("node")
     places = spec.submodule_search_locations if spec else None
     found = {
@@ -21,6 +20,17 @@ def shipped() -> dict[str, Path]:
     }
     first = [name for name in ORDER if name in found]
     return {name: found[name] for name in [*first, *sorted(set(found) - set(ORDER))]}
+
+
+def reads_files(engine: str) -> bool:
+    """Whether it loads files, such as these. Raises ``ConfigError`` for an engine that is not
+    installed."""
+    try:
+        from node.engines.registry import traits_of
+        from node.engines.traits import Source
+    except ImportError as error:
+        raise ConfigError(f"this box cannot run nodes ({error}); reinstall squadron-mesh") from None
+    return Source.FILE in traits_of(engine).sources
 
 
 def choose(wanted: str | None, available: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -207,6 +207,7 @@ def _model_to_wire(model: ModelRecord) -> pb.Model:
         cpu_fallback=model.cpu_fallback,
         counts=_counts_to_wire(model.counts),
         embeds=model.embeds,
+        instant=model.instant,
     )
 
 
@@ -248,6 +249,7 @@ def _model_from_wire(wire: pb.Model) -> ModelRecord:
         cpu_fallback=wire.cpu_fallback,
         counts=_counts_from_wire(wire.counts),
         embeds=wire.embeds,
+        instant=wire.instant,
     )
 
 

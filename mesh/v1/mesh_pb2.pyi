@@ -427,7 +427,7 @@ class Gpu(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., index: _Optional[int] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., temperature_c: _Optional[float] = ..., power_w: _Optional[float] = ..., utilisation: _Optional[float] = ..., compute_capability: _Optional[str] = ..., parent_uuid: _Optional[str] = ..., error: _Optional[str] = ..., throttled: _Optional[str] = ..., throttled_to: _Optional[float] = ..., dtypes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error", "pinned", "ttl_s", "estimated_bytes", "measured_bytes", "load_s", "note", "last_error", "load_percent", "unload_at", "queued", "template_hash", "tier", "input_price", "output_price", "prefill_tps", "decode_tps", "decode_tps_half", "decode_tps_full", "cpu_fallback", "counts", "embeds")
+    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error", "pinned", "ttl_s", "estimated_bytes", "measured_bytes", "load_s", "note", "last_error", "load_percent", "unload_at", "queued", "template_hash", "tier", "input_price", "output_price", "prefill_tps", "decode_tps", "decode_tps_half", "decode_tps_full", "cpu_fallback", "counts", "embeds", "instant")
     ID_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
@@ -464,6 +464,7 @@ class Model(_message.Message):
     CPU_FALLBACK_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     EMBEDS_FIELD_NUMBER: _ClassVar[int]
+    INSTANT_FIELD_NUMBER: _ClassVar[int]
     id: str
     engine: str
     specialties: _containers.RepeatedScalarFieldContainer[str]
@@ -500,7 +501,8 @@ class Model(_message.Message):
     cpu_fallback: bool
     counts: ModelCounts
     embeds: bool
-    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ..., pinned: _Optional[bool] = ..., ttl_s: _Optional[float] = ..., estimated_bytes: _Optional[int] = ..., measured_bytes: _Optional[int] = ..., load_s: _Optional[float] = ..., note: _Optional[str] = ..., last_error: _Optional[str] = ..., load_percent: _Optional[int] = ..., unload_at: _Optional[float] = ..., queued: _Optional[int] = ..., template_hash: _Optional[str] = ..., tier: _Optional[str] = ..., input_price: _Optional[float] = ..., output_price: _Optional[float] = ..., prefill_tps: _Optional[float] = ..., decode_tps: _Optional[float] = ..., decode_tps_half: _Optional[float] = ..., decode_tps_full: _Optional[float] = ..., cpu_fallback: _Optional[bool] = ..., counts: _Optional[_Union[ModelCounts, _Mapping]] = ..., embeds: _Optional[bool] = ...) -> None: ...
+    instant: bool
+    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ..., pinned: _Optional[bool] = ..., ttl_s: _Optional[float] = ..., estimated_bytes: _Optional[int] = ..., measured_bytes: _Optional[int] = ..., load_s: _Optional[float] = ..., note: _Optional[str] = ..., last_error: _Optional[str] = ..., load_percent: _Optional[int] = ..., unload_at: _Optional[float] = ..., queued: _Optional[int] = ..., template_hash: _Optional[str] = ..., tier: _Optional[str] = ..., input_price: _Optional[float] = ..., output_price: _Optional[float] = ..., prefill_tps: _Optional[float] = ..., decode_tps: _Optional[float] = ..., decode_tps_half: _Optional[float] = ..., decode_tps_full: _Optional[float] = ..., cpu_fallback: _Optional[bool] = ..., counts: _Optional[_Union[ModelCounts, _Mapping]] = ..., embeds: _Optional[bool] = ..., instant: _Optional[bool] = ...) -> None: ...
 
 class ModelCounts(_message.Message):
     __slots__ = ("sequences", "reused", "prompt_tokens", "reused_tokens", "drafted_tokens", "accepted_tokens")

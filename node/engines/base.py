@@ -1,8 +1,8 @@
 """What an engine is to its runner: sequences go in, one ``step`` at a time tokens come out.
 
 An engine runs in a runner (a child process) and is driven by one thread; it knows nothing of
-sockets, requests, credit or text. Slots are numbered 0..slots-1. Engines register under the entry
-point group ``squadron.engines`` as ``name = module:factory`` where ``factory()`` returns an Engine.
+sockets, requests, credit or text. Slots are numbered 0..slots-1. What an engine says of itself
+outside its runner stands beside it (``node/engines/traits.py``), and makes it.
 """
 
 from __future__ import annotations

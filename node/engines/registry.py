@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from mesh.errors import ConfigError
 from node.engines.base import Engine
+from node.engines.traits import EngineTraits
 
 GROUP = "squadron.engines"
 
@@ -52,20 +54,41 @@ def known_engines() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
+@cache
+def traits_of(name: str) -> EngineTraits[Any]:
+    """What the engine called ``name`` says of itself.
+
+    Raises ``ConfigError``: no engine of that name (the message lists the known ones), or one whose
+    package does not say what the interface asks for.
+    """
+    point = next(iter(entry_points(group=GROUP, name=name)), None)
+    if point is None:
+        raise ConfigError(f"no engine '{name}'; known: {', '.join(known_engines()) or 'none'}")
+    try:
+        kind = point.load()
+    except (ImportError, AttributeError, OSError) as error:
+        raise ConfigError(
+            f"engine '{name}' ({point.value}) cannot be loaded: {error}; install what it needs"
+        ) from None
+    if not (isinstance(kind, type) and issubclass(kind, EngineTraits)) or kind.name != name:
+        raise ConfigError(
+            f"engine '{name}' ({point.value}) is not described: that is no EngineTraits of its "
+            "name; install its package again, or see docs/engines.md"
+        )
+    found: EngineTraits[Any] = kind()
+    return found
+
+
 def load_engine(name: str) -> Engine:
     """A new engine called ``name``.
 
-    Raises ``ConfigError``: no engine of that name (the message lists the known ones), or one whose
-    package cannot be imported here, such as an extra that is not installed.
+    Raises ``ConfigError`` as ``traits_of`` does, and for an engine whose libraries cannot be
+    imported here, such as an extra that is not installed.
     """
-    found: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
-    if found is None:
-        raise ConfigError(f"no engine '{name}'; known: {', '.join(known_engines()) or 'none'}")
+    traits = traits_of(name)
     try:
-        factory: Any = found.load()
+        return traits.make()
     except (ImportError, AttributeError, OSError) as error:  # OSError: a shared library is missing
         raise ConfigError(
-            f"engine '{name}' ({found.value}) cannot be loaded: {error}; install what it needs"
+            f"engine '{name}' cannot be loaded: {error}; install what it needs"
         ) from None
-    engine: Engine = factory()
-    return engine

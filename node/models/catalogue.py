@@ -100,6 +100,10 @@ class GgufFacts:
     pooling: int | None = None
     causal: bool = True
 
+    @property
+    def embeds(self) -> bool:
+        return bool(self.pooling) or not self.causal
+
 
 def model_id(source: str) -> ModelId:
     """The default id of a model: its file's name in lower case, without folder and ending."""

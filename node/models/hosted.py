@@ -20,19 +20,11 @@ from mesh.types import Message, ModelId, Piece, Sampling, Specialty
 from node import threads
 from node.engines.base import ModelFacts, ModelSpec
 from node.models import catalogue
-from node.models.prepared import (
-    DEFAULT_CONTEXT,
-    FILE_ENGINES,
-    Prepare,
-    Prepared,
-    files_mark,
-    prepare,
-)
+from node.models.prepared import DEFAULT_CONTEXT, Prepare, Prepared, files_mark, prepare
 from node.runner.base import Runner, RunningSequence
 
 __all__ = [
     "DEFAULT_CONTEXT",
-    "FILE_ENGINES",
     "HostedModel",
     "MakeRunner",
     "Prepare",
@@ -333,6 +325,7 @@ class HostedModel:
             output_price=facts.output_price if facts else None,
             error=self.error,
             embeds=self.embeds,
+            instant=prepared.instant if prepared else False,
             pinned=self.settings.pinned,
             ttl_s=self.settings.ttl_s,
             last_error=self.last_error,

@@ -1,102 +1,133 @@
-"""A model's file, found and looked at, before anything loads it."""
+"""A model's files, found and looked at, before anything loads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh.errors import ModelFileError
+from mesh.errors import ConfigError, ModelFileError
 from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.engines.base import ModelSpec
-from node.engines.hugging_face.folder import own_context
+from node.engines.registry import traits_of
+from node.engines.traits import EngineTraits, ModelFiles, Source, to_embed
 from node.models import catalogue
-from node.models.catalogue import GgufFacts
-from node.models.safetensors_folder import FolderFacts, inspect_folder
 
 DEFAULT_CONTEXT = 8192  # tokens; a longer one is asked for, since its cache costs memory
 # Of a model that embeds: a text is one batch, and what a batch takes grows with its longest text.
 EMBEDDING_CONTEXT = 2048
-FILE_ENGINES = frozenset({"llama_cpp"})  # their source is a GGUF file, inspected before loading
-MOST_FILES = 256  # of a folder that are looked at for a change
-FOLDER_ENGINES = frozenset({"torch", "exllamav2"})  # their source is a folder of safetensors
+MOST_FILES = 256  # of a folder, or named by options, that are looked at for a change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What is known of a model before it is loaded. ``file`` "", ``gguf`` and ``folder`` None for
-    engines without one. ``embeds``: it is to make vectors, and no answers."""
+    """What is known of a model before it is loaded. ``file`` "" and ``files`` None for engines
+    without one. ``embeds``: it is to make vectors, and no answers. ``instant``: see
+    ``EngineTraits``."""
 
     spec: ModelSpec
-    gguf: GgufFacts | None = None
-    folder: FolderFacts | None = None
+    files: ModelFiles | None = None
     file: str = ""
     file_bytes: int = 0
     architecture: str = ""
     parameters: int = 0
     quantisation: str = ""
     embeds: bool = False
+    instant: bool = False
 
 
 Prepare = Callable[[ModelSettings, ModelId, int], Prepared]
 
 
 def prepare(settings: ModelSettings, model: ModelId, default_threads: int) -> Prepared:
-    """Finds (downloads) and inspects the model's file. Blocking, possibly for minutes.
+    """Finds (downloads) and inspects the model's files. Blocking, possibly for minutes.
 
-    Raises ``ModelFileError``.
+    Raises ``ModelFileError``, and ``ConfigError`` for an engine that is not installed.
     """
-    threads_wanted = settings.threads or default_threads
-
-    def spec(source: str, context: int) -> ModelSpec:
-        return ModelSpec(
-            id=model,
-            source=source,
-            slots=settings.slots,
-            context_length=context,
-            threads=threads_wanted,
-            gpu_layers=settings.gpu_layers,
-            options=settings.options,
-        )
-
-    if settings.engine in FOLDER_ENGINES:
-        return _prepare_folder(settings, spec)
-    if settings.engine not in FILE_ENGINES:
-        return Prepared(
-            spec=spec(settings.source, settings.context_length or DEFAULT_CONTEXT),
-            embeds=embeds(settings.options, None),
-        )
-    path = catalogue.resolve(settings.source)
-    facts = catalogue.inspect(path)
-    embedding = embeds(settings.options, facts)
-    most = EMBEDDING_CONTEXT if embedding else DEFAULT_CONTEXT
-    context = settings.context_length or min(facts.context_length or most, most)
+    traits = traits_of(settings.engine)
+    path, files, own = _looked_at(traits, settings)
+    embeds = traits.embeds and to_embed(settings.options, files)
+    spec = ModelSpec(
+        id=model,
+        source=settings.source if path is None else str(path),
+        slots=settings.slots,
+        context_length=settings.context_length or default_context(own, embeds=embeds),
+        threads=settings.threads or default_threads,
+        gpu_layers=settings.gpu_layers,
+        options=settings.options,
+    )
+    file = "" if path is None else str(path)
+    if files is None:
+        return Prepared(spec=spec, file=file, embeds=embeds, instant=traits.instant)
     return Prepared(
-        spec=spec(str(path), context),
-        gguf=facts,
-        file=str(path),
-        file_bytes=facts.file_bytes,
-        architecture=facts.architecture,
-        parameters=facts.parameters,
-        quantisation=facts.quantisation,
-        embeds=embedding,
+        spec=spec,
+        files=files,
+        file=file,
+        file_bytes=files.file_bytes,
+        architecture=files.architecture,
+        parameters=files.parameters,
+        quantisation=files.quantisation,
+        embeds=embeds,
+        instant=traits.instant,
     )
 
 
+def default_context(own: int, *, embeds: bool) -> int:
+    """Tokens a slot where nobody says; ``own``: that the model takes, 0 where it does not say."""
+    most = EMBEDDING_CONTEXT if embeds else DEFAULT_CONTEXT
+    return min(own or most, most)
+
+
+def _looked_at(
+    traits: EngineTraits[Any], settings: ModelSettings
+) -> tuple[Path | None, ModelFiles | None, int]:
+    """Where the model is, what its files say, and how long a context it takes. Nothing is known of
+    a folder that cannot be read: its engine is to say what is wrong."""
+    if Source.FOLDER in traits.sources:
+        path, files, own = Path(settings.source), None, 0
+        try:
+            path = path.expanduser()
+            if settings.context_length is None:
+                own = traits.own_context(path, None)
+            files = traits.inspect(path)
+        except (ModelFileError, RuntimeError, ValueError, OSError):
+            pass
+        return (None if files is None else path), files, own
+    if Source.FILE not in traits.sources:
+        return None, None, 0
+    path = catalogue.resolve(settings.source)
+    files = traits.inspect(path)
+    return path, files, traits.own_context(path, files)
+
+
 def files_mark(settings: ModelSettings, prepared: Prepared | None) -> tuple[object, ...]:
-    """Changes when a file does that the model is made of: weights, adapters, key. ``prepared``:
-    None while it could not be looked at."""
-    options = settings.options
-    named = [options.get("api_key_file"), options.get("headers_file")]
-    adapters = options.get("lora")
-    if isinstance(adapters, list | tuple):
-        named += [each.get("path") for each in adapters if isinstance(each, dict)]
-    if settings.engine in FILE_ENGINES | FOLDER_ENGINES:
-        named.append((prepared and prepared.file) or settings.source)
-    whole = settings.engine in FOLDER_ENGINES
-    return tuple(_mark(name, whole=whole) for name in named if isinstance(name, str))
+    """Changes when a file does that the model is made of: its own, or one that an option names, be
+    it an adapter or a key. ``prepared``: None while it could not be looked at."""
+    named = [name for _, name in zip(range(MOST_FILES), _texts(settings.options), strict=False)]
+    marks = [_mark(name, whole=False) for name in named]
+    try:
+        sources = traits_of(settings.engine).sources
+    except ConfigError:  # what is not installed no file mends
+        return tuple(marks)
+    if sources != {Source.NAME}:
+        source = (prepared and prepared.file) or settings.source
+        marks.append(_mark(source, whole=Source.FOLDER in sources))
+    return tuple(marks)
+
+
+def _texts(options: object) -> Iterator[str]:
+    """Every string among the options, at any depth: some of them are paths."""
+    match options:
+        case str():
+            yield options
+        case Mapping():
+            for value in options.values():
+                yield from _texts(value)
+        case list() | tuple():
+            for value in options:
+                yield from _texts(value)
 
 
 def _mark(name: str, *, whole: bool) -> tuple[tuple[int, int] | None, ...]:
@@ -118,32 +149,3 @@ def _mark(name: str, *, whole: bool) -> tuple[tuple[int, int] | None, ...]:
         else:
             found.append((status.st_size, status.st_mtime_ns))
     return tuple(found)
-
-
-def embeds(options: Mapping[str, Any], facts: GgufFacts | None) -> bool:
-    """Whether a model is to make vectors: as its option ``embedding`` says, else as its file does.
-    ``facts``: None for engines without one."""
-    chosen = options.get("embedding")
-    if isinstance(chosen, bool):
-        return chosen
-    return facts is not None and (bool(facts.pooling) or not facts.causal)
-
-
-def _prepare_folder(settings: ModelSettings, spec: Callable[[str, int], ModelSpec]) -> Prepared:
-    """Nothing is known of a folder that cannot be read: its engine is to say what is wrong."""
-    context = settings.context_length or DEFAULT_CONTEXT
-    try:
-        path = Path(settings.source).expanduser()
-        if settings.context_length is None:
-            context = min(own_context(path) or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-        facts = inspect_folder(path)
-    except (ModelFileError, RuntimeError, ValueError, OSError):
-        return Prepared(spec=spec(settings.source, context))
-    return Prepared(
-        spec=spec(str(path), context),
-        folder=facts,
-        file=str(path),
-        file_bytes=facts.file_bytes,
-        architecture=facts.architecture,
-        parameters=facts.numbers,
-    )

@@ -25,7 +25,7 @@ _TEXT_PARTS = ("text_config", "language_config", "llm_config")
 class FolderFacts:
     """Lengths and counts are 0 where config.json does not say. ``numbers``: floating-point numbers
     of all tensors, ``other_bytes``: of tensors of other kinds, ``file_bytes``: as all are stored.
-    ``dtype``: as config.json has it. ``mark``: changes when a file does."""
+    ``dtype``: as config.json has it. ``quantisation``: in a word, "" where it has none."""
 
     name: str
     architecture: str
@@ -41,7 +41,16 @@ class FolderFacts:
     numbers: int
     other_bytes: int
     file_bytes: int
-    mark: str
+    quantisation: str = ""
+
+    @property
+    def parameters(self) -> int:
+        """0 of one that is quantised, whose numbers stand for several each."""
+        return 0 if self.quantisation else self.numbers
+
+    @property
+    def embeds(self) -> bool:
+        return False
 
 
 def inspect_folder(folder: Path) -> FolderFacts:
@@ -52,15 +61,14 @@ def inspect_folder(folder: Path) -> FolderFacts:
     if not files:
         raise ModelFileError(f"{folder} has no *.safetensors; download the model again")
     kinds: Counter[str] = Counter()
-    other = size = newest = 0
+    other = size = 0
     for file in files:
         for kind, count, stored in _tensors(file):
             if kind in _FLOATS:
                 kinds[kind] += count
             else:
                 other += stored
-        found = file.stat()
-        size, newest = size + found.st_size, max(newest, found.st_mtime_ns)
+        size += file.stat().st_size
     heads, width = _count(described, "num_attention_heads"), _count(described, "hidden_size")
     if not _count(described, "num_hidden_layers") or not heads or not width:
         raise ModelFileError(f"{folder}/config.json does not say how many layers or how wide it is")
@@ -79,8 +87,18 @@ def inspect_folder(folder: Path) -> FolderFacts:
         numbers=sum(kinds.values()),
         other_bytes=other,
         file_bytes=size,
-        mark=f"{folder.name}:{size}:{newest}",
+        quantisation=quantisation(whole),
     )
+
+
+def quantisation(described: Mapping[str, Any]) -> str:
+    """``EXL2 4.0bpw``, of what a config.json says; "" of a model that is not quantised."""
+    method = described.get("quantization_config")
+    if method is None:
+        return ""
+    said = method if isinstance(method, dict) else {}
+    name, bits = said.get("quant_method", "quantised"), said.get("bits", "?")
+    return f"EXL2 {bits}bpw" if name == "exl2" else f"{str(name).upper()} {bits}-bit"
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ def check_form(engine: Engine, sampling: Sampling) -> None:
     if not (isinstance(engine, Constrains) and engine.constrains):
         raise CannotAnswer(
             "this model's engine cannot keep an answer to a grammar or JSON schema; ask a model "
-            "that runs on llama_cpp"
+            "whose engine does"
         )
 
 

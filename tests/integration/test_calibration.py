@@ -42,7 +42,7 @@ async def measured(
     folder: Path, engine: str, source: str, **changes: Any
 ) -> AsyncIterator[tuple[Any, Calibration]]:
     clock = SystemClock()
-    calibration = Calibration(folder, clock=clock, rng=random.Random(5), not_measured=())
+    calibration = Calibration(folder, clock=clock, rng=random.Random(5), measured=lambda _: True)
     spec = ModelSpec(
         id=MODEL,
         source=source,

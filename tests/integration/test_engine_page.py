@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def test_the_engine_of_the_page_keeps_to_the_interface(toy: ModuleType) -> None:
         engine.open(1, user("w " * 16), Sampling(), (), "")
     with pytest.raises(ConfigError, match="'quiet'"):
         toy.ToyEngine().load(spec(quiet=True))
+    assert isinstance(toy.ToyTraits().make(), toy.ToyEngine)
 
 
 @pytest.mark.processes
@@ -104,7 +106,7 @@ async def test_installed_it_answers_in_a_runner(package: Path, tmp_path: Path) -
         spec(loud=True),
         on_change=lambda: None,
         clock=SystemClock(),
-        environment={"PYTHONPATH": str(target)},
+        environment={"PYTHONPATH": f"{target}:{os.environ.get('PYTHONPATH', '')}"},
     )
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         life = tasks.create_task(runner.run())

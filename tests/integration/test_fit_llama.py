@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from benchmarks.fit_files import F16, Q4_0, Recipe, write
+from node.engines.llama_cpp.memory.compute import Batch, buffer_bytes, output_bytes
+from node.engines.llama_cpp.memory.kv import cells
+from node.engines.llama_cpp.memory.need import need
+from node.engines.llama_cpp.memory.repacked import copied_bytes, twice_bytes
+from node.engines.llama_cpp.traits import LlamaCppTraits
 from node.models.catalogue import inspect
-from node.models.fit import CPU, Corrections, engine_version, fingerprint, need
-from node.models.fit.compute import Batch, buffer_bytes, output_bytes
-from node.models.fit.kv import cells
-from node.models.fit.measured import copied_bytes, runner_ram_bytes, twice_bytes
+from node.models.fit import CPU, Corrections, fingerprint, runner_ram_bytes
 
 pytestmark = [pytest.mark.engine, pytest.mark.processes]
 
@@ -99,13 +101,13 @@ def test_what_a_process_takes_is_read_while_it_runs_and_corrects_the_next_load(
         stdout=subprocess.PIPE,
     ) as process:
         try:
-            taken = runner_ram_bytes(process.pid, path, facts, load)
+            taken = runner_ram_bytes(process.pid, LlamaCppTraits(), path, facts, load)
         finally:
             process.kill()
     assert taken is not None
     assert taken > 0
     corrections = Corrections(tmp_path)
-    model, engine = fingerprint(path), engine_version("llama_cpp")
+    model, engine = fingerprint(path), LlamaCppTraits().version
     measured = load.ram_bytes + 7 * MIB
     corrections.record(load, model=model, engine=engine, ram_bytes=measured)
     assert corrections.apply(load, model=model, engine=engine).ram_bytes == measured
@@ -117,4 +119,4 @@ def test_a_process_that_is_gone_has_no_figure(tmp_path: Path) -> None:
     load = need(facts, context_length=256, slots=2, gpu_layers=0, device=CPU)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait(timeout=60)
-    assert runner_ram_bytes(process.pid, path, facts, load) is None
+    assert runner_ram_bytes(process.pid, LlamaCppTraits(), path, facts, load) is None

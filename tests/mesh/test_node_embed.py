@@ -16,8 +16,9 @@ from mesh.settings.model import ModelSettings
 from mesh.transport.base import Accepted, Attempt, Finished, Refused
 from mesh.transport.base import Vectors as Sent
 from mesh.types import Message, ModelId, Role
+from node.engines.traits import to_embed
 from node.models.hosted import HostedModel
-from node.models.prepared import Prepared, embeds
+from node.models.prepared import Prepared
 from node.runner.messages import Opened, Rejected, Vectors
 from node.serve.server import VECTORS_BYTES, AttemptServer
 from tests.node_fakes import FACTS, NODE, FakeRunner, FakeSink, Hosted, attempt, done, until
@@ -133,4 +134,4 @@ def test_the_record_says_so_before_the_model_was_ever_looked_at(
         settings, default_threads=1, make_runner=make, on_change=lambda: None, prepare=prepare
     )
     assert model.record().embeds is wanted
-    assert embeds(options, None) is wanted
+    assert to_embed(options, None) is wanted

@@ -326,7 +326,7 @@ async def test_what_has_no_speed_of_its_own_is_not_measured(tmp_path: Path, engi
 
 async def test_a_model_that_costs_money_is_not_measured(tmp_path: Path) -> None:
     box = Box(tmp_path, output_price=15.0)
-    async with box.runner(engine="somebody-elses") as (_, real):
+    async with box.runner(engine="llama_cpp") as (_, real):
         await box.advance(30.0)
         assert real.opened == 0
 

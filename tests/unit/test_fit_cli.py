@@ -12,8 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.fit_files import Recipe, write
-from mesh.cli.models import KV_TYPES, Size, models
-from node.models import fit as package
+from mesh.cli.models import Size, models
 from node.models.fit.__main__ import main
 from tests.unit.test_fit_folder import CONFIG, write_folder
 
@@ -54,10 +53,6 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="for example 8G"):
         Size().convert(text, None, None)
-
-
-def test_the_kv_types_offered_are_the_ones_known() -> None:
-    assert sorted(KV_TYPES) == sorted(package.KV_TYPES)
 
 
 def test_the_sums_add_up_on_screen_and_as_json(
@@ -136,6 +131,7 @@ def test_a_bad_file_is_one_line_and_exit_code_2(
         ({"slots": 0}, "slots must be at least 1"),
         ({"context_length": 20_000}, "ask for at most 16384"),
         ({"kv_type": "q9"}, "KV type 'q9' is unknown"),
+        ({"engine": "mine"}, "no engine 'mine'; known: exllamav2, llama_cpp"),
         ({"florble": 1}, "florble"),
     ],
 )

@@ -13,10 +13,11 @@ import pytest
 
 from benchmarks.fit_files import F16, Q4_K, Recipe, write
 from mesh.errors import ConfigError, ModelFileError
+from node.engines.estimate import CPU, Estimate
+from node.engines.llama_cpp.memory.allocation import Node, peak_bytes
+from node.engines.llama_cpp.memory.kv import KV_TYPES
+from node.engines.llama_cpp.memory.need import need, place
 from node.models.catalogue import GgufFacts, inspect
-from node.models.fit import CPU, KV_TYPES, Estimate, need
-from node.models.fit.allocation import Node, peak_bytes
-from node.models.fit.estimate import place
 from node.models.gguf_shape import LayerShape, Shape
 from tests.gguf import write_random
 

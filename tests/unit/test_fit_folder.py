@@ -12,17 +12,15 @@ from mesh.errors import ConfigError, MeshError, ModelFileError
 from mesh.fleet.records import Gpu
 from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
+from node.engines.exllamav2.traits import exllamav2_load
+from node.engines.hugging_face.memory import TORCH_BYTES, need_folder
+from node.engines.torch.traits import torch_load
 from node.models.fit import CPU, Corrections
-from node.models.fit.folder import (
-    TORCH_BYTES,
-    exllamav2_load,
-    need_folder,
-    torch_load,
-)
 from node.models.prepared import Prepared, files_mark, prepare
 from node.models.residency.needs import Needs, needs, sums
 from node.models.residency.state import Device
 from node.models.safetensors_folder import inspect_folder
+from tests import toy_engine
 
 MIB = 2**20
 GPU = Gpu(
@@ -185,7 +183,7 @@ def test_a_spoiled_folder_is_a_clear_error_and_left_to_its_engine_to_refuse(
         inspect_folder(folder)
     assert "\n" not in caught.value.message
     _, known = prepared(folder)
-    assert known.folder is None
+    assert known.files is None
     found = needed(folder, tmp_path)
     assert found.options[0].takes == ()
     assert found.note.startswith("not estimated: ")
@@ -250,7 +248,10 @@ def test_the_sums_of_what_is_too_large_say_what_would_fit(tmp_path: Path) -> Non
     ("engine", "note"),
     [("openai", "not estimated: the upstream"), ("mine", "not estimated: engine mine cannot tell")],
 )
-def test_what_is_not_estimated_says_so(tmp_path: Path, engine: str, note: str) -> None:
+def test_what_is_not_estimated_says_so(
+    tmp_path: Path, engine: str, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_engine.install(tmp_path / "site", monkeypatch)
     found = needed(tmp_path, tmp_path, engine=engine)
     assert found.note.startswith(note)
     assert found.estimated("") == 0

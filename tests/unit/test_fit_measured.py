@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from node.models.fit import Basis, Corrections, Estimate, Parts, engine_version, fingerprint
-from node.models.fit.measured import FILE, MAX_BYTES, MAX_ENTRIES, copied_bytes, twice_bytes
+from node.engines.llama_cpp.memory.repacked import copied_bytes, twice_bytes
+from node.engines.llama_cpp.traits import LlamaCppTraits
+from node.engines.traits import EngineTraits, ModelFiles
+from node.models.fit import Basis, Corrections, Estimate, Parts, fingerprint
+from node.models.fit.measured import FILE, MAX_BYTES, MAX_ENTRIES
 
 MIB = 1024 * 1024
 MODEL, ENGINE = "m.gguf:1:2", "llama_cpp 1.0"
@@ -187,8 +190,12 @@ def test_a_changed_file_has_another_fingerprint(tmp_path: Path) -> None:
 
 
 def test_an_engine_without_a_package_has_a_name_only() -> None:
-    assert engine_version("toy", "no-such-package-anywhere") == "toy"
-    assert engine_version("llama_cpp").startswith("llama_cpp 0.")
+    class Toy(EngineTraits[ModelFiles]):
+        name = "toy"
+        distribution = "no-such-package-anywhere"
+
+    assert Toy().version == "toy"
+    assert LlamaCppTraits().version.startswith("llama_cpp 0.")
 
 
 @pytest.mark.parametrize(

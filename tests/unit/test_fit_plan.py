@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from benchmarks.fit_files import Recipe, write
 from mesh.errors import ConfigError
+from node.engines.base import ModelSpec
+from node.engines.llama_cpp.memory.need import need
+from node.engines.llama_cpp.traits import LlamaCppTraits
+from node.engines.traits import Target
 from node.models.catalogue import GgufFacts, inspect
-from node.models.fit import CPU, Estimate, Outcome, Wants, fit, need
+from node.models.fit import CPU, Estimate, Fit, Outcome
+from node.models.fit import fit as fit_for
 
 GIB = 1024**3
-WANTS = Wants(context_length=4096, slots=4)
+WANTS = ModelSpec(id="m", source="", context_length=4096, slots=4, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +29,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> GgufFacts:
     return inspect(write(tmp_path_factory.mktemp("fit") / "model.gguf", recipe, empty=True))
 
 
-def load(facts: GgufFacts, wants: Wants, device: str = "GPU-1") -> Estimate:
+def load(facts: GgufFacts, wants: ModelSpec, device: str = "GPU-1") -> Estimate:
     return need(
         facts,
         context_length=wants.context_length,
@@ -31,6 +37,17 @@ def load(facts: GgufFacts, wants: Wants, device: str = "GPU-1") -> Estimate:
         gpu_layers=wants.gpu_layers,
         device=device,
     )
+
+
+def fit(
+    facts: GgufFacts,
+    free: int,
+    wants: ModelSpec,
+    *,
+    device: str = CPU,
+    **others: Any,
+) -> Fit:
+    return fit_for(LlamaCppTraits(), wants, facts, free, Target(device=device), **others)
 
 
 def test_what_fits_says_what_is_left(facts: GgufFacts) -> None:

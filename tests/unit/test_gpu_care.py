@@ -10,6 +10,7 @@ import pytest
 
 from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
+from node.engines.registry import traits_of
 from node.hardware.care.cores import read_cores
 from node.hardware.care.dtypes import best_dtype, fast_dtypes, parse_capability
 from node.hardware.care.surroundings import (
@@ -150,9 +151,7 @@ TORCH = {
 def test_a_runner_sees_its_gpu_and_what_suits_its_engine(
     engine: str, changes: dict[str, Any], inherited: dict[str, str], wanted: dict[str, str]
 ) -> None:
-    found = environment(
-        engine, spec(**changes), reads_file=engine == "llama_cpp", inherited=inherited
-    )
+    found = environment(traits_of(engine), spec(**changes), inherited=inherited)
     assert found == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | wanted
 
 
@@ -196,7 +195,7 @@ def test_cpus_that_cannot_be_had_are_refused_in_plain_words(wanted: Any, words: 
 
 def test_the_engine_does_not_see_what_is_said_of_its_process() -> None:
     given = spec(options={"cpus": "0", "device": "GPU-1"})
-    found = surroundings("llama_cpp", given, reads_file=True, inherited={}, cores=CORES)
+    found = surroundings(traits_of("llama_cpp"), given, inherited={}, cores=CORES)
     assert found.spec.options == {"device": "GPU-1"}
     assert found.cpus == {0}
     assert found.environment["CUDA_VISIBLE_DEVICES"] == "GPU-1"

@@ -141,7 +141,7 @@ FIRST = [
      [Box(name="slow", speeds=SLOW, state=COLD, changes=(("load_s", 2.0),)),
       Box(name="fast", speeds=FAST, state=COLD, changes=(("load_s", 60.0),))]),
     ("exact tools before a model that does the same",
-     [Box(name="tools", speeds={}, changes=(("engine", "tools"),)), Box(name="fast", speeds=FAST)]),
+     [Box(name="tools", speeds={}, changes=(("instant", True),)), Box(name="fast", speeds=FAST)]),
     ("attempts that no heartbeat tells of yet are work too",
      [Box(name="a", speeds=FAST, used=1), Box(name="b", speeds=FAST, in_flight=4)]),
 ]  # fmt: skip

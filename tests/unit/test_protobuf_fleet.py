@@ -99,6 +99,7 @@ MODELS = st.builds(
     decode_tps_full=NUMBER,
     cpu_fallback=st.just(True),
     embeds=st.just(True),
+    instant=st.just(True),
     counts=COUNTS,
 )
 NODES = st.builds(

@@ -20,6 +20,7 @@ from node.engines.draws import PENALTY_WINDOW, Draws
 from node.engines.exllamav2.options import Options, cache_tokens
 from node.engines.hugging_face.folder import read_chat, read_json
 from node.models.catalogue import CHATML
+from node.models.safetensors_folder import quantisation
 
 _METHODS = ("exl2", "gptq")
 _CACHES = {
@@ -229,10 +230,3 @@ def read_folder(folder: Path) -> Mapping[str, Any]:
     if not any(folder.glob("*.safetensors")):
         raise ModelFileError(f"{folder} has no *.safetensors; download the model again")
     return described
-
-
-def quantisation(described: Mapping[str, Any]) -> str:
-    """In a word, of what ``read_folder`` gave."""
-    method = described["quantization_config"]
-    bits = method.get("bits", "?")
-    return f"EXL2 {bits}bpw" if method.get("quant_method") == "exl2" else f"GPTQ {bits}-bit"

@@ -34,8 +34,8 @@ from node.engines.base import Embedded, Emission, Ended, Failed, ModelFacts, Mod
 from node.engines.embedding_batch import next_texts, normalised
 from node.engines.llama_cpp import loading
 from node.engines.llama_cpp.vocabulary import Vocabulary
+from node.engines.traits import to_embed
 from node.models.catalogue import GgufFacts
-from node.models.prepared import embeds
 
 MOST_TEXTS = 64  # in one batch, each of them a sequence
 POOLING = {
@@ -52,7 +52,7 @@ def wants_embedding(spec: ModelSpec, facts: GgufFacts) -> bool:
         raise ConfigError(
             f"model '{spec.id}': option 'embedding' must be true or false, not {chosen!r}"
         )
-    wanted = embeds(spec.options, facts)
+    wanted = to_embed(spec.options, facts)
     unfit = ("lora", "speculative") if wanted else ("pooling",)
     for option in unfit:
         if option in spec.options:

@@ -12,9 +12,9 @@ from typing import Any
 
 from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
+from node.engines.traits import EngineTraits
 from node.models.residency.needs import GPU_PREFIXES
 
-TORCH_ENGINES = frozenset({"torch", "exllamav2"})
 PHYSICAL = "physical"
 _MOST_CPUS = 8192  # Linux's CONFIG_NR_CPUS at its largest
 
@@ -38,49 +38,42 @@ class Surroundings:
 
 
 def surroundings(
-    engine: str,
+    traits: EngineTraits[Any],
     spec: ModelSpec,
     *,
-    reads_file: bool,
     inherited: Mapping[str, str],
     cores: Cores,
 ) -> Surroundings:
-    """``reads_file``: of an engine whose placement is by ``gpu_layers``. ``inherited``: the node's
-    own environment. Raises ``ConfigError`` for an option ``cpus`` that cannot be had."""
+    """``inherited``: the node's own environment. Raises ``ConfigError`` for an option ``cpus`` that
+    cannot be had."""
     options = {key: value for key, value in spec.options.items() if key != "cpus"}
     return Surroundings(
         spec=replace(spec, options=options),
-        environment=environment(engine, spec, reads_file=reads_file, inherited=inherited),
+        environment=environment(traits, spec, inherited=inherited),
         cpus=cpus(spec, cores),
     )
 
 
 def environment(
-    engine: str, spec: ModelSpec, *, reads_file: bool, inherited: Mapping[str, str]
+    traits: EngineTraits[Any], spec: ModelSpec, *, inherited: Mapping[str, str]
 ) -> dict[str, str]:
     """Variables beside the inherited ones."""
     # Numbers as NVML counts; CUDA's own order is by speed.
-    wanted = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    if engine in TORCH_ENGINES:
-        # Segments that grow, instead of blocks of fixed sizes that leave gaps no tensor fits into
-        # (PyTorch, "CUDA semantics", Memory management). Contexts of ever different lengths are
-        # just what fragments the other way.
-        wanted["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
-        wanted["OMP_NUM_THREADS"] = wanted["MKL_NUM_THREADS"] = str(spec.threads)
+    wanted = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **traits.runner_environment(spec)}
     found = {name: value for name, value in wanted.items() if name not in inherited}
-    visible = _visible(spec, reads_file)
+    visible = _visible(spec, by_layers=traits.splits_layers)
     if visible is not None:
         found["CUDA_VISIBLE_DEVICES"] = visible
     return found
 
 
-def _visible(spec: ModelSpec, reads_file: bool) -> str | None:
+def _visible(spec: ModelSpec, *, by_layers: bool) -> str | None:
     """The one GPU that the model was planned on, by UUID (numbers change with a card's removal);
     "" for the CPU: even a look at a GPU costs a few hundred MB of its memory. None: as it is."""
     device = spec.options.get("device")
     if isinstance(device, str) and device.startswith(GPU_PREFIXES):
         return device
-    if device == "cpu" or (reads_file and not spec.gpu_layers):
+    if device == "cpu" or (by_layers and not spec.gpu_layers):
         return ""
     return None
 

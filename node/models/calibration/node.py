@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mesh.clock import Clock
 from mesh.fleet.records import ModelRecord
 from mesh.types import ModelId, Usage
 from node.engines.base import ModelSpec
+from node.engines.registry import traits_of
+from node.engines.traits import EngineTraits
 from node.models.calibration.plan import BUDGET_S
 from node.models.calibration.quiet import Quiet
 from node.models.calibration.runner import MeasuredRunner
@@ -18,12 +21,10 @@ from node.models.calibration.speeds import Speeds, Typical, expected_wait_s
 from node.models.calibration.store import Store
 from node.models.hosted import Runner
 
-# Somebody else's hardware, whose time may cost money; no tokens; times by formula.
-NOT_MEASURED = frozenset({"openai", "tools", "simulated"})
-
 
 class Calibration:
-    """``folder``: the node's state. What it knows is bounded by the models that the node hosts."""
+    """``folder``: the node's state. What it knows is bounded by the models that the node hosts.
+    ``measured``: which engines are."""
 
     def __init__(
         self,
@@ -31,14 +32,14 @@ class Calibration:
         *,
         clock: Clock,
         rng: random.Random,
-        not_measured: Iterable[str] = NOT_MEASURED,
+        measured: Callable[[EngineTraits[Any]], bool] = lambda traits: traits.measured,
         budget_s: float = BUDGET_S,
     ) -> None:
         self._store = Store(folder)
         self._quiet = Quiet(clock)
         self._clock = clock
         self._rng = rng
-        self._not_measured = frozenset(not_measured)
+        self._measured = measured
         self._budget_s = budget_s
         self._speeds: dict[str, Speeds] = {}
         self._typical: dict[str, Typical] = {}
@@ -50,9 +51,11 @@ class Calibration:
         on_change: Callable[[], None],
         make: Callable[[Callable[[], None]], Runner],
     ) -> Runner:
-        """What ``make`` makes, measured where its engine is one to measure."""
+        """What ``make`` makes, measured where its engine is one to measure. Raises ``ConfigError``
+        for an engine that is not installed."""
+        traits = traits_of(engine)
         return MeasuredRunner(
-            engine,
+            traits.version,
             spec,
             make,
             on_change=on_change,
@@ -61,7 +64,7 @@ class Calibration:
             quiet=self._quiet,
             clock=self._clock,
             rng=self._rng,
-            measured=engine not in self._not_measured,
+            measured=self._measured(traits),
             budget_s=self._budget_s,
         )
 

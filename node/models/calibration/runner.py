@@ -24,7 +24,7 @@ from node.models.calibration.measure import Interrupted, Measurement
 from node.models.calibration.plan import BUDGET_S
 from node.models.calibration.quiet import Quiet
 from node.models.calibration.speeds import Speeds
-from node.models.calibration.store import Key, Store, digest, engine_version
+from node.models.calibration.store import Key, Store, digest
 from node.models.hosted import Runner, RunningSequence
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ _LOOK_S = 0.25
 
 class MeasuredRunner:
     """See ``node.models.hosted.Runner``. ``make`` makes the real one, given its ``on_change``;
-    ``on_speeds`` is called with what was measured, or kept from an earlier run. ``measured`` False:
-    it is not, and only tells ``quiet`` of its users."""
+    ``engine``: with its version. ``on_speeds`` is called with what was measured, or kept from an
+    earlier run. ``measured`` False: it is not, and only tells ``quiet`` of its users."""
 
     def __init__(
         self,
@@ -208,7 +208,7 @@ class MeasuredRunner:
                 device=facts.device,
                 slots=self.slots,
                 context_length=facts.context_length,
-                engine=engine_version(self._engine),
+                engine=self._engine,
             )
         except OSError as error:
             log.warning("model %s is not measured: %s", self._spec.id, error)

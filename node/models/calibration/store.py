@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import logging
 import math
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,6 @@ MAX_ENTRIES = 256  # then the one written longest ago goes
 MAX_BYTES = 512 * 1024
 _SAMPLES, _SAMPLE_BYTES = 16, 64 * 1024
 _MOST_FILES = 256  # of a model that is a folder
-_PACKAGES = {
-    "llama_cpp": "llama-cpp-python",
-    "torch": "torch",
-    "exllamav2": "exllamav2",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,12 +151,3 @@ def _way(spec: ModelSpec) -> bytes:
         "options": spec.options,
     }
     return json.dumps(way, sort_keys=True, default=str).encode()
-
-
-def engine_version(name: str) -> str:
-    """``llama_cpp 0.3.36``; only ``name`` where its package is not known or not installed."""
-    package = _PACKAGES.get(name)
-    if package is not None:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            return f"{name} {importlib.metadata.version(package)}"
-    return name

@@ -1,13 +1,12 @@
-"""Whether a model fits before it is loaded: sums from its header, corrected by what was measured.
+"""Whether a model fits before it is loaded: its engine's estimate, corrected by what was measured.
 
-``need`` says how much one load takes, ``fit`` what of it fits into what is free, ``Corrections``
-remembers what earlier loads really took. All figures are bytes; contexts are tokens a slot.
+``fit`` weighs what a load takes against what is free, ``Corrections`` remembers what earlier loads
+really took. All figures are bytes; contexts are tokens a slot.
 """
 
-from node.models.fit.estimate import CPU, Basis, Estimate, Parts, need
-from node.models.fit.kv import KV_TYPES
-from node.models.fit.measured import Corrections, engine_version, fingerprint, runner_ram_bytes
-from node.models.fit.plan import Fit, Outcome, Wants, fit
+from node.engines.estimate import CPU, Basis, Estimate, Parts
+from node.models.fit.measured import Corrections, fingerprint, runner_ram_bytes
+from node.models.fit.plan import Fit, Outcome, fit
 
 __all__ = [
     "CPU",
@@ -15,13 +14,9 @@ __all__ = [
     "Corrections",
     "Estimate",
     "Fit",
-    "KV_TYPES",
     "Outcome",
     "Parts",
-    "Wants",
-    "engine_version",
     "fingerprint",
     "fit",
-    "need",
     "runner_ram_bytes",
 ]

@@ -11,19 +11,16 @@ beyond the formula. Never below weights and cache, which are certain.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from node.models.catalogue import GgufFacts
-from node.models.fit.estimate import CPU, Basis, Estimate, Parts
+from node.engines.estimate import CPU, Basis, Estimate, Parts
+from node.engines.traits import EngineTraits, F
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +28,6 @@ FILE = "fit.json"
 FORMAT = 1
 MAX_ENTRIES = 256  # then the oldest goes; a node has tens of models with a few settings each
 MAX_BYTES = 512 * 1024
-_MOST_TYPES = 6  # quantised types in one file
 MAX_SLOPE = 0.5  # a steeper line between two readings is noise
 
 
@@ -99,8 +95,8 @@ class Corrections:
     ) -> None:
         """Keeps what the load that ``estimate`` was for took, and writes the file at once.
 
-        ``model``: ``fingerprint``; ``engine``: ``engine_version``. None: not measured. A write that
-        fails is logged; the reading holds in memory.
+        ``model``: ``fingerprint``; ``engine``: ``EngineTraits.version``. None: not measured. A
+        write that fails is logged; the reading holds in memory.
         """
         key = _Key.of(estimate, model, engine)
         self._readings.pop(key, None)
@@ -155,49 +151,27 @@ class Corrections:
 
 
 def fingerprint(path: Path) -> str:
-    """What identifies a model file without reading it: name, size, time of change. Raises
-    ``OSError``."""
-    found = path.stat()
-    return f"{path.name}:{found.st_size}:{found.st_mtime_ns}"
+    """What identifies a model's file, or the weights in its folder, without reading them: name,
+    size, time of change. Raises ``OSError``."""
+    found = [path] if path.is_file() else sorted(path.glob("*.safetensors")) or [path]
+    stats = [each.stat() for each in found]
+    newest = max(stat.st_mtime_ns for stat in stats)
+    return f"{path.name}:{sum(stat.st_size for stat in stats)}:{newest}"
 
 
-def engine_version(name: str, package: str = "llama-cpp-python") -> str:
-    """``llama_cpp 0.3.36``; only ``name`` when its package is not installed."""
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return f"{name} {importlib.metadata.version(package)}"
-    return name
-
-
-def runner_ram_bytes(pid: int, file: Path, facts: GgufFacts, estimate: Estimate) -> int | None:
-    """RAM that the runner ``pid`` needs, as far as the system shows; None when it does not.
-
-    Its proportional set size, less what it does not need: llama.cpp copies weights of some types
-    into a form that its CPU likes (CPU_REPACK) and leaves the originals mapped, clean, never to be
-    read again. Reads ``/proc`` (milliseconds): run it in a thread.
-    """
+def runner_ram_bytes(
+    pid: int, traits: EngineTraits[F], file: Path, files: F, estimate: Estimate
+) -> int | None:
+    """RAM that the runner ``pid`` needs, as far as the system shows: its proportional set size,
+    less what its engine could do without. None when the system does not show it. Reads ``/proc``
+    (milliseconds): run it in a thread."""
     try:
         process = psutil.Process(pid)
         whole = int(process.memory_full_info().pss)
         mapped = sum(int(m.pss) for m in process.memory_maps() if m.path == str(file))
     except (psutil.Error, OSError, AttributeError):  # the last where a system has no such figure
         return None
-    weights = estimate.ram.weights_bytes
-    surplus = whole - mapped - (estimate.ram.total_bytes - weights)
-    return whole - twice_bytes(mapped, weights, copied_bytes(surplus, facts.shape.quantised_bytes))
-
-
-def copied_bytes(surplus: int, types: Sequence[int]) -> int:
-    """How many bytes of weights were copied, when a process has ``surplus`` bytes beyond what was
-    expected: a type is copied wholly or not at all, so the sum of ``types`` that comes nearest."""
-    sums = {0}
-    for size in types[:_MOST_TYPES]:
-        sums |= {each + size for each in sums}
-    return min(sums, key=lambda each: abs(each - surplus))
-
-
-def twice_bytes(mapped: int, weights: int, copied: int) -> int:
-    """How much of ``mapped`` is not needed when ``copied`` of all ``weights`` have a copy."""
-    return max(0, mapped - max(0, weights - copied)) if copied else 0
+    return whole - traits.spare_bytes(whole, mapped, files, estimate)
 
 
 def _growing(parts: Parts) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from node.models.fit.estimate import CPU, Parts
+from node.engines.estimate import CPU, Parts
 from node.models.fit.plan import Fit, Outcome, mebibytes
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from node.models.catalogue import GgufFacts
-from node.models.fit.estimate import CPU, DEFAULT_BATCH, Estimate, check, need, place
-from node.models.fit.kv import CELLS_PADDING
+from node.engines.base import ModelSpec
+from node.engines.estimate import CPU, Estimate
+from node.engines.traits import EngineTraits, F, Target
 
 MOST_SLOTS = 64  # mesh/settings/model.py, ModelSettings.slots
-UNKNOWN_CONTEXT = 131_072  # tokens; how far to look where the file does not say
+UNKNOWN_CONTEXT = 131_072  # tokens; how far to look where the files do not say
+STEP = 256  # tokens between two contexts that are looked at: caches come in blocks of these
 _MIB = 1024 * 1024
 
 
@@ -20,21 +21,6 @@ class Outcome(StrEnum):
     SMALLER = "fits smaller"  # only with fewer tokens a slot, or fewer slots
     PARTIAL = "fits in part"  # only with some of its layers on the CPU
     NO = "does not fit"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wants:
-    """How a model is to be loaded: see ``need``. ``context_length``: tokens a slot. ``gpu_layers``:
-    -1 all."""
-
-    context_length: int
-    slots: int = 4
-    gpu_layers: int = -1
-    kv_type: str = "f16"
-    batch: int = DEFAULT_BATCH
-    outputs_per_slot: int = 1
-    adapters_bytes: int = 0
-    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,64 +93,25 @@ class Fit:
 
 
 def fit(
-    facts: GgufFacts,
-    device_free_bytes: int,
-    wants: Wants,
+    traits: EngineTraits[F],
+    spec: ModelSpec,
+    files: F,
+    free_bytes: int,
+    target: Target,
     *,
-    device: str = CPU,
-    compute_capability: str | None = None,
     ram_free_bytes: int | None = None,
     correct: Callable[[Estimate], Estimate] = lambda estimate: estimate,
 ) -> Fit:
-    """Whether ``facts``' model, loaded as ``wants`` says, fits into what ``device`` has free.
+    """Whether a model, loaded by an engine as ``spec`` says, fits into what a device has free.
 
-    ``device``: ``cpu`` or a GPU's UUID. ``ram_free_bytes``: what the box has free for a GPU's
-    load, whose embeddings and process are in RAM; None: enough. ``correct``: lays measurements over
-    an estimate, as ``Corrections.apply`` does. Raises ``ConfigError`` as ``need`` does.
+    ``ram_free_bytes``: what the box has free for a GPU's load, whose process is in RAM; None:
+    enough. ``correct``: lays measurements over an estimate, as ``Corrections.apply`` does. Raises
+    what the engine's ``estimate`` does.
     """
-    check(facts, context_length=wants.context_length, slots=wants.slots)
 
     def estimate(context_length: int, slots: int, gpu_layers: int) -> Estimate:
-        return correct(
-            need(
-                facts,
-                context_length=context_length,
-                slots=slots,
-                gpu_layers=gpu_layers,
-                device=device,
-                kv_type=wants.kv_type,
-                batch=wants.batch,
-                outputs_per_slot=wants.outputs_per_slot,
-                adapters_bytes=wants.adapters_bytes,
-                embeds=wants.embeds,
-                compute_capability=compute_capability,
-            )
-        )
-
-    return weigh(
-        facts.name,
-        estimate,
-        wants,
-        free_bytes=device_free_bytes,
-        ram_free_bytes=ram_free_bytes,
-        longest=facts.context_length or max(UNKNOWN_CONTEXT, wants.context_length),
-        offload=0 if device == CPU else place(len(facts.shape.layers), wants.gpu_layers),
-    )
-
-
-def weigh(
-    model: str,
-    estimate: Callable[[int, int, int], Estimate],
-    wants: Wants,
-    *,
-    free_bytes: int,
-    ram_free_bytes: int | None,
-    longest: int,
-    offload: int,
-) -> Fit:
-    """The verdict for a model of which ``estimate`` says what it takes, given context, slots and
-    layers on the GPU. ``longest``: context to look up to; ``offload``: layers that may be on the
-    GPU, 0 where that cannot be chosen."""
+        changed = replace(spec, context_length=context_length, slots=slots, gpu_layers=gpu_layers)
+        return correct(traits.estimate(changed, files, target))
 
     def holds(load: Estimate) -> bool:
         on_gpu = load.device != CPU
@@ -175,16 +122,17 @@ def weigh(
     def fits(context_length: int, slots: int, gpu_layers: int) -> bool:
         return holds(estimate(context_length, slots, gpu_layers))
 
-    context, slots, layers = wants.context_length, wants.slots, wants.gpu_layers
+    context, slots, layers = spec.context_length, spec.slots, spec.gpu_layers
     wanted = estimate(context, slots, layers)
-    # Cells come in blocks, so nothing is gained by a context within one.
+    longest = files.context_length or max(UNKNOWN_CONTEXT, context)
     blocks = _most(
-        -(-longest // CELLS_PADDING),
-        lambda count: fits(min(longest, count * CELLS_PADDING), slots, layers),
+        -(-longest // STEP),
+        lambda count: fits(min(longest, count * STEP), slots, layers),
     )
-    largest_context = min(longest, blocks * CELLS_PADDING)
+    largest_context = min(longest, blocks * STEP)
     most_slots = _most(MOST_SLOTS, lambda count: fits(context, count, layers))
     # By VRAM alone first: with fewer layers there, RAM is only needed the more.
+    offload = wanted.gpu_layers if traits.splits_layers else 0
     on_gpu = _most(offload, lambda count: estimate(context, slots, count).vram_bytes <= free_bytes)
     on_gpu = on_gpu if on_gpu and fits(context, slots, on_gpu) else 0
     if holds(wanted):
@@ -196,7 +144,7 @@ def weigh(
     else:
         outcome = Outcome.NO
     return Fit(
-        model=model,
+        model=files.name,
         outcome=outcome,
         estimate=wanted,
         free_bytes=free_bytes,

@@ -17,13 +17,14 @@ from mesh.fleet.records import Gpu, Memory, ModelLoad, ModelRecord, ModelState
 from mesh.types import ModelId
 from node import threads
 from node.engines.base import ModelSpec
+from node.engines.registry import traits_of
 from node.models.fit import Corrections
 from node.models.hosted import HostedModel, RunningSequence
 from node.models.prepared import Prepared
 from node.models.residency import measure
 from node.models.residency.devices import Devices
 from node.models.residency.line import Line, Waiter
-from node.models.residency.needs import GPU_ONLY, needs, sums
+from node.models.residency.needs import needs, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
 from node.models.residency.state import CPU, Fail, Load, Phase, Plan, State, Unload
@@ -267,9 +268,10 @@ class Residency:
         if prepared is None or not _sized(prepared):
             return None
         spec, device = prepared.spec, action.option.device
-        if prepared.gguf is not None and device == CPU:
+        traits = traits_of(seat.model.settings.engine)
+        if device == CPU and traits.splits_layers:
             return replace(spec, gpu_layers=0)
-        if seat.model.settings.engine in GPU_ONLY and device == CPU:
+        if device == CPU and traits.needs_gpu:
             return None  # to be refused by the engine, in its own words
         return replace(spec, options=spec.options | {"device": device})
 
@@ -335,7 +337,9 @@ class Residency:
 
             def read() -> tuple[int | None, int | None]:
                 vram = measure.vram_bytes(pid, option.device) if on_gpu else None
-                return measure.ram_bytes(pid, prepared, estimate), vram
+                return measure.ram_bytes(
+                    pid, traits_of(model.settings.engine), prepared, estimate
+                ), vram
 
             on_gpu = seat.on_gpu
             ram, vram = await threads.run(read, name=f"measure-{model.id}")
@@ -359,4 +363,4 @@ class Residency:
 
 def _sized(prepared: Prepared) -> bool:
     """Whether what it takes can be worked out, once the devices are known."""
-    return prepared.gguf is not None or prepared.folder is not None
+    return prepared.files is not None

@@ -9,15 +9,20 @@ from typing import Any
 
 import psutil
 
-from node.models.fit import Estimate, runner_ram_bytes
+from node.engines.estimate import Estimate
+from node.engines.traits import EngineTraits
+from node.models.fit import runner_ram_bytes
 from node.models.prepared import Prepared
 
 
-def ram_bytes(pid: int, prepared: Prepared, estimate: Estimate | None) -> int | None:
-    """Of the runner ``pid``; None when the system does not show it. Of a GGUF model: what it needs
-    (``node.models.fit.runner_ram_bytes``); else the process's proportional set size."""
-    if prepared.gguf is not None and estimate is not None:
-        return runner_ram_bytes(pid, Path(prepared.file), prepared.gguf, estimate)
+def ram_bytes(
+    pid: int, traits: EngineTraits[Any], prepared: Prepared, estimate: Estimate | None
+) -> int | None:
+    """Of the runner ``pid``; None when the system does not show it. Of a model whose files were
+    looked at: what it needs (``node.models.fit.runner_ram_bytes``); else the process's proportional
+    set size."""
+    if prepared.files is not None and estimate is not None:
+        return runner_ram_bytes(pid, traits, Path(prepared.file), prepared.files, estimate)
     try:
         return int(psutil.Process(pid).memory_full_info().pss)
     except (psutil.Error, OSError, AttributeError):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from node.models.fit.allocation import Node, peak_bytes
+from node.engines.llama_cpp.memory.allocation import Node, peak_bytes
 from node.models.gguf_shape import LayerShape, Shape
 
 F16, F32, I32, I64 = 2, 4, 4, 8

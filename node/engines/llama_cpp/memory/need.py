@@ -1,104 +1,29 @@
 """How much memory one load takes: weights, KV cache, compute buffers, and what a process costs.
 
 Pure: facts of a file in, bytes out. The sums follow llama.cpp's code, named at each; what that
-code does not fix (a driver's own share, the allocator) is in ``node/models/fit/overhead.py``.
+code does not fix (a driver's own share, the allocator) is stated here and in
+``node/engines/cuda.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from mesh.errors import ConfigError
+from node.engines import cuda
+from node.engines.estimate import CPU, Estimate, Parts
+from node.engines.llama_cpp.memory import compute, kv
+from node.engines.llama_cpp.memory.compute import Batch
 from node.models.catalogue import GgufFacts
-from node.models.fit import compute, kv, overhead
-from node.models.fit.compute import Batch
+from node.models.gguf_shape import Shape
 
-CPU = "cpu"
 DEFAULT_BATCH = 512  # tokens; node/engines/llama_cpp/loading.py, which also caps n_ubatch at it
 # Head widths that CUDA's flash attention has kernels for (ggml-cuda/fattn.cu,
 # ``ggml_cuda_get_best_fattn_kernel``); with others llama.cpp turns it off.
 CUDA_FLASH_WIDTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 192, 256, 512, 576})
-
-
-class Basis(StrEnum):
-    """Where a figure comes from."""
-
-    FORMULA = "formula"
-    SCALED = "scaled"  # by what the same model took with another context or number of slots
-    MEASURED = "measured"  # this very load was measured before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Bytes on one device."""
-
-    weights_bytes: int = 0
-    kv_bytes: int = 0
-    compute_bytes: int = 0
-    overhead_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        return self.weights_bytes + self.kv_bytes + self.compute_bytes + self.overhead_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What one load takes.
-
-    ``device``: what it is for, ``cpu`` or a GPU's UUID. ``gpu_layers``: as the engine counts them,
-    with the output as the last: 0 none, ``layers`` + 1 all. ``layers``: the model's blocks.
-    ``kv_slot_bytes``: of the cache, all devices together, what one slot costs. ``correction_*``:
-    bytes that measurements of earlier loads add or take away; ``basis`` says which.
-    ``notes``: doubts, in words.
-    """
-
-    device: str
-    context_length: int
-    slots: int
-    kv_type: str
-    layers: int
-    gpu_layers: int
-    gpu: Parts
-    ram: Parts
-    kv_slot_bytes: int
-    correction_vram_bytes: int = 0
-    correction_ram_bytes: int = 0
-    basis: Basis = Basis.FORMULA
-    notes: tuple[str, ...] = ()
-
-    @property
-    def vram_bytes(self) -> int:
-        """On the GPU; 0 for a load on the CPU."""
-        return max(0, self.gpu.total_bytes + self.correction_vram_bytes)
-
-    @property
-    def ram_bytes(self) -> int:
-        """In the box's memory, the runner's process included. Weights that stay on the CPU are
-        counted, although they are mapped from the file and the kernel may drop them under
-        pressure: a model whose weights are not in memory reads them from disk at every token."""
-        return max(0, self.ram.total_bytes + self.correction_ram_bytes)
-
-    @property
-    def device_bytes(self) -> int:
-        """What its own device must have free: VRAM, or RAM on the CPU."""
-        return self.ram_bytes if self.device == CPU else self.vram_bytes
-
-    @property
-    def offload(self) -> str:
-        """Where the layers are, in words: none of them is on the CPU in silence."""
-        if self.device == CPU:
-            return f"all {self.layers} layers on the CPU"
-        if self.gpu_layers > self.layers:
-            return f"all {self.layers} layers on the GPU"
-        if not self.gpu_layers:
-            return f"no layer on the GPU, all {self.layers} on the CPU"
-        on_gpu = self.gpu_layers - 1
-        return (
-            f"{on_gpu} of {self.layers} layers and the output on the GPU, "
-            f"{self.layers - on_gpu} layers on the CPU"
-        )
+# Python, our code, llama-cpp-python and NumPy in a runner that has loaded a model of no size;
+# proportional set size, x86-64 Linux. benchmarks/fit.py prints what it is today.
+RUNNER_BYTES = 36 * 1024 * 1024
+# A token of the vocabulary in llama.cpp's tables and ours; same benchmark, 8,000 to 100,000 tokens.
+TOKEN_BYTES = 180
 
 
 def need(
@@ -166,7 +91,7 @@ def need(
             kv_bytes=slots * sum(per_slot[first:]),
             compute_bytes=compute.buffer_bytes(shape, step, shape.layers[first:])
             + compute.pool_bytes(shape, step),
-            overhead_bytes=overhead.cuda_bytes(compute_capability),
+            overhead_bytes=cuda.context_bytes(compute_capability),
         )
     in_ram = shape.input_bytes + sum(weights[:first])
     ram = Parts(
@@ -174,11 +99,11 @@ def need(
         kv_bytes=slots * sum(per_slot[:first]),
         compute_bytes=compute.host_bytes(shape, step, shape.layers[:first])
         + compute.output_bytes(shape, step),
-        overhead_bytes=overhead.process_bytes(shape, gpu=device != CPU),
+        overhead_bytes=process_bytes(shape, gpu=device != CPU),
     )
     notes = list(shape.notes)
     if device != CPU:
-        notes.append(overhead.cuda_note(compute_capability))
+        notes.append(cuda.context_note(compute_capability))
     if not step.flash:
         notes.append(
             f"heads of {shape.head_width} numbers: estimated without flash attention on a GPU"
@@ -219,3 +144,8 @@ def check(facts: GgufFacts, *, context_length: int, slots: int) -> None:
             f"a context of {context_length} tokens is more than the {facts.context_length} that "
             f"'{facts.name}' was trained for; ask for at most {facts.context_length}"
         )
+
+
+def process_bytes(shape: Shape, *, gpu: bool) -> int:
+    """RAM of the runner's process without weights, caches and buffers."""
+    return RUNNER_BYTES + TOKEN_BYTES * shape.vocabulary + (cuda.HOST_BYTES if gpu else 0)
