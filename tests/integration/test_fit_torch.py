@@ -45,7 +45,7 @@ async def test_the_estimate_is_near_what_is_taken_with_every_slot_full(
         source=str(folder), specialties=("chat",), engine="torch", slots=slots, options=options
     )
     known = prepare(settings, ModelId("m"), 1)
-    assert known.folder is not None
+    assert known.files is not None
     found = needs(settings, known, gpus=(), accelerator="none", corrections=Corrections(tmp_path))
     estimated = found.estimates[CPU].ram_bytes
     runner = make(
