@@ -34,14 +34,15 @@ import uvloop
 
 from benchmarks.figures import Row, machine, percentile, show
 from mesh.clock import SystemClock
-from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
 from orchestrator.memo.base import Memo, Remembered
 from orchestrator.memo.in_process import MemoryMemo
 from orchestrator.memo.redis import PREFIX, RedisMemo
+from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.memo import MemoStage
+from orchestrator.router.memo import SPEC, MemoStage
+from orchestrator.router.spec import Placed
 
 SALT = "benchmark"
 ASKED = 200  # prompts a round
@@ -208,7 +209,7 @@ def _figure(spent: Spent) -> str:
 
 
 def _cascade(memo: Memo) -> Cascade:
-    return Cascade([MemoStage(memo, SALT, SystemClock())], Specialty("chat"), SALT)
+    return Cascade([Placed(SPEC, MemoStage(memo, SALT, SystemClock()))], Specialty("chat"), SALT)
 
 
 def _key(features: Features) -> bytes:

@@ -77,7 +77,7 @@ async def _measure(prompts: list[str], rounds: int) -> None:
     clock = SystemClock()
     stages = Stages(RouterSettings(stages=STAGES), clock, ask=_nobody)
     rules = starter_rules()
-    cascade = build(rules.read_bytes(), str(rules), Specialty("chat"), None, stages.arrange)
+    cascade = build(rules.read_bytes(), str(rules), Specialty("chat"), stages.arrange)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(stages.run())
         await _warm(cascade)
@@ -164,7 +164,7 @@ class _Rest:
 
 def _alone(cascade: Cascade, prompts: list[str]) -> list[Spent]:
     """Of prompts that the classifier has seen, as in the rounds after the first above."""
-    (classifier,) = (stage for stage in cascade.quick if stage.name == "classifier")
+    (classifier,) = (p.stage for p in cascade.stages if p.spec.name == "classifier")
     spent = []
     for prompt in prompts:
         features = _features(prompt)

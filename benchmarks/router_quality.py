@@ -50,18 +50,21 @@ from benchmarks.train_router import (
     written,
 )
 from mesh.clock import SystemClock
-from mesh.settings.router import EmbeddingSettings
 from mesh.types import Message, Role, Specialty
-from orchestrator.router.base import Features, SlowStage, Stage
+from orchestrator.router import classifier as classifier_stage
+from orchestrator.router import conversation, exact
+from orchestrator.router import embedding as embedding_stage
+from orchestrator.router import rules as rules_stage
+from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.classifier import ClassifierStage, save
+from orchestrator.router.classifier import SURE, ClassifierStage, save
 from orchestrator.router.conversation import ConversationStage
-from orchestrator.router.embedding import EmbeddingStage
+from orchestrator.router.embedding import EmbeddingSettings, EmbeddingStage
 from orchestrator.router.exact import ExactStage
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
-from orchestrator.router.stages import SURE
+from orchestrator.router.spec import Placed
 from orchestrator.rules.labelled import Labelled as Row
 
 FALLBACK = Specialty("chat")
@@ -139,17 +142,17 @@ async def _decided(
 ) -> list[list[Decided]]:
     """The decisions of each list of rows, by one cascade."""
     rules = parse(starter_rules().read_bytes(), where=str(starter_rules()))
-    stages: list[Stage | SlowStage] = [
-        ExactStage(None, SystemClock()),
-        RulesStage(rules),
-        ConversationStage(),
-        classifier,
+    stages = [
+        Placed(exact.SPEC, ExactStage(None, SystemClock())),
+        Placed(rules_stage.SPEC, RulesStage(rules)),
+        Placed(conversation.SPEC, ConversationStage()),
+        Placed(classifier_stage.SPEC, classifier),
     ]
     if not embedding:
         cascade = Cascade(stages, FALLBACK, rules.version)
         return [[await _decide(cascade, row) for row in rows] for rows in asked]
     neighbours = EmbeddingStage(EmbeddingSettings(timeout_ms=10_000.0))
-    cascade = Cascade([*stages, neighbours], FALLBACK, rules.version)
+    cascade = Cascade([*stages, Placed(embedding_stage.SPEC, neighbours)], FALLBACK, rules.version)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(neighbours.run())
         await _ready(neighbours)

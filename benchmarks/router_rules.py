@@ -39,7 +39,8 @@ from orchestrator.router.base import Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import Rule, RuleSet, parse
-from orchestrator.router.rules import RulesStage, prepare
+from orchestrator.router.rules import SPEC, RulesStage
+from orchestrator.router.spec import Placed, prepare
 from orchestrator.rules.labelled import Labelled
 
 RULES = 500
@@ -117,7 +118,7 @@ def _timing(starter: RuleSet, prompts: list[str], rounds: int) -> None:
     started = time.perf_counter()
     stage = RulesStage(rules)
     compiled = time.perf_counter() - started
-    cascade = Cascade([stage], Specialty("chat"), rules.version)
+    cascade = Cascade([Placed(SPEC, stage)], Specialty("chat"), rules.version)
     scan = _bare_scan(stage)
     loop = _re_loop(rules)
     calls: dict[str, list[Callable[[], object]]] = {

@@ -31,12 +31,16 @@ def run(
     arguments: list[str] | None,
     *,
     description: str | None = None,
+    check: Callable[[S, str], object] | None = None,
 ) -> int:
     """Runs ``serve`` with the settings that ``python -m package JSON`` or ``--config FILE.toml``
     has, and returns the exit code: an error's own, 128 + 2 after Ctrl-C, else 0. ``arguments``
-    None: the process's."""
+    None: the process's. ``check``: what only the package knows of its settings, and where they are
+    from; raises ``ConfigError``."""
     try:
-        settings = settings_of(package, kind, arguments, description)
+        settings, where = settings_of(package, kind, arguments, description)
+        if check is not None:
+            check(settings, where)
         logs.configure(settings.log_level, f"{package} {settings.name}")
     except ConfigError as error:
         sys.stderr.write(f"{package}: {error.message}\n")
@@ -61,15 +65,17 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 
 def settings_of(
     package: str, kind: type[S], arguments: list[str] | None, description: str | None = None
-) -> S:
-    """Raises ``ConfigError``; a wrong command line exits as argparse does."""
+) -> tuple[S, str]:
+    """The settings and where they are from. Raises ``ConfigError``; a wrong command line
+    exits as argparse does."""
     parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("settings", nargs="?", metavar="JSON", help="settings as one JSON object")
     source.add_argument("--config", metavar="FILE.toml", type=Path, help="settings in a TOML file")
     given = parser.parse_args(arguments)
     if given.config is not None:
-        return load(kind, load_toml(given.config), where=str(given.config))
+        where = str(given.config)
+        return load(kind, load_toml(given.config), where=where), where
     try:
         data = json.loads(given.settings)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -78,4 +84,4 @@ def settings_of(
         ) from None
     if not isinstance(data, dict):
         raise ConfigError("the settings must be one JSON object")
-    return load(kind, data)
+    return load(kind, data), "settings"

@@ -11,6 +11,7 @@ from mesh import process
 from mesh.clock import SystemClock
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.telemetry import tracing
+from orchestrator.router.chosen import choose
 from orchestrator.service import build, identity_of
 
 log = logging.getLogger("orchestrator")
@@ -22,7 +23,14 @@ OPEN_FILES = 65_536
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the orchestrator until a signal stops it; returns the exit code."""
-    return process.run("orchestrator", OrchestratorSettings, _serve, arguments, description=__doc__)
+    return process.run(
+        "orchestrator",
+        OrchestratorSettings,
+        _serve,
+        arguments,
+        description=__doc__,
+        check=lambda settings, where: choose(settings.router, where),
+    )
 
 
 async def _serve(settings: OrchestratorSettings) -> None:

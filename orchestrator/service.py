@@ -69,7 +69,10 @@ class Orchestrator:
         self._hurry = asyncio.Event()
         fallback = Specialty(settings.fallback)
         self._stages = Stages(
-            settings.router, clock, ask=lambda asked: self.answers.generate(asked)
+            settings.router,
+            clock,
+            ask=lambda asked: self.answers.generate(asked),
+            cache=cache,
         )
         self._log = DecisionLog(settings.router.log, clock)
         self._rules = RulesReloader(
@@ -78,7 +81,6 @@ class Orchestrator:
             file=Path(settings.rules).expanduser() if settings.rules else None,
             registry=registry,
             on_change=lambda _: self._announce(),
-            cache=cache,
             arrange=self._stages.arrange,
         )
         self.fleet = Fleet(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
-from mesh.cli.process import base_settings, become, default_name, put
+from mesh.cli.process import base_settings, become, default_name, put, require
 from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
 from mesh.settings.load import load
 from mesh.settings.orchestrator import OrchestratorSettings
@@ -71,4 +71,9 @@ def orchestrator(
     if state_dir or "state_dir" not in source:
         source["state_dir"] = str(chosen_state_dir(state_dir))
     where = str(config) if config else "mesh orchestrator"
-    become("orchestrator", load(OrchestratorSettings, source, where=where))
+    settings = load(OrchestratorSettings, source, where=where)
+    require("orchestrator")
+    from orchestrator.router.chosen import choose
+
+    choose(settings.router, where)  # a misspelt key of a stage is told here, and not in a log
+    become("orchestrator", settings)

@@ -35,9 +35,14 @@ def default_name() -> str:
 
 def become(module: str, settings: NodeSettings | OrchestratorSettings) -> NoReturn:
     """Replaces this process: signals, exit code and output are then the agent's own."""
-    if importlib.util.find_spec(module) is None:
-        raise ConfigError(f"the package '{module}' is not installed here; reinstall squadron-mesh")
+    require(module)
     command = python_command(module, settings)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(command[0], command)
+
+
+def require(module: str) -> None:
+    """Raises ``ConfigError`` where the package is not installed."""
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(f"the package '{module}' is not installed here; reinstall squadron-mesh")

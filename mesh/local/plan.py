@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from mesh.settings.load import plain
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
@@ -126,4 +127,4 @@ def children(plan: Plan, etcd_command: list[str] | None) -> tuple[ChildSpec, ...
 def python_command(module: str, settings: NodeSettings | OrchestratorSettings) -> tuple[str, ...]:
     """``python -m node JSON``. ``-P``: a folder or file of that name where the user happens to
     stand must not be taken for ours."""
-    return (sys.executable, "-P", "-m", module, msgspec.json.encode(settings).decode())
+    return (sys.executable, "-P", "-m", module, msgspec.json.encode(plain(settings)).decode())

@@ -7,7 +7,7 @@ them as one JSON argument. Nothing else reads the environment for settings.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,41 +17,87 @@ from mesh.errors import ConfigError
 
 
 class Settings(Protocol):
-    """A frozen dataclass. ``check``: what its types cannot say; raises ``ConfigError`` that begins
-    with ``where``, the file or command that the settings are from."""
+    """A frozen dataclass. ``check``: what its types cannot say; raises ``ConfigError``. Its message
+    begins with ``where``: the file or command that the settings are from, and for a part's own
+    table that table behind it, as in ``orchestrator.toml: router.memo``."""
 
     def check(self, where: str) -> None: ...
 
 
 S = TypeVar("S", bound=Settings)
 
+# Metadata of a field that takes all tables which are no fields: those of parts that describe
+# themselves, which only the part can read.
+TABLES = {"tables": True}
+
 
 def load(kind: type[S], source: dict[str, Any], *, where: str = "settings") -> S:
     """Builds and checks settings from plain data. Raises ``ConfigError`` naming the key."""
-    _check_keys(kind, source, where, "")
-    try:
-        settings = msgspec.convert(source, kind)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    settings = _converted(kind, source, where, "")
     settings.check(where)
     return settings
 
 
-def _check_keys(kind: Any, source: dict[str, Any], where: str, table: str) -> None:
-    """Tables within tables too: a misspelt key that is read as nothing is a setting ignored."""
+def load_table(kind: type[S], source: dict[str, Any], table: str, *, where: str) -> S:
+    """As ``load``, of a part's own table, called ``table`` in the file."""
+    settings = _converted(kind, source, where, f"{table}.")
+    settings.check(f"{where}: {table}")
+    return settings
+
+
+def plain(settings: Any) -> Any:
+    """The data that ``load`` makes equal settings of."""
+    if isinstance(settings, tuple):
+        return [plain(each) for each in settings]
+    if not is_dataclass(settings):
+        return settings
+    found: dict[str, Any] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        found |= value if field.metadata == TABLES else {field.name: plain(value)}
+    return found
+
+
+def check_range(where: str, key: str, least: float, number: float, most: float) -> None:
+    """Raises ``ConfigError`` for a number of a part's own table that is outside."""
+    if not least <= number <= most:  # which nan is not either
+        raise ConfigError(f"{where}.{key} must be {least:,} to {most:,}, not {number:,}")
+
+
+def _converted(kind: type[S], source: dict[str, Any], where: str, table: str) -> S:
+    arranged = _arranged(kind, source, where, table)
+    try:
+        return msgspec.convert(arranged, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {table and table[:-1] + ': '}{error}") from None
+
+
+def _arranged(kind: Any, source: dict[str, Any], where: str, table: str) -> dict[str, Any]:
+    """With each key where its field is. Tables within tables too: a misspelt key that is read as
+    nothing is a setting ignored."""
     known = get_type_hints(kind)
+    others = next((field.name for field in fields(kind) if field.metadata == TABLES), None)
+    if others is not None:
+        del known[others]
+    arranged: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
     for key, value in source.items():
-        if key not in known:
-            listed = ", ".join(sorted(known))
+        if key in known:
+            arranged[key] = _inner(known[key], value, where, f"{table}{key}.")
+        elif others is not None and isinstance(value, dict):
+            unknown[key] = value
+        else:
+            listed = ", ".join(sorted(known)) or "none"
             raise ConfigError(f"{where}: unknown key '{table}{key}'; known: {listed}")
-        inner, several = known[key], False
-        if get_origin(inner) is tuple:
-            inner, several = get_args(inner)[0], True
-        if not is_dataclass(inner):
-            continue
-        for entry in value if several and isinstance(value, list) else [value]:
-            if isinstance(entry, dict):
-                _check_keys(inner, entry, where, f"{table}{key}.")
+    return arranged if others is None else arranged | {others: unknown}
+
+
+def _inner(kind: Any, value: Any, where: str, table: str) -> Any:
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return [_inner(get_args(kind)[0], each, where, table) for each in value]
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _arranged(kind, value, where, table)
+    return value
 
 
 def load_toml(path: Path) -> dict[str, Any]:

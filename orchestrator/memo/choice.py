@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mesh.clock import Clock
 from mesh.errors import ConfigError
-from mesh.settings.router import MemoSettings
 from orchestrator.memo.base import Memo
 from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.settings import MemoSettings
 
 
 def memo_of(settings: MemoSettings, clock: Clock) -> Memo:

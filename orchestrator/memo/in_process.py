@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from mesh.clock import Clock
-from mesh.settings.router import MemoSettings
 from orchestrator.memo.base import MemoCounts, Remembered
 from orchestrator.memo.codec import decode, encode
 from orchestrator.memo.entries import Entries
+from orchestrator.memo.settings import MemoSettings
 
 _LOOK_S = 1.0  # never used up: nothing here waits
 

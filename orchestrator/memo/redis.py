@@ -7,11 +7,11 @@ import logging
 from dataclasses import dataclass
 
 from mesh.clock import Clock
-from mesh.settings.router import MemoSettings
 from orchestrator.memo.base import MemoCounts, Remembered
 from orchestrator.memo.codec import VERSION, decode, encode
 from orchestrator.memo.entries import Entries
 from orchestrator.memo.link import Failure, RedisLink, Refusal, Replied
+from orchestrator.memo.settings import MemoSettings
 
 PREFIX = f"squadron:memo:{VERSION}:"
 QUEUED_WRITES = 256

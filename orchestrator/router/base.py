@@ -64,9 +64,6 @@ class Abstain:
 class Stage(Protocol):
     """Pure given its loaded data: no I/O, no clock, no randomness in ``decide``."""
 
-    @property
-    def name(self) -> str: ...
-
     def decide(self, features: Features) -> Verdict | Abstain: ...
 
 
@@ -78,9 +75,6 @@ class SlowStage(Protocol):
     cannot do, but abstains with a note. ``run`` owns what the stage lives on (a child process, a
     connection) until cancelled, and ``consult`` abstains while that is not there.
     """
-
-    @property
-    def name(self) -> str: ...
 
     @property
     def timeout_s(self) -> float: ...

@@ -16,23 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mesh.types import Decision, Specialty, StageVerdict
-from orchestrator.router.base import (
-    Abstain,
-    Features,
-    Recording,
-    Remembering,
-    SlowStage,
-    Stage,
-    Verdict,
-)
+from orchestrator.router.base import Abstain, Features, Recording, Remembering, Stage, Verdict
 from orchestrator.router.ready import ReadyAnswer
+from orchestrator.router.spec import Placed
 
 _LOG = logging.getLogger(__name__)
 
+# What a decision is called that no stage made.
 CONVERSATION = "conversation"
 FALLBACK = "fallback"
-EXACT = "exact"
-_QUICK = ("rules", "classifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ class Cascade:
 
     def __init__(
         self,
-        stages: Sequence[Stage | SlowStage],
+        stages: Sequence[Placed],
         fallback: Specialty,
         rules_version: str = "",
         *,
@@ -66,8 +58,12 @@ class Cascade:
         self.fallback = fallback
         self.rules_version = rules_version
         self._perf_counter = perf_counter
-        self._memo: Any = next((s for s in self.stages if hasattr(s, "recording")), None)
-        self._quick: tuple[Any, ...] = tuple(s for s in self.stages if s.name in _QUICK)
+        self._memo: Remembering | None = next(
+            (placed.stage for placed in self.stages if placed.spec.remembers), None
+        )
+        self._quick: tuple[Stage, ...] = tuple(
+            placed.stage for placed in self.stages if placed.spec.quick
+        )
         self._reported: set[str] = set()  # at most one entry a stage
 
     @property
@@ -80,9 +76,9 @@ class Cascade:
         earlier answer, or the exact tools' where they are that specialty. None without them; the
         outcome's ``answer`` is None where none has it."""
         ready = [
-            stage
-            for stage in self.stages
-            if stage is self._memo or (stage.name == EXACT and features.model is None)
+            placed
+            for placed in self.stages
+            if placed.spec.remembers or (placed.spec.answers and features.model is None)
         ]
         if not ready:
             return None
@@ -92,8 +88,7 @@ class Cascade:
 
     def recording(self, features: Features) -> Recording | None:
         """What keeps this answer for the next who asks the same, None where nothing does."""
-        memo: Remembering | None = self._memo
-        return memo.recording(features) if memo is not None else None
+        return self._memo.recording(features) if self._memo is not None else None
 
     async def decide(self, features: Features) -> Outcome:
         """The decision, with one verdict for each stage that was asked. Never raises for what a
@@ -102,15 +97,16 @@ class Cascade:
         begun = clock()
         verdicts: list[StageVerdict] = []
         passing = False
-        for stage in self.stages:
+        for placed in self.stages:
+            name = placed.spec.name
             started = clock()
-            said = await self._ask(stage, features)
+            said = await self._ask(placed, features)
             micros = (clock() - started) * 1e6
             match said:
                 case Verdict():
                     verdicts.append(
                         StageVerdict(
-                            stage=stage.name,
+                            stage=name,
                             specialty=said.specialty,
                             confidence=said.confidence,
                             rule=said.rule,
@@ -120,7 +116,7 @@ class Cascade:
                     )
                     decision = Decision(
                         specialty=said.specialty,
-                        stage=stage.name,
+                        stage=name,
                         rule=said.rule,
                         confidence=said.confidence,
                         alternatives=said.alternatives,
@@ -130,8 +126,8 @@ class Cascade:
                     )
                     return Outcome(decision, said.answer, passing)
                 case Abstain():
-                    passing = passing or (said.passing and stage is not self._memo)
-                    verdicts.append(_abstained(stage.name, micros, said.note))
+                    passing = passing or (said.passing and not placed.spec.remembers)
+                    verdicts.append(_abstained(name, micros, said.note))
                     if said.alternatives:
                         features = replace(features, leaning=said.alternatives)
         return Outcome(self._undecided(features, verdicts, begun), passing=passing)
@@ -163,20 +159,20 @@ class Cascade:
             micros=(self._perf_counter() - begun) * 1e6,
         )
 
-    async def _ask(self, stage: Stage | SlowStage, features: Features) -> Verdict | Abstain:
-        # By its attribute, since `isinstance` with a protocol costs microseconds a stage.
-        consult = getattr(stage, "consult", None)
+    async def _ask(self, placed: Placed, features: Features) -> Verdict | Abstain:
+        stage = placed.stage
         try:
-            if consult is None:
-                return stage.decide(features)  # type: ignore[union-attr]
+            if placed.spec.quick:
+                quick: Stage = stage
+                return quick.decide(features)
             # Nearly every answer comes at the first step, and a deadline costs as much as a stage.
-            running: Coroutine[Any, Any, Verdict | Abstain] = consult(features)
+            running: Coroutine[Any, Any, Verdict | Abstain] = stage.consult(features)
             try:
                 awaited = running.send(None)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
             try:
-                async with asyncio.timeout(stage.timeout_s):  # type: ignore[union-attr]
+                async with asyncio.timeout(stage.timeout_s):
                     return await _rest(running, awaited)
             finally:
                 running.close()
@@ -186,9 +182,10 @@ class Cascade:
             # Stages may be somebody else's code, and whatever they raise costs only their opinion:
             # the prompt can still be answered by the stages after them. Kept in the decision, so
             # it is not swallowed, and logged once a stage, so that a hot path cannot flood the log.
-            if stage.name not in self._reported:
-                self._reported.add(stage.name)
-                _LOG.exception("stage '%s' failed and counts as abstaining from now on", stage.name)
+            name = placed.spec.name
+            if name not in self._reported:
+                self._reported.add(name)
+                _LOG.exception("stage '%s' failed and counts as abstaining from now on", name)
             return Abstain(f"failed: {type(error).__name__}: {error}", passing=True)
 
 

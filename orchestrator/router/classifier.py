@@ -9,18 +9,24 @@ does on what it has not seen: ``weights/README.md``.
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mesh.errors import ConfigError
+from mesh.settings.load import check_range
 from mesh.types import SPECIALTY_PATTERN, Alternative, Specialty
 from orchestrator.router import ngrams
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.folding import shown
+from orchestrator.router.spec import Parts, StageSpec
 
 FORMAT = 2  # raised whenever the features change, since old weights would then mean nothing
+# What it must be sure of where a stage behind it knows better: with sources held out, the two
+# together are right more often than either.
+SURE = 0.9
 SHOWN = 0.01  # alternatives below this probability are left out
 # What a conversation so far adds to its specialty's log-odds: chosen so that "and for 12?" stays,
 # while a clear request of another kind still moves. It fades with length, since a long prompt says
@@ -31,6 +37,22 @@ PRIOR_FADES_AT = 80  # characters
 _MOST_LABELS = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierSettings:
+    """``threshold``: least probability, ``margin``: least lead over the next specialty, None: what
+    the weights were calibrated for. ``weights``: a file, None: those that ship."""
+
+    threshold: float | None = None
+    margin: float | None = None
+    weights: str | None = None
+
+    def check(self, where: str) -> None:
+        """What types cannot say. Raises ``ConfigError``."""
+        for key, value in (("threshold", self.threshold), ("margin", self.margin)):
+            if value is not None:
+                check_range(where, key, 0, value, 1)
+
+
 class ClassifierStage:
     """``weights``: an ``.npz`` of the training script, None: the one that ships. ``threshold`` and
     ``margin``: least probability, and least lead over the next label; None: as in the weights.
@@ -38,8 +60,6 @@ class ClassifierStage:
     Immutable, and safe to use from several threads. Raises ``ConfigError`` for a file that cannot
     be read or was made for other features.
     """
-
-    name = "classifier"
 
     def __init__(
         self,
@@ -184,3 +204,14 @@ def _load(path: Path) -> _Weights:
         raise ConfigError(f"router.classifier.weights: {path}: temperature must be above 0")
     matrix /= np.float32(temperature)
     return _Weights(labels, matrix, threshold, margin)
+
+
+def _made(settings: ClassifierSettings, parts: Parts) -> ClassifierStage:
+    threshold = settings.threshold
+    if threshold is None and parts.leaned_on:
+        threshold = SURE
+    weights = Path(settings.weights).expanduser() if settings.weights else None
+    return ClassifierStage(weights, threshold=threshold, margin=settings.margin)
+
+
+SPEC = StageSpec(name="classifier", quick=True, settings=ClassifierSettings, make=_made)

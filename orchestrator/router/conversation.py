@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Stage, Verdict
 from orchestrator.router.elliptic import kind_of
+from orchestrator.router.spec import StageSpec
 
 # Of a follow-up: set by hand. No set of labelled conversations says how often one changes the
 # subject after all; of 4,400 prompts that begin one, fewer than 1 in 100 look like a follow-up.
@@ -29,8 +30,6 @@ MOST_CHARACTERS = 4 * 1024  # of them together
 class ConversationStage:
     """Pure, and a few microseconds. Decides only where ``Features.prior`` is known."""
 
-    name = "conversation"
-
     def decide(self, features: Features) -> Verdict | Abstain:
         prior = features.prior
         if prior is None:
@@ -40,6 +39,9 @@ class ConversationStage:
             return Abstain(f"says enough by itself, after {prior}")
         stays = Alternative(specialty=prior, probability=CONFIDENCE, rule=RULE)
         return Verdict(prior, CONFIDENCE, RULE, (stays,), f"leans on the turn before ({kind})")
+
+
+SPEC = StageSpec(name="conversation", quick=True, make=lambda _, __: ConversationStage())
 
 
 def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty | None:

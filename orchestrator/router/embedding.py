@@ -13,20 +13,41 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from mesh.errors import ConfigError
-from mesh.settings.router import EmbeddingSettings
+from mesh.settings.load import check_range
 from mesh.types import Alternative
 from orchestrator.router.base import Abstain, Features, Verdict
-from orchestrator.router.minilm import MiniLm, Vector
+from orchestrator.router.minilm import REMEDY, MiniLm, Vector, missing_parts
 from orchestrator.router.neighbours import Exemplars, Likely, joined, subject
+from orchestrator.router.spec import Missing, StageSpec
 
 _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 8  # prompts at a time, the one being computed among them; past it: abstain
 _LEAST_SHOWN = 0.005  # less probable alternatives are left out
 _LOADING = "the model is not loaded yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSettings:
+    """``threshold``: least probability, ``margin``: least lead over the next specialty, None: as
+    calibrated. ``timeout_ms``: for one prompt. ``threads``: of the CPU."""
+
+    threshold: float | None = None
+    margin: float | None = None
+    timeout_ms: float = 250.0
+    threads: int = 1
+
+    def check(self, where: str) -> None:
+        """What types cannot say. Raises ``ConfigError``."""
+        for key, value in (("threshold", self.threshold), ("margin", self.margin)):
+            if value is not None:
+                check_range(where, key, 0, value, 1)
+        check_range(where, "timeout_ms", 1, self.timeout_ms, 60_000)
+        check_range(where, "threads", 1, self.threads, 64)
 
 
 class Encoder(Protocol):
@@ -39,8 +60,6 @@ class EmbeddingStage:
     """A ``SlowStage``. ``load``: makes the model, in the worker thread; ``exemplars``: read there
     as well, when None. ``threshold`` and ``margin`` of the settings go before the calibrated ones.
     """
-
-    name = "embedding"
 
     def __init__(
         self,
@@ -149,3 +168,18 @@ class EmbeddingStage:
 
 def _likely(encoder: Encoder, exemplars: Exemplars, text: str) -> Likely:
     return exemplars.likely(encoder.vector(subject(text)))
+
+
+def _missing() -> Missing | None:
+    parts = missing_parts()
+    return Missing(parts=" and ".join(parts), remedy=REMEDY) if parts else None
+
+
+# After the classifier, since it weighs what that leans to.
+SPEC = StageSpec(
+    name="embedding",
+    settings=EmbeddingSettings,
+    after=("classifier",),
+    missing=_missing,
+    make=lambda settings, _: EmbeddingStage(settings),
+)

@@ -9,6 +9,7 @@ string or ``max_tokens`` would cut the answer.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import date
 
 from mesh.clock import Clock
@@ -19,19 +20,33 @@ from mesh.exact.quick.units import Conversion
 from mesh.exact.reading import answer, read
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
-from mesh.settings.router import ExactSettings
+from mesh.settings.load import check_range
 from mesh.types import Alternative, FinishReason, ModelId, Piece
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.ready import ReadyAnswer
+from orchestrator.router.spec import Parts, StageSpec
 
+NAME = "exact"
 MODEL = ModelId("tools")
 _GRACE_S = 0.05  # the solver ends by its own deadline, and the cascade's is only for its defects
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactSettings:
+    """Tools on the CPU. ``timeout_ms``: for what needs the solver's process, after which the next
+    stage is asked; ``memory_bytes``: that process may have."""
+
+    timeout_ms: float = 2000.0
+    memory_bytes: int = 1024 * 1024 * 1024
+
+    def check(self, where: str) -> None:
+        """What types cannot say. Raises ``ConfigError``."""
+        check_range(where, "timeout_ms", 1, self.timeout_ms, 60_000)
+        check_range(where, "memory_bytes", 384 * 2**20, self.memory_bytes, 2**40)
+
+
 class ExactStage:
     """``solver`` None: only the quick kinds. ``clock``: says which day today is, here."""
-
-    name = "exact"
 
     def __init__(
         self, solver: SolverProcess | None, clock: Clock, settings: ExactSettings | None = None
@@ -95,7 +110,7 @@ def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
     if any(stop in exact.text for stop in sampling.stop):
         return Abstain("a stop string would cut the answer")
     ready = ReadyAnswer(
-        source=ExactStage.name,
+        source=NAME,
         pieces=tuple(Piece(id=number, text=word) for number, word in enumerate(words)),
         reason=FinishReason.STOP,
         model=MODEL,
@@ -109,3 +124,11 @@ def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
         exact.note,
         ready,
     )
+
+
+def _made(settings: ExactSettings, parts: Parts) -> ExactStage:
+    solver = SolverProcess(settings.memory_bytes, clock=parts.clock)
+    return ExactStage(solver, parts.clock, settings)
+
+
+SPEC = StageSpec(name=NAME, settings=ExactSettings, answers=True, make=_made)

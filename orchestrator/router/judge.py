@@ -15,15 +15,16 @@ import hashlib
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
-from mesh.errors import MeshError
-from mesh.settings.router import JudgeSettings
-from mesh.stream import StreamEvent, Tokens
+from mesh.errors import ConfigError, MeshError
+from mesh.settings.load import check_range
+from mesh.stream import Tokens
 from mesh.types import (
+    SPECIALTY_PATTERN,
     Alternative,
     Message,
     ModelId,
@@ -36,10 +37,9 @@ from mesh.types import (
 )
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.folding import shown
+from orchestrator.router.spec import AskMesh, StageSpec
 
 _LOG = logging.getLogger(__name__)
-
-Ask = Callable[[Request], AsyncGenerator[StreamEvent, None]]
 
 MAX_TOKENS = 8
 HEAD_CHARACTERS = 2_000
@@ -58,6 +58,29 @@ KINDS: Final[dict[Specialty, str]] = {
     Specialty("calculator"): "plain arithmetic with given numbers, percentages",
     Specialty("units"): "converting between units of measurement",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    """``model``: of the mesh, None: whichever serves ``specialty``. ``timeout_ms``: for one
+    verdict. ``remembered``: verdicts kept by prompt hash."""
+
+    model: str | None = None
+    specialty: str = "chat"
+    timeout_ms: float = 1500.0
+    remembered: int = 4096
+
+    def check(self, where: str) -> None:
+        """What types cannot say. Raises ``ConfigError``."""
+        if self.model is not None and not self.model.strip():
+            raise ConfigError(
+                f"{where}.model is blank; name a model of the mesh, or leave it out to "
+                f"ask whichever serves '{self.specialty}'"
+            )
+        if not SPECIALTY_PATTERN.fullmatch(self.specialty):
+            raise ConfigError(f"{where}.specialty: '{self.specialty}' is not a specialty name")
+        check_range(where, "timeout_ms", 1, self.timeout_ms, 60_000)
+        check_range(where, "remembered", 0, self.remembered, 1_000_000)
 
 
 @dataclass(eq=False, slots=True)
@@ -93,11 +116,9 @@ class JudgeStage:
     it cancels the request. ``kinds``: the labels, each with what it means; only these are accepted.
     ``new_id``: for requests."""
 
-    name = "judge"
-
     def __init__(
         self,
-        ask: Ask,
+        ask: AskMesh,
         settings: JudgeSettings,
         kinds: dict[Specialty, str] | None = None,
         *,
@@ -252,3 +273,10 @@ def _verdict(label: Specialty, note: str) -> Verdict:
         alternatives=(Alternative(specialty=label, probability=CONFIDENCE),),
         note=note,
     )
+
+
+SPEC = StageSpec(
+    name="judge",
+    settings=JudgeSettings,
+    make=lambda settings, parts: JudgeStage(parts.ask, settings),
+)

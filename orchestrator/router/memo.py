@@ -14,9 +14,13 @@ from mesh.clock import Clock
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty
 from orchestrator.memo.base import Memo, Remembered
+from orchestrator.memo.choice import memo_of
 from orchestrator.memo.key import memo_key
+from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.ready import ReadyAnswer
+from orchestrator.router.rule_file import RuleSet
+from orchestrator.router.spec import Parts, StageSpec
 
 NAME = "memo"
 
@@ -31,11 +35,9 @@ _NEW = Abstain("not asked before")
 
 
 class MemoStage:
-    """A ``SlowStage`` that does not suspend for answers of this process. ``memo`` outlives it and
-    is run by who made it. ``salt``: the rules' version, so that changed rules do not replay what a
-    former route answered. ``clock``: for ages in notes."""
-
-    name = NAME
+    """A ``SlowStage`` that does not suspend for answers of this process. ``salt``: of all that
+    decides, the rules' version too, so that changed rules do not replay what a former route
+    answered. ``clock``: for ages in notes."""
 
     def __init__(self, memo: Memo, salt: str, clock: Clock) -> None:
         self._memo = memo
@@ -79,7 +81,12 @@ class MemoStage:
         return memo_key(features, f"{self._salt}/{today}")
 
     async def run(self) -> None:
-        """Returns at once: the memo is run by who made it, as it outlives this stage."""
+        """Runs the memo, once for all that ``under`` makes."""
+        await self._memo.run()
+
+    def under(self, rules_version: str) -> MemoStage:
+        """The same memo under these rules."""
+        return MemoStage(self._memo, f"{rules_version}/{self._salt}", self._clock)
 
     def recording(self, features: Features) -> Recording | None:
         """For an answer that may be kept; None when it may not. ``features`` as ``consult`` had
@@ -183,3 +190,21 @@ def _ago(seconds: float) -> str:
     if seconds < 7200.0:
         return f"{seconds / 60.0:.0f} min"
     return f"{seconds / 3600.0:.0f} h"
+
+
+def _made(settings: MemoSettings, parts: Parts) -> MemoStage:
+    return MemoStage(memo_of(settings, parts.clock), parts.salt, parts.clock)
+
+
+def _renewed(stage: MemoStage, rules: RuleSet, _: str) -> MemoStage:
+    return stage.under(rules.version)
+
+
+SPEC = StageSpec(
+    name=NAME,
+    settings=MemoSettings,
+    answers=True,
+    remembers=True,
+    make=_made,
+    renewed=_renewed,
+)

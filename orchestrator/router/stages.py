@@ -1,106 +1,79 @@
-"""The stages of one orchestrator: made once from its settings, and put around each new rule set."""
+"""The stages of one orchestrator: made once from its settings, and renewed with each rule set."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
 from mesh.clock import Clock
-from mesh.errors import ConfigError
-from mesh.exact.solver.process import SolverProcess
-from mesh.settings.router import DecisionLogSettings, MemoSettings, RouterSettings
-from orchestrator.memo.choice import memo_of
-from orchestrator.router.base import SlowStage, Stage
-from orchestrator.router.classifier import ClassifierStage
-from orchestrator.router.conversation import ConversationStage
-from orchestrator.router.embedding import EmbeddingStage
-from orchestrator.router.exact import ExactStage
-from orchestrator.router.judge import Ask, JudgeStage
-from orchestrator.router.memo import MemoStage
-from orchestrator.router.minilm import EMBED_MISSING, missing_parts
-from orchestrator.router.rules import RulesStage
+from mesh.settings.router import DecisionLogSettings, RouterSettings
+from orchestrator.router.chosen import Chosen, choose
+from orchestrator.router.compiled import CompiledRules
+from orchestrator.router.rule_file import RuleSet
+from orchestrator.router.spec import AskMesh, Parts, Placed
 
 _LOG = logging.getLogger(__name__)
 
-DEFAULT = ("memo", "exact", "rules", "conversation", "classifier", "embedding")
-
-# What the classifier must be sure of where the next stage knows better than it: with sources held
-# out, the two together are right more often than either.
-SURE = 0.9
-
 
 class Stages:
-    """``ask``: how the judge asks a model of the mesh. ``clock``: for ages, dates and lifetimes.
+    """``ask``: how a stage asks a model of the mesh. ``clock``: for ages, dates and lifetimes.
+    ``cache``: where compiled rules are kept, None: nowhere.
 
-    Raises ``ConfigError`` for a stage whose parts are not there or whose data is wrong; only
-    ``embedding`` may be missing, unless the settings name it.
+    Raises ``ConfigError`` for a setting that is wrong, and for a stage whose parts are not there or
+    whose data is wrong; only usual stages that the settings do not name may be missing.
     """
 
-    def __init__(self, settings: RouterSettings, clock: Clock, *, ask: Ask) -> None:
-        self._clock = clock
-        self._names = names_of(settings)
-        # Orchestrators that share a memory and decide otherwise must not replay others' routes.
-        decisive = replace(
-            settings, memo=MemoSettings(), log=DecisionLogSettings(), notes_in_traces=False
+    def __init__(
+        self,
+        settings: RouterSettings,
+        clock: Clock,
+        *,
+        ask: AskMesh,
+        cache: CompiledRules | None = None,
+    ) -> None:
+        chosen = choose(settings)
+        self._left_out = chosen.left_out
+        self.salt = salt_of(settings, chosen)
+        wanted = {name for spec, _ in chosen.order for name in spec.after}
+        parts = Parts(clock=clock, ask=ask, salt=self.salt, cache=cache)
+        self._made = tuple(
+            Placed(spec, spec.make(own, replace(parts, leaned_on=spec.name in wanted)))
+            for spec, own in chosen.order
         )
-        self._salt = hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:12]
-        self._memo = memo_of(settings.memo, clock) if "memo" in self._names else None
-        self._solver = SolverProcess(settings.exact.memory_bytes, clock=clock)
-        chosen = settings.classifier
-        threshold = chosen.threshold
-        if threshold is None and "embedding" in self._names:
-            threshold = SURE
-        makers: dict[str, Callable[[], Stage | SlowStage]] = {
-            "exact": lambda: ExactStage(self._solver, clock, settings.exact),
-            "conversation": ConversationStage,
-            "classifier": lambda: ClassifierStage(
-                Path(chosen.weights).expanduser() if chosen.weights else None,
-                threshold=threshold,
-                margin=chosen.margin,
-            ),
-            "embedding": lambda: EmbeddingStage(settings.embedding),
-            "judge": lambda: JudgeStage(ask, settings.judge),
-        }
-        self._made = {name: makers[name]() for name in self._names if name in makers}
-        self._left_out = settings.stages is None and "embedding" not in self._names
 
-    def arrange(self, rules: RulesStage, version: str) -> tuple[Stage | SlowStage, ...]:
-        """All stages in order, with this rule set; ``version`` is the rules'."""
-        placed: dict[str, Stage | SlowStage] = {**self._made, "rules": rules}
-        if self._memo is not None:
-            placed["memo"] = MemoStage(self._memo, f"{version}/{self._salt}", self._clock)
-        return tuple(placed[name] for name in self._names)
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(placed.spec.name for placed in self._made)
+
+    def arrange(self, rules: RuleSet, where: str) -> tuple[Placed, ...]:
+        """All stages in order, under these rules. Blocks while they are compiled. Raises
+        ``RuleError``; ``where`` names the rules' source there."""
+        return tuple(
+            placed
+            if placed.spec.renewed is None
+            else Placed(placed.spec, placed.spec.renewed(placed.stage, rules, where))
+            for placed in self._made
+        )
 
     async def run(self) -> None:
         """What the stages live on: connections, child processes, threads; until cancelled."""
-        _LOG.info(
-            "stages: %s%s",
-            ", ".join(self._names),
-            "; not embedding, whose parts are not installed (`make embed`)"
-            if self._left_out
-            else "",
-        )
+        left_out = "".join(f"; not {reason}" for reason in self._left_out)
+        _LOG.info("stages: %s%s", ", ".join(self.names), left_out)
         async with asyncio.TaskGroup() as group:
-            if self._memo is not None:
-                group.create_task(self._memo.run(), name="memo")
-            for name, stage in self._made.items():
-                run = getattr(stage, "run", None)
-                if run is not None:
-                    group.create_task(run(), name=f"stage {name}")
+            for placed in self._made:
+                if not placed.spec.quick:
+                    group.create_task(placed.stage.run(), name=f"stage {placed.spec.name}")
 
 
-def names_of(settings: RouterSettings) -> tuple[str, ...]:
-    """The stages in order: those that the settings name, else the usual ones that can run here.
-    Raises ``ConfigError``."""
-    missing = missing_parts()
-    if settings.stages is None:
-        return tuple(name for name in DEFAULT if name != "embedding" or not missing)
-    if "embedding" in settings.stages and missing:
-        raise ConfigError(EMBED_MISSING.format(missing=" and ".join(missing)))
-    return settings.stages
+def salt_of(settings: RouterSettings, chosen: Chosen) -> str:
+    """Of all that decides: orchestrators that share a memory and decide otherwise must not replay
+    others' routes."""
+    decisive = (
+        replace(settings, tables={}, log=DecisionLogSettings(), notes_in_traces=False),
+        {spec.name: own for spec, own in chosen.order if not spec.remembers},
+    )
+    return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:12]

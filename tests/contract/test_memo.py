@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 
 from mesh.clock import ManualClock
-from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty
 from orchestrator.memo.base import Memo, Remembered
 from orchestrator.memo.choice import memo_of
 from orchestrator.memo.codec import encode
+from orchestrator.memo.settings import MemoSettings
 from tests.redis_server import RedisServer, running
 from tests.registry import eventually
 

@@ -14,17 +14,18 @@ import psutil
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
 from orchestrator.memo.base import Remembered
 from orchestrator.memo.codec import encode
 from orchestrator.memo.link import STRIKES
 from orchestrator.memo.redis import PREFIX, QUEUED_WRITES, RedisMemo
+from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage
 from tests.redis_server import RedisServer, running
 from tests.registry import eventually
+from tests.stage_rig import placed
 
 pytestmark = pytest.mark.processes
 
@@ -301,7 +302,7 @@ async def test_the_stage_abstains_with_a_note_and_the_cascade_goes_on() -> None:
         asked = Features.of((Message.of(Role.USER, "What is 2 + 2?"),))
         assert await stage.consult(asked) == Abstain("not asked before")
         server.pause()
-        outcome = await Cascade([stage], Specialty("chat")).decide(asked)
+        outcome = await Cascade(placed(stage), Specialty("chat")).decide(asked)
         assert outcome.decision.stage == "fallback"
         note = outcome.decision.verdicts[0].note
         assert note == "not asked before; Redis does not answer in time"

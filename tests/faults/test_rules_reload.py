@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from mesh.types import Message, Role, Specialty
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import POLL_S, RulesReloader
+from orchestrator.router.rules import alone
 
 CHAT = Specialty("chat")
+_reloader = partial(RulesReloader, fallback=CHAT, arrange=alone)
 
 
 def _rules(specialty: str, pattern: str = "ping") -> bytes:
@@ -103,7 +106,7 @@ def file(tmp_path: Path) -> Path:
 
 async def test_a_changed_file_takes_effect_and_is_announced(file: Path) -> None:
     clock, seen = ManualClock(), list[Cascade]()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, on_change=seen.append)
+    reloader = _reloader(clock=clock, file=file, on_change=seen.append)
     before = reloader.version
     assert _answer(reloader) == "math"
     async with _running(reloader):
@@ -116,7 +119,7 @@ async def test_a_changed_file_takes_effect_and_is_announced(file: Path) -> None:
 
 async def test_a_file_replaced_by_rename_takes_effect(file: Path, tmp_path: Path) -> None:
     clock = ManualClock()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    reloader = _reloader(clock=clock, file=file)
     async with _running(reloader):
         new = tmp_path / "new"
         _write(new, _rules("code"))
@@ -128,7 +131,7 @@ async def test_broken_rules_are_refused_by_name_and_the_old_ones_stay(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = ManualClock()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    reloader = _reloader(clock=clock, file=file)
     version = reloader.version
     with caplog.at_level(logging.ERROR):
         async with _running(reloader):
@@ -147,7 +150,7 @@ async def test_broken_rules_are_refused_by_name_and_the_old_ones_stay(
 
 async def test_mending_a_file_back_to_what_is_in_use_clears_the_error(file: Path) -> None:
     clock = ManualClock()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    reloader = _reloader(clock=clock, file=file)
     used = reloader.current
     async with _running(reloader):
         _write(file, BROKEN)
@@ -161,7 +164,7 @@ async def test_a_file_that_vanishes_and_comes_back(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = ManualClock()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    reloader = _reloader(clock=clock, file=file)
     async with _running(reloader):
         _remove(file)
         with caplog.at_level(logging.ERROR):
@@ -177,7 +180,7 @@ async def test_a_file_that_vanishes_and_comes_back(
 
 async def test_the_registry_key_wins_over_the_file_while_it_exists(file: Path) -> None:
     clock, registry = ManualClock(), _Registry()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, registry=registry)
+    reloader = _reloader(clock=clock, file=file, registry=registry)
     async with _running(reloader):
         await registry.changes.put((Put(RULES, _rules("code")), Put(RULES + "-other", b"?")))
         await _until(clock, lambda: _answer(reloader) == "code")
@@ -192,7 +195,7 @@ async def test_the_registry_key_wins_over_the_file_while_it_exists(file: Path) -
 
 async def test_a_broken_key_leaves_the_rules_in_use_until_it_is_mended_or_gone(file: Path) -> None:
     clock, registry = ManualClock(), _Registry()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, registry=registry)
+    reloader = _reloader(clock=clock, file=file, registry=registry)
     async with _running(reloader):
         await registry.put(RULES, BROKEN)
         await _until(clock, lambda: reloader.last_error is not None)
@@ -206,7 +209,7 @@ async def test_a_broken_key_leaves_the_rules_in_use_until_it_is_mended_or_gone(f
 
 async def test_decisions_go_on_while_new_rules_compile(file: Path) -> None:
     clock = ManualClock()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file)
+    reloader = _reloader(clock=clock, file=file)
     many = b"".join(
         f"[[rules]]\nname = 'r{n}'\nspecialty = 'code'\npattern = 'ping.{{0,20}}x{n}'\n".encode()
         for n in range(60)
@@ -229,7 +232,7 @@ async def test_a_blank_source_takes_no_rules_away_and_saying_so_does(
 ) -> None:
     """Editors empty a file before they write it, and the poll may fall in between."""
     clock, registry = ManualClock(), _Registry()
-    reloader = RulesReloader(fallback=CHAT, clock=clock, file=file, registry=registry)
+    reloader = _reloader(clock=clock, file=file, registry=registry)
     before = reloader.version
     async with _running(reloader):
         _write(file, blank)
@@ -247,13 +250,13 @@ async def test_a_blank_source_takes_no_rules_away_and_saying_so_does(
 def test_an_orchestrator_does_not_start_on_rules_that_are_wrong(file: Path) -> None:
     file.write_bytes(BROKEN)
     with pytest.raises(RuleError, match="rule 1 'r': look-ahead"):
-        RulesReloader(fallback=CHAT, clock=ManualClock(), file=file)
+        _reloader(clock=ManualClock(), file=file)
     with pytest.raises(ConfigError, match=r"cannot read the rules file .*No such file"):
-        RulesReloader(fallback=CHAT, clock=ManualClock(), file=file.with_name("none"))
+        _reloader(clock=ManualClock(), file=file.with_name("none"))
 
 
 def test_the_files_own_fallback_counts_before_the_setting(file: Path) -> None:
     file.write_bytes(b"fallback = 'logic'")
-    assert _answer(RulesReloader(fallback=CHAT, clock=ManualClock(), file=file)) == "logic"
+    assert _answer(_reloader(clock=ManualClock(), file=file)) == "logic"
     file.write_bytes(b"")
-    assert _answer(RulesReloader(fallback=CHAT, clock=ManualClock(), file=file)) == "chat"
+    assert _answer(_reloader(clock=ManualClock(), file=file)) == "chat"

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.settings.router import EmbeddingSettings
 from mesh.types import Message, Role
 from orchestrator.router.base import Features, Verdict
-from orchestrator.router.embedding import EmbeddingStage
+from orchestrator.router.embedding import EmbeddingSettings, EmbeddingStage
 from orchestrator.router.minilm import MAX_TOKENS, WIDTH, MiniLm, missing_parts, read_weights
 
 pytestmark = [

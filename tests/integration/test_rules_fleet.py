@@ -23,6 +23,7 @@ from mesh.registry.etcd import EtcdRegistry
 from mesh.types import OrchestratorId, Specialty
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import RulesReloader
+from orchestrator.router.rules import alone
 from tests.etcd import EtcdServer
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
@@ -74,7 +75,11 @@ async def _orchestrator(etcd: EtcdServer, name: str) -> AsyncIterator[RulesReloa
         registry.announce(f"{ORCHESTRATORS}{name}", encode_record(record))
 
     reloader = RulesReloader(
-        fallback=Specialty("chat"), clock=clock, registry=registry, on_change=announce
+        fallback=Specialty("chat"),
+        clock=clock,
+        arrange=alone,
+        registry=registry,
+        on_change=announce,
     )
     announce(reloader.current)
     async with asyncio.TaskGroup() as tasks:

@@ -10,16 +10,17 @@ import pytest
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, UnknownSpecialty
-from mesh.settings.router import MemoSettings
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.types import Continuation, FinishReason, ModelId, Piece, Request, Sampling, Specialty
 from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features, Stage, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage
 from orchestrator.router.ready import ReadyAnswer
 from tests.mesh.fakes import Mesh, done_of, request, text_of
 from tests.mesh.scripted import words
+from tests.stage_rig import placed
 
 MATH, CHAT = Specialty("math"), Specialty("chat")
 READY = ReadyAnswer(
@@ -58,7 +59,7 @@ class One:
 
 
 def asking(mesh: Mesh, *stages: Stage | MemoStage) -> Mesh:
-    mesh.answers._cascades = One(Cascade(stages, CHAT, "v1"))
+    mesh.answers._cascades = One(Cascade(placed(*stages), CHAT, "v1"))
     return mesh
 
 

@@ -16,6 +16,7 @@ from mesh.types import Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from tests.mesh.fakes import Mesh, request
+from tests.stage_rig import placed
 
 SECRET = "the number of my account is 4711"
 
@@ -51,7 +52,7 @@ async def test_a_stages_note_is_on_the_span_only_where_the_settings_say_so(
 ) -> None:
     async with Mesh() as mesh:
         await mesh.node("a")
-        mesh.answers._cascades = One(Cascade([Quotes()], Specialty("math")))
+        mesh.answers._cascades = One(Cascade(placed(Quotes()), Specialty("math")))
         mesh.answers._notes_in_traces = wanted
         async for _ in mesh.answers.generate(request(SECRET)):
             pass

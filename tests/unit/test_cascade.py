@@ -13,6 +13,7 @@ from mesh.types import Alternative, Decision, FinishReason, Message, ModelId, Pi
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.ready import ReadyAnswer
+from tests.stage_rig import placed
 
 MATH, CODE, CHAT = Specialty("math"), Specialty("code"), Specialty("chat")
 ASKED = Features.of((Message.of(Role.USER, "hello"),))
@@ -73,11 +74,11 @@ async def test_the_first_stage_that_decides_wins_and_later_ones_are_not_asked() 
     alternatives = (Alternative(specialty=MATH, probability=0.9, rule="sum"),)
     later = _Says("later", Verdict(CODE, 1.0))
     cascade = Cascade(
-        [
+        placed(
             _Says("unsure", Abstain("do not know")),
             _Says("rules", Verdict(MATH, 0.9, "sum", alternatives, "fired: sum")),
             later,
-        ],
+        ),
         CHAT,
         "abc123",
         perf_counter=_ticking(),
@@ -97,7 +98,9 @@ async def test_the_first_stage_that_decides_wins_and_later_ones_are_not_asked() 
 
 async def test_when_all_abstain_the_fallback_answers_with_no_confidence() -> None:
     leaning = (Alternative(specialty=MATH, probability=0.5),)
-    cascade = Cascade([_Says("a", Abstain("weak", leaning)), _Says("b", Abstain("none"))], CHAT)
+    cascade = Cascade(
+        placed(_Says("a", Abstain("weak", leaning)), _Says("b", Abstain("none"))), CHAT
+    )
     decision = await _decided(cascade)
     assert (decision.specialty, decision.stage, decision.confidence) == ("chat", "fallback", 0.0)
     assert decision.alternatives == leaning
@@ -105,18 +108,18 @@ async def test_when_all_abstain_the_fallback_answers_with_no_confidence() -> Non
 
 
 async def test_no_stage_at_all_falls_back() -> None:
-    assert (await _decided(Cascade([], CHAT))).stage == "fallback"
+    assert (await _decided(Cascade(placed(), CHAT))).stage == "fallback"
 
 
 async def test_an_undecided_follow_up_stays_with_its_conversation() -> None:
     follow_up = Features.of(ASKED.messages, prior=CODE)
-    decision = await _decided(Cascade([_Says("rules", Abstain())], CHAT), follow_up)
+    decision = await _decided(Cascade(placed(_Says("rules", Abstain())), CHAT), follow_up)
     assert (decision.specialty, decision.stage, decision.confidence) == (
         "code",
         "conversation",
         0.0,
     )
-    decided = await _decided(Cascade([_Says("rules", Verdict(MATH, 0.9))], CHAT), follow_up)
+    decided = await _decided(Cascade(placed(_Says("rules", Verdict(MATH, 0.9))), CHAT), follow_up)
     assert decided.specialty == "math"
 
 
@@ -124,7 +127,8 @@ async def test_a_failing_stage_costs_only_its_own_opinion_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cascade = Cascade(
-        [_Says("broken", ValueError("no such thing")), _Says("rules", Verdict(MATH, 0.9))], CHAT
+        placed(_Says("broken", ValueError("no such thing")), _Says("rules", Verdict(MATH, 0.9))),
+        CHAT,
     )
     with caplog.at_level(logging.ERROR):
         decisions = [await _decided(cascade) for _ in range(3)]
@@ -143,7 +147,7 @@ async def test_a_slow_stage_is_waited_for_and_its_answer_comes_with_the_decision
         model=ModelId("tools"),
     )
     stage = _Slow("exact", Verdict(MATH, 1.0, answer=ready))
-    cascade = Cascade([stage, _Says("rules", Verdict(CODE, 0.9))], CHAT)
+    cascade = Cascade(placed(stage, _Says("rules", Verdict(CODE, 0.9))), CHAT)
     async with asyncio.TaskGroup() as tasks:
         deciding = tasks.create_task(cascade.decide(ASKED))
         await asyncio.sleep(0)
@@ -155,7 +159,7 @@ async def test_a_slow_stage_is_waited_for_and_its_answer_comes_with_the_decision
 
 async def test_a_stage_that_is_too_slow_is_cancelled_and_the_next_one_asked() -> None:
     stage = _Slow("judge", Verdict(MATH, 1.0), timeout_s=0.001)
-    decision = await _decided(Cascade([stage, _Says("rules", Verdict(CODE, 0.9))], CHAT))
+    decision = await _decided(Cascade(placed(stage, _Says("rules", Verdict(CODE, 0.9))), CHAT))
     assert (decision.specialty, decision.verdicts[0].note) == ("code", "had no verdict in time")
     assert stage.cancelled
 
@@ -163,7 +167,7 @@ async def test_a_stage_that_is_too_slow_is_cancelled_and_the_next_one_asked() ->
 async def test_cancelling_the_request_cancels_the_stage_that_it_waits_for() -> None:
     stage = _Slow("judge", Verdict(MATH, 1.0))
     async with asyncio.TaskGroup() as tasks:
-        deciding = tasks.create_task(Cascade([stage], CHAT).decide(ASKED))
+        deciding = tasks.create_task(Cascade(placed(stage), CHAT).decide(ASKED))
         await asyncio.sleep(0)
         deciding.cancel()
     assert stage.cancelled
@@ -171,7 +175,7 @@ async def test_cancelling_the_request_cancels_the_stage_that_it_waits_for() -> N
 
 
 async def test_stages_that_do_not_wait_are_decided_without_giving_up_the_loop() -> None:
-    deciding = Cascade([_Says("rules", Verdict(MATH, 0.9))], CHAT).decide(ASKED)
+    deciding = Cascade(placed(_Says("rules", Verdict(MATH, 0.9))), CHAT).decide(ASKED)
     with pytest.raises(StopIteration):
         deciding.send(None)
 
@@ -192,7 +196,7 @@ async def test_a_stage_sees_what_those_before_it_leaned_to() -> None:
         _Looks("c", Abstain("leans", better)),
         _Looks("d", Verdict(CHAT, 0.9)),
     ]
-    await _decided(Cascade(stages, CHAT))
+    await _decided(Cascade(placed(*stages), CHAT))
     assert seen == [(), weak, weak, better]
 
 
@@ -210,7 +214,7 @@ async def test_a_slow_stage_that_answers_at_once_costs_no_timer(
     monkeypatch.setattr(loop, "call_at", noted)
     stage = _Slow("memo", Verdict(MATH, 1.0))
     stage.told.set()
-    assert (await _decided(Cascade([stage], CHAT))).specialty == "math"
+    assert (await _decided(Cascade(placed(stage), CHAT))).specialty == "math"
     assert timers == []
 
 
@@ -245,7 +249,7 @@ class _Waits(_Slow):
 async def test_a_stage_may_wait_many_times_and_have_deadlines_of_its_own() -> None:
     stage = _Waits("judge")
     stage.told.set()
-    assert (await _decided(Cascade([stage], CHAT))).specialty == "math"
+    assert (await _decided(Cascade(placed(stage), CHAT))).specialty == "math"
     assert stage.seen == ["first", "its own deadline"]
     assert stage.cleaned.is_set()
 
@@ -253,7 +257,7 @@ async def test_a_stage_may_wait_many_times_and_have_deadlines_of_its_own() -> No
 async def test_what_a_stage_raises_after_it_waited_counts_as_abstaining() -> None:
     stage = _Waits("judge", ValueError("too late"))
     stage.told.set()
-    decision = await _decided(Cascade([stage, _Says("rules", Verdict(CODE, 0.9))], CHAT))
+    decision = await _decided(Cascade(placed(stage, _Says("rules", Verdict(CODE, 0.9))), CHAT))
     assert decision.verdicts[0].note == "failed: ValueError: too late"
     assert decision.specialty == "code"
 
@@ -266,5 +270,5 @@ async def test_a_stage_that_is_cut_off_cleans_up_before_the_next_one_is_asked() 
             assert stage.cleaned.is_set()
             return super().decide(features)
 
-    decision = await _decided(Cascade([stage, _After("rules", Verdict(CODE, 0.9))], CHAT))
+    decision = await _decided(Cascade(placed(stage, _After("rules", Verdict(CODE, 0.9))), CHAT))
     assert (decision.specialty, decision.verdicts[0].note) == ("code", "had no verdict in time")

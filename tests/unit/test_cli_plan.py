@@ -228,3 +228,22 @@ def test_wrong_up_flags_are_refused_before_anything_starts(
     result = mesh("up", "--engine", "simulated", "--state-dir", str(tmp_path), *arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[router.memo]\nsize = 1", "unknown key 'router.memo.size'; known: max_answer_bytes, "),
+        ("[router.memos]\nsize = 1", "unknown key 'router.memos'; known: classifier, "),
+        ("[router]\nstages = ['rules', 'magic']", "router.stages has 'magic', which is none of "),
+    ],
+)
+def test_a_stages_misspelt_setting_is_told_before_anything_starts(
+    become: list[Any], tmp_path: Path, text: str, words: str
+) -> None:
+    file = tmp_path / "o.toml"
+    file.write_text(text)
+    result = mesh("orchestrator", "--config", str(file))
+    assert result.exit_code != 0
+    assert f"{file}: {words}" in result.output
+    assert become == []

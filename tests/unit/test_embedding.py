@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.settings.router import EmbeddingSettings
 from mesh.types import Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.embedding import QUEUE_LIMIT, EmbeddingStage, Encoder
+from orchestrator.router.embedding import QUEUE_LIMIT, EmbeddingSettings, EmbeddingStage, Encoder
 from orchestrator.router.minilm import Vector
 from orchestrator.router.neighbours import Exemplars
+from tests.stage_rig import placed
 
 WAIT_S = 10.0
 LABELS = (Specialty("math"), Specialty("chat"))
@@ -180,7 +180,7 @@ async def test_who_goes_away_while_waiting_is_not_computed_and_frees_the_place()
 async def test_too_slow_a_model_leaves_the_decision_to_the_fallback() -> None:
     encoder = Held()
     async with running(encoder, EmbeddingSettings(timeout_ms=20.0)) as stage:
-        cascade = Cascade([stage], Specialty("chat"))
+        cascade = Cascade(placed(stage), Specialty("chat"))
         decision = (await cascade.decide(features("math"))).decision
         encoder.let.set()
     assert decision.stage == "fallback"

@@ -13,12 +13,12 @@ from mesh.exact.base import Exact, Specialty
 from mesh.exact.quick import units
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
-from mesh.settings.router import ExactSettings
 from mesh.types import FinishReason, Message, ModelId, Role, Sampling
 from orchestrator.router import exact as exact_stage
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.exact import ExactStage
+from orchestrator.router.exact import ExactSettings, ExactStage
+from tests.stage_rig import placed
 
 EQUATION = "Solve x^2 - 5x + 6 = 0 for x."
 
@@ -190,12 +190,14 @@ async def test_run_loads_the_units_and_owns_the_solver_until_cancelled(
 
 
 async def test_in_a_cascade_the_answer_comes_with_the_decision() -> None:
-    outcome = await Cascade([stage()], Specialty("chat")).decide(features("what is 15% of 80"))
+    outcome = await Cascade(placed(stage()), Specialty("chat")).decide(
+        features("what is 15% of 80")
+    )
     assert outcome.decision.stage == "exact"
     assert outcome.decision.specialty == "calculator"
     assert outcome.answer is not None
     assert outcome.answer.pieces[0].text == "12"
-    outcome = await Cascade([stage()], Specialty("chat")).decide(features("hello"))
+    outcome = await Cascade(placed(stage()), Specialty("chat")).decide(features("hello"))
     assert outcome.decision.stage == "fallback"
     assert outcome.answer is None
 
@@ -207,7 +209,9 @@ def test_an_answer_of_a_given_form_is_left_to_a_model(form: dict[str, str]) -> N
 
 
 async def test_what_another_moment_may_answer_is_said_to_be_passing() -> None:
-    outcome = await Cascade([stage(FakeSolver(None))], Specialty("chat")).decide(features(EQUATION))
+    outcome = await Cascade(placed(stage(FakeSolver(None))), Specialty("chat")).decide(
+        features(EQUATION)
+    )
     assert outcome.passing
-    outcome = await Cascade([stage()], Specialty("chat")).decide(features("hello"))
+    outcome = await Cascade(placed(stage()), Specialty("chat")).decide(features("hello"))
     assert not outcome.passing

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from mesh.errors import NoCandidate
-from mesh.settings.router import JudgeSettings
 from mesh.stream import Progress, StreamEvent, Tokens
 from mesh.types import Message, Piece, Priority, Request, RequestId, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
@@ -19,10 +18,12 @@ from orchestrator.router.judge import (
     ASKED_AT_ONCE,
     KINDS,
     MAX_TOKENS,
+    JudgeSettings,
     JudgeStage,
     label_in,
     question,
 )
+from tests.stage_rig import placed
 
 WAIT_S = 10.0
 LABELS = tuple(KINDS)
@@ -236,7 +237,7 @@ async def test_more_prompts_at_once_than_the_limit_are_not_asked_about() -> None
 async def test_a_slow_judge_is_an_abstention_and_its_request_is_cancelled() -> None:
     model = Model()
     async with judging(model, JudgeSettings(timeout_ms=20.0)) as stage:
-        decision = (await Cascade([stage], Specialty("chat")).decide(features())).decision
+        decision = (await Cascade(placed(stage), Specialty("chat")).decide(features())).decision
         assert decision.stage == "fallback"
         await until(lambda: model.closed == 1)
 

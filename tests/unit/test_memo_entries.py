@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from mesh.clock import ManualClock
 from mesh.errors import ConfigError
-from mesh.settings.router import MemoSettings
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty
 from orchestrator.memo.base import Remembered
 from orchestrator.memo.choice import memo_of
 from orchestrator.memo.codec import VERSION, decode, encode
 from orchestrator.memo.entries import ENTRY_BYTES, Entries
 from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.settings import MemoSettings
 
 ANSWER = Remembered(
     specialty=Specialty("math"),

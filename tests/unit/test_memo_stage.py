@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.settings.router import MemoSettings
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
 from mesh.types import (
     Decision,
@@ -26,9 +25,11 @@ from mesh.types import (
 )
 from orchestrator.memo.base import Memo, MemoCounts, Remembered
 from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage, may_be_remembered
+from tests.stage_rig import placed
 
 MATH = Specialty("math")
 PIECES = tuple(Piece(id=number, text=text) for number, text in enumerate(("It", " is", " 4.")))
@@ -124,7 +125,7 @@ async def test_an_answer_given_once_is_given_again(rig: Rig) -> None:
 
 async def test_the_cascade_carries_the_answer_and_says_who_decided(rig: Rig) -> None:
     await rig.record(STREAM)
-    outcome = await Cascade([rig.stage], Specialty("chat"), "rules-1").decide(asked())
+    outcome = await Cascade(placed(rig.stage), Specialty("chat"), "rules-1").decide(asked())
     assert outcome.decision.stage == "memo"
     assert outcome.decision.specialty == MATH
     assert outcome.answer is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,25 @@ import configs
 from mesh.errors import ConfigError
 from mesh.settings.load import load, load_toml
 from mesh.settings.orchestrator import OrchestratorSettings
-from mesh.settings.router import (
-    ClassifierSettings,
-    DecisionLogSettings,
-    EmbeddingSettings,
-    ExactSettings,
-    JudgeSettings,
-    MemoSettings,
-    RouterSettings,
-)
+from mesh.settings.router import DecisionLogSettings, RouterSettings
+from orchestrator.router.chosen import GROUP, choose
 
 EXAMPLE = Path(configs.__file__).with_name("orchestrator.example.toml")
-KINDS = (
-    *(OrchestratorSettings, RouterSettings, MemoSettings, ExactSettings, ClassifierSettings),
-    *(EmbeddingSettings, JudgeSettings, DecisionLogSettings),
-)
+SPECS = tuple(point.load() for point in entry_points(group=GROUP))
+KINDS = (OrchestratorSettings, RouterSettings, DecisionLogSettings, *(s.settings for s in SPECS))
 
 
 def test_the_example_loads_and_its_uncommented_lines_are_the_defaults() -> None:
     settings = load(OrchestratorSettings, load_toml(EXAMPLE), where="orchestrator.example.toml")
+    tables = settings.router.tables
+    assert all(spec.settings(**tables.pop(spec.name, {})) == spec.settings() for spec in SPECS)
     assert settings == OrchestratorSettings(name="desktop")
 
 
 def test_the_example_shows_every_key_there_is() -> None:
     text = EXAMPLE.read_text()
-    keys = {f.name for kind in KINDS for f in fields(kind)}
+    keys = {f.name for kind in KINDS for f in fields(kind)} - {"tables"}
+    keys |= {spec.name for spec in SPECS if fields(spec.settings)}
     shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
     tables = set(re.findall(r"^\[(?:router\.)?([a-z_]+)\]", text, re.MULTILINE))
     assert keys == (shown | tables) - {"calculator", "units"}
@@ -66,4 +61,4 @@ def test_the_example_shows_every_key_there_is() -> None:
 )
 def test_a_router_setting_that_is_wrong_is_named(router: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
-        load(OrchestratorSettings, {"name": "a", "router": router})
+        choose(load(OrchestratorSettings, {"name": "a", "router": router}).router)
