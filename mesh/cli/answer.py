@@ -138,13 +138,12 @@ def error_event(error: MeshError) -> dict[str, Any]:
 def summary(decision: Decision, done: Done) -> str:
     """``math via rules/word_problem (0.97) · node math · first token 12 ms · 240 tokens/s``."""
     parts = [decided_by(decision)]
-    match done.source:
-        case "":
-            parts.append(f"node {done.node_name}")
-        case "memo":
-            parts.append(f"remembered, from node {done.node_name}")
-        case _:
-            parts.append(f"answered by {done.node_name} itself, no GPU asked")
+    if not done.source:
+        parts.append(f"node {done.node_name}")
+    elif done.node:  # who made it once
+        parts.append(f"remembered, from node {done.node_name}")
+    else:
+        parts.append(f"answered by {done.node_name} itself, no GPU asked")
     parts.append(f"first token {milliseconds(done.ttft_ms)}")
     if done.tokens_per_second:  # 0: it came all at once
         parts.append(f"{done.tokens_per_second:.0f} tokens/s")

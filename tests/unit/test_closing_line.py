@@ -45,7 +45,7 @@ def done(**changes: object) -> Done:
             "remembered, from node attic · first token 12 ms",
         ),
         (
-            {"source": "exact", "node_name": "hub", "tokens_per_second": 0.0},
+            {"source": "exact", "node": "", "node_name": "hub", "tokens_per_second": 0.0},
             "answered by hub itself, no GPU asked · first token 12 ms",
         ),
         (

@@ -10,9 +10,15 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import ConfigError
 from mesh.settings.router import DEFAULT, RouterSettings
+from mesh.types import Message, Role
 from orchestrator.router import embedding
+from orchestrator.router.base import Features
 from orchestrator.router.chosen import choose
+from orchestrator.router.classifier import SURE
+from orchestrator.router.rule_file import RuleSet
 from orchestrator.router.stages import Stages
+
+NO_RULES = RuleSet(version="", rules=())
 
 
 def _made(settings: RouterSettings) -> Stages:
@@ -55,9 +61,41 @@ async def test_without_its_parts_the_usual_stages_are_told_and_lack_embedding(
     assert "`make embed`" in caplog.text
 
 
+def test_the_classifier_must_be_surer_where_a_stage_behind_it_knows_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedding, "missing_parts", lambda: ())
+
+    def threshold(*stages: str, **classifier: float) -> float:
+        made = _made(RouterSettings(stages=stages, tables={"classifier": classifier}))
+        found: float = made.arrange(NO_RULES, "nowhere")[0].stage._threshold
+        return found
+
+    assert threshold("classifier", "embedding") == SURE
+    assert threshold("classifier") < SURE
+    assert threshold("classifier", "embedding", threshold=0.4) == 0.4
+
+
+def test_answers_are_remembered_under_the_rules_that_they_were_decided_by() -> None:
+    made = _made(RouterSettings(stages=("memo", "rules")))
+    asked = Features.of((Message.of(Role.USER, "hello"),))
+
+    def key(version: str) -> object:
+        return made.arrange(RuleSet(version=version, rules=()), "nowhere")[0].stage.key(asked)
+
+    assert key("a") == key("a")
+    assert key("a") != key("b")
+
+
 def test_what_never_changes_an_answer_does_not_part_memories() -> None:
     plain = _made(RouterSettings(stages=("memo", "rules")))
     traced = _made(RouterSettings(stages=("memo", "rules"), notes_in_traces=True))
     other = _made(RouterSettings(stages=("memo", "rules"), substitutes={}))
     assert plain.salt == traced.salt
     assert plain.salt != other.salt
+    kept = _made(RouterSettings(stages=("memo", "rules"), tables={"memo": {"ttl_s": 9.0}}))
+    spelt = _made(RouterSettings(stages=("exact",), tables={"exact": {"timeout_ms": 2000.0}}))
+    sooner = _made(RouterSettings(stages=("exact",), tables={"exact": {"timeout_ms": 9.0}}))
+    assert plain.salt == kept.salt
+    assert spelt.salt == _made(RouterSettings(stages=("exact",))).salt
+    assert spelt.salt != sooner.salt
