@@ -104,13 +104,10 @@ def floor_process(pipe: Connection) -> None:
 
 
 def encoded(number: int, each: int, batch: int) -> bytes:
-    ids: list[int] = []
-    texts: list[str] = []
+    pieces: list[Piece] = []
     for first in range(number * each, (number + 1) * each, batch):
-        for piece in made(first, min(batch, (number + 1) * each - first)).pieces:
-            ids.append(piece.id)
-            texts.append(piece.text)
-    return frames.encode_tokens(1, number * each, ids, texts)
+        pieces += made(first, min(batch, (number + 1) * each - first)).pieces
+    return frames.encode_tokens(1, number * each, pieces)
 
 
 def attempt(tokens: int, credit: int, batch: int) -> Attempt:

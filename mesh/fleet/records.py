@@ -15,7 +15,7 @@ import msgspec
 from mesh.errors import ProtocolError
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3  # of the data plane; 3: a piece is a pair of id and text
 TRANSPORTS = ("zeromq", "grpc")  # of the data plane, as node records name them
 
 

@@ -67,8 +67,7 @@ def event_from_wire(wire: pb.GenerateEvent) -> StreamEvent | None:
             tokens = wire.tokens
             if len(tokens.ids) != len(tokens.texts):
                 raise ProtocolError("the orchestrator sent token ids and texts that do not pair up")
-            pieces = zip(tokens.ids, tokens.texts, strict=True)
-            return Tokens(first=tokens.first, pieces=tuple(Piece(id=i, text=t) for i, t in pieces))
+            return Tokens(first=tokens.first, pieces=tuple(map(Piece, tokens.ids, tokens.texts)))
         case "progress":
             progress = wire.progress
             return Progress(phase=progress.phase, done=progress.done, total=progress.total)

@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
+
+import msgspec
 
 from mesh.fleet.records import Heartbeat
 from mesh.types import (
@@ -91,13 +93,12 @@ class Progress:
     total: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Consecutive pieces; ``first`` is the index of the first, counted from 0 over the whole
     answer (delivered pieces of a resume included)."""
 
-    first: int
-    pieces: tuple[Piece, ...]
+    first: Annotated[int, msgspec.Meta(ge=0)]
+    pieces: Annotated[tuple[Piece, ...], msgspec.Meta(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from itertools import repeat
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -104,14 +102,6 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     pieces: Annotated[int, msgspec.Meta(gt=0, le=MAX_CREDIT)]
 
 
-class _TokensBody(msgspec.Struct, frozen=True, array_like=True):
-    """Two columns instead of a map per piece: half the bytes, and both ends run in C."""
-
-    first: Annotated[int, msgspec.Meta(ge=0)]
-    ids: list[Annotated[int, msgspec.Meta(ge=0, lt=2**32)]]
-    texts: list[str]
-
-
 Body = Hello | Welcome | Reject | Bye | Attempt | Credit | AttemptEvent | Heartbeat | None
 
 
@@ -129,27 +119,6 @@ class _Form(NamedTuple):
 
 _HEADER = struct.Struct(">BQ")
 _ENCODER = msgspec.msgpack.Encoder()
-_TOKENS = msgspec.msgpack.Decoder(_TokensBody)
-_set_id = Piece.__dict__["id"].__set__
-_set_text = Piece.__dict__["text"].__set__
-
-
-def _pieces(ids: list[int], texts: list[str]) -> tuple[Piece, ...]:
-    """Builds the pieces column by column in C: a frozen dataclass's own ``__init__`` costs three
-    times as much, and this runs for every token that crosses the mesh."""
-    if len(ids) < 4:
-        return tuple([Piece(id=i, text=t) for i, t in zip(ids, texts, strict=True)])
-    made = tuple(map(object.__new__, repeat(Piece, len(ids))))
-    deque(map(_set_id, made, ids), maxlen=0)
-    deque(map(_set_text, made, texts), maxlen=0)
-    return made
-
-
-def _read_tokens(data: bytes) -> Tokens:
-    body = _TOKENS.decode(data)
-    if not body.ids or len(body.ids) != len(body.texts):
-        raise ProtocolError(f"{len(body.ids)} token ids come with {len(body.texts)} texts")
-    return Tokens(first=body.first, pieces=_pieces(body.ids, body.texts))
 
 
 def _read_open(data: bytes) -> Attempt:
@@ -222,7 +191,7 @@ _READERS: dict[FrameType, Callable[[bytes], Any]] = {
     FrameType.CANCEL: _read_nothing,
     FrameType.ACCEPTED: _decoder(Accepted),
     FrameType.PROGRESS: _decoder(Progress),
-    FrameType.TOKENS: _read_tokens,
+    FrameType.TOKENS: _decoder(Tokens),
     FrameType.FINISHED: _decoder(Finished),
     FrameType.REFUSED: _read_refused,
     FrameType.FAILED: _decoder(Failed),
@@ -255,9 +224,7 @@ def encode(kind: FrameType, stream: int, body: Body = None) -> bytes:
     process fails here, in its own stream, and not as a broken protocol at the other end."""
     match body:
         case Tokens():
-            return encode_tokens(
-                stream, body.first, [p.id for p in body.pieces], [p.text for p in body.pieces]
-            )
+            return encode_tokens(stream, body.first, body.pieces)
         case None:
             return _HEADER.pack(kind, stream)
         case _:
@@ -282,10 +249,10 @@ def encode_event(stream: int, event: AttemptEvent) -> bytes:
     return encode(_EVENT_TYPES[type(event)], stream, event)
 
 
-def encode_tokens(stream: int, first: int, ids: Sequence[int], texts: Sequence[str]) -> bytes:
-    """A TOKENS frame from columns, not read back: this runs for every token. Raises
-    ``ProtocolError`` when it is over the cap or no wire can carry it."""
-    return _encode(FrameType.TOKENS, stream, (first, ids, texts))
+def encode_tokens(stream: int, first: int, pieces: Sequence[Piece]) -> bytes:
+    """A TOKENS frame, not read back: this runs for every token. Raises ``ProtocolError`` when it is
+    over the cap or no wire can carry it."""
+    return _encode(FrameType.TOKENS, stream, (first, pieces))
 
 
 def _encode(kind: FrameType, stream: int, body: Any) -> bytes:

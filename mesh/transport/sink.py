@@ -10,6 +10,7 @@ from typing import Protocol
 from mesh.errors import Cancelled, InternalError, ProtocolError
 from mesh.transport import frames
 from mesh.transport.base import Attempt, AttemptEvent, Failed, Finished, Refused, Tokens
+from mesh.types import Piece
 
 MAX_WAITING_FRAMES = 64  # of one stream behind a busy wire; then `send` waits
 MAX_WAITING_PIECES = 1_024
@@ -36,13 +37,12 @@ class AttemptSink:
         "_credit",
         "_first",
         "_frames",
-        "_ids",
         "_lost",
         "_next",
         "_owner",
+        "_pieces",
         "_started",
         "_text_bytes",
-        "_texts",
         "_want_credit",
         "_want_room",
         "ended",
@@ -66,8 +66,7 @@ class AttemptSink:
         self._frames: deque[bytes] = deque()
         # The open batch: pieces that no frame holds yet.
         self._first = 0
-        self._ids: list[int] = []
-        self._texts: list[str] = []
+        self._pieces: list[Piece] = []
         self._text_bytes = 0
         # Senders that wait, each for the one thing that will help it.
         self._want_credit: list[asyncio.Future[None]] = []
@@ -101,18 +100,16 @@ class AttemptSink:
         if (
             not 0 < count <= self._credit
             or event.first != self._next
-            or len(self._ids) + count > MAX_WAITING_PIECES
+            or len(self._pieces) + count > MAX_WAITING_PIECES
             or self._text_bytes > MAX_WAITING_TEXT_BYTES
             or self.ended
             or self._lost is not None
         ):
             return False
-        ids = [piece.id for piece in event.pieces]
-        texts = [piece.text for piece in event.pieces]
-        size = _weigh(ids, texts)
+        size = _weigh(event.pieces)
         if size > MAX_PIECE_BYTES:
             return False
-        self._add(ids, texts, size)
+        self._add(event.pieces, size)
         return True
 
     async def _send_parts(self, event: Tokens) -> None:
@@ -121,18 +118,16 @@ class AttemptSink:
             return
         if event.first != self._next:
             raise InternalError(f"piece {event.first} was sent where {self._next} is next")
-        ids = [piece.id for piece in event.pieces]
-        texts = [piece.text for piece in event.pieces]
-        size = _weigh(ids, texts)
+        size = _weigh(event.pieces)
         if size > MAX_PIECE_BYTES:
-            if len(ids) == 1:
+            if len(event.pieces) == 1:
                 raise ProtocolError(f"a token's text has {size} bytes, over {MAX_PIECE_BYTES}")
             for index, piece in enumerate(event.pieces):  # rare: mind the sizes one by one
                 await self.send(Tokens(first=event.first + index, pieces=(piece,)))
             return
         start = 0
-        while start < len(ids):
-            room = min(self._credit, MAX_WAITING_PIECES - len(self._ids))
+        while start < len(event.pieces):
+            room = min(self._credit, MAX_WAITING_PIECES - len(self._pieces))
             if room <= 0 or self._text_bytes > MAX_WAITING_TEXT_BYTES:
                 await _wait_in(self._want_room if self._credit else self._want_credit)
                 self._check()
@@ -140,17 +135,16 @@ class AttemptSink:
                     raise InternalError("two tasks sent tokens of one stream at the same time")
                 continue
             # The size is the whole event's: an upper bound does.
-            self._add(ids[start : start + room], texts[start : start + room], size)
+            self._add(event.pieces[start : start + room], size)
             start += room
 
-    def _add(self, ids: list[int], texts: list[str], size: int) -> None:
-        if not self._ids:
+    def _add(self, pieces: Sequence[Piece], size: int) -> None:
+        if not self._pieces:
             self._first = self._next
-        self._ids += ids
-        self._texts += texts
+        self._pieces += pieces
         self._text_bytes += size
-        self._credit -= len(ids)
-        self._next += len(ids)
+        self._credit -= len(pieces)
+        self._next += len(pieces)
         urgent, self._started = not self._started, True
         if urgent or not self.queued:
             self._owner.ready(self, urgent=urgent)
@@ -177,7 +171,7 @@ class AttemptSink:
         """Cancelled by the peer, or the peer is gone: nothing more is sent, senders wake up."""
         self._lost = reason
         self._frames.clear()
-        self._ids, self._texts = [], []
+        self._pieces = []
         _wake(self._want_credit)
         _wake(self._want_room)
 
@@ -191,9 +185,9 @@ class AttemptSink:
 
     def close_batch(self) -> None:
         """Puts the open batch into a frame, so that what follows comes after it."""
-        if self._ids:
-            self._frames.append(frames.encode_tokens(self.id, self._first, self._ids, self._texts))
-            self._ids, self._texts, self._text_bytes = [], [], 0
+        if self._pieces:
+            self._frames.append(frames.encode_tokens(self.id, self._first, self._pieces))
+            self._pieces, self._text_bytes = [], 0
 
 
 async def _wait_in(waiting: list[asyncio.Future[None]]) -> None:
@@ -209,16 +203,17 @@ def _wake(waiting: list[asyncio.Future[None]]) -> None:
     waiting.clear()
 
 
-def _weigh(ids: Sequence[int], texts: Sequence[str]) -> int:
+def _weigh(pieces: Sequence[Piece]) -> int:
     """Bytes of the texts. Raises ``ProtocolError`` for what no TOKENS frame can carry, so that it
     fails in its sender and not later, in a frame that it shares."""
-    if len(ids) == 1:
-        sound = type(ids[0]) is int and 0 <= ids[0] <= MAX_ID
+    if len(pieces) == 1:
+        (piece,) = pieces
+        sound, joined = type(piece.id) is int and 0 <= piece.id <= MAX_ID, piece.text
     else:
+        ids, joined = [piece.id for piece in pieces], "".join([piece.text for piece in pieces])
         sound = set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) <= MAX_ID
     if not sound:
         raise ProtocolError(f"a token id is not an int within 0 and {MAX_ID}")
-    joined = "".join(texts)
     if joined.isascii():
         return len(joined)
     try:

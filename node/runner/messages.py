@@ -95,7 +95,11 @@ class Prefill(FromRunner, frozen=True, kw_only=True, tag="prefill"):
     total: int
 
 
-class Pieces(FromRunner, frozen=True, kw_only=True, tag="pieces"):
+class Pieces(
+    msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True
+):
+    """Nearly all messages are this one, so it is an array instead of a map that names its type."""
+
     sequence: int
     first: int
     pieces: tuple[Piece, ...]
@@ -143,14 +147,13 @@ class Broken(FromRunner, frozen=True, kw_only=True, tag="broken"):
 
 
 ToRunnerMessage = Load | Open | Credit | Cancel | Shutdown
-FromRunnerMessage = (
+_Named = (
     Loading
     | Loaded
     | LoadFailed
     | Opened
     | Rejected
     | Prefill
-    | Pieces
     | Vectors
     | Done
     | Failed
@@ -158,36 +161,23 @@ FromRunnerMessage = (
     | Counts
     | Broken
 )
+FromRunnerMessage = _Named | Pieces
 
 
-class _PiecesBody(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Two columns instead of a map per piece: this is what nearly all messages are."""
-
-    sequence: int
-    first: int
-    ids: list[int]
-    texts: list[str]
-
-
-_PIECES_MARK = b"\x94"  # an array of four; every other message is a map
+_PIECES_MARK = b"\x93"  # an array of three; every other message is a map
 _HEADER_BYTES = 4  # the body's length, big-endian
 _ENCODER = msgspec.msgpack.Encoder()
-_PIECES = msgspec.msgpack.Decoder(_PiecesBody)
+_PIECES = msgspec.msgpack.Decoder(Pieces)
 _TO_RUNNER = msgspec.msgpack.Decoder(ToRunnerMessage)
-_FROM_RUNNER = msgspec.msgpack.Decoder(FromRunnerMessage)
+_FROM_RUNNER = msgspec.msgpack.Decoder(_Named)
 
 M = TypeVar("M")
 
 
-def encode(message: ToRunner | FromRunner) -> bytes:
+def encode(message: ToRunner | FromRunner | Pieces) -> bytes:
     """The message with its length in front. Raises ``UnicodeEncodeError`` for text that is none."""
-    body: object = message
-    if isinstance(message, Pieces):
-        pieces = message.pieces
-        ids, texts = [piece.id for piece in pieces], [piece.text for piece in pieces]
-        body = (message.sequence, message.first, ids, texts)
     data = bytearray(_HEADER_BYTES)
-    _ENCODER.encode_into(body, data, _HEADER_BYTES)
+    _ENCODER.encode_into(message, data, _HEADER_BYTES)
     data[:_HEADER_BYTES] = (len(data) - _HEADER_BYTES).to_bytes(_HEADER_BYTES)
     return bytes(data)
 
@@ -241,10 +231,6 @@ def _from_runner(body: bytes) -> FromRunnerMessage:
         if body[:1] != _PIECES_MARK:
             message: FromRunnerMessage = _FROM_RUNNER.decode(body)
             return message
-        columns = _PIECES.decode(body)
-        pieces = tuple(
-            [Piece(id=i, text=t) for i, t in zip(columns.ids, columns.texts, strict=True)]
-        )
+        return _PIECES.decode(body)
     except (msgspec.DecodeError, ValueError) as error:
         raise ProtocolError(f"bad message from a runner: {error}") from None
-    return Pieces(sequence=columns.sequence, first=columns.first, pieces=pieces)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.fleet.records import (
+    PROTOCOL_VERSION,
     Cpu,
     FleetView,
     Gpu,
@@ -121,7 +122,7 @@ NODES = st.builds(
     cpu=st.builds(Cpu, name=WORDS, physical_cores=COUNT, logical_cores=COUNT, load=SHARE),
     memory=st.builds(Memory, total_bytes=BYTES, available_bytes=BYTES),
     version=WORDS,
-    protocol=st.integers(3, 1000),
+    protocol=st.integers(PROTOCOL_VERSION + 1, 1000),
     started_at=NUMBER,
     updated_at=NUMBER,
 )

@@ -60,9 +60,9 @@ def _framed(body: bytes) -> bytes:
         _framed(b""),
         _framed(b"\xc1"),
         _framed(b"\x80"),
-        _framed(b"\x94\x01\x00\x91\x01\x90"),  # an id without its text
-        _framed(b"\x94\x01\x00\x91\xa1x\x91\xa1x"),  # an id that is none
-        _framed(b"\x93\x01\x00\x90"),
+        _framed(b"\x93\x01\x00\x91\x91\x01"),  # an id without its text
+        _framed(b"\x93\x01\x00\x91\x92\xa1x\xa1x"),  # an id that is none
+        _framed(b"\x94\x01\x00\x90\x90"),
     ],
 )
 def test_what_is_no_message_is_a_protocol_error(data: bytes) -> None:
