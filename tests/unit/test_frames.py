@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,9 +17,12 @@ from mesh.transport import frames
 from mesh.transport.base import Accepted, Failed, Finished, Progress, Refused, Tokens, Vectors
 from mesh.transport.frames import (
     HEADER_BYTES,
+    MAX_CREDIT,
     MAX_ERROR_TEXT,
+    MAX_HOPS,
     MAX_OPEN_BYTES,
     MAX_OTHER_BYTES,
+    MAX_STREAM,
     MAX_TOKENS_BYTES,
     MAX_VECTORS_BYTES,
     Bye,
@@ -30,6 +34,7 @@ from mesh.transport.frames import (
     Welcome,
 )
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Usage
+from mesh.validation import MAX_TEXTS
 from tests.transport_rig import attempt, tokens
 
 EXAMPLES: list[tuple[FrameType, Any]] = [
@@ -277,3 +282,80 @@ def test_a_claimed_length_of_billions_is_refused_without_memory(
 def test_a_message_of_any_unicode_survives() -> None:
     body = attempt(messages=(Message.of(Role.USER, "\0\u202e😀\uffff\r\n"),))
     assert frames.decode(frames.encode(FrameType.OPEN, 1, body)).body == body
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"credit": 0},
+        {"credit": MAX_CREDIT},
+        {"timeout_s": 0.001},
+        {"number": 0},
+        {"request_id": "x"},
+        {"request_id": "x" * 64},
+        {"hops": tuple(NodeId(str(i)) for i in range(MAX_HOPS))},
+        {"texts": ("a",) * MAX_TEXTS, "credit": MAX_TEXTS},
+    ],
+)
+def test_an_attempt_at_the_edge_of_what_is_allowed_passes(changes: dict[str, Any]) -> None:
+    body = attempt(**changes)
+    assert frames.decode(frames.encode(FrameType.OPEN, 1, body)).body == body
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"texts": ("a",) * (MAX_TEXTS + 1), "credit": MAX_TEXTS + 1}, {"texts": ("a",), "credit": 2}],
+)
+def test_texts_beyond_the_limit_or_without_their_credit_are_refused(
+    changes: dict[str, Any],
+) -> None:
+    with pytest.raises(ProtocolError, match="texts to embed"):
+        frames.encode(FrameType.OPEN, 1, attempt(**changes))
+
+
+@pytest.mark.parametrize("wait", [0.0, 1.5, math.inf])
+def test_a_heartbeat_s_wait_may_be_none_at_all(wait: float) -> None:
+    read = frames.decode(bytes_of(FrameType.HEARTBEAT, beat_with(expected_wait_s=wait))).body
+    assert isinstance(read, Heartbeat)
+    assert read.models[0].expected_wait_s == wait
+    whole = Heartbeat(node=NodeId("n"), state=NodeState.READY, expected_wait_s=wait)
+    assert frames.decode(frames.encode(FrameType.HEARTBEAT, 0, whole)).body == whole
+
+
+def test_vectors_begin_at_the_first_text_and_not_before_it() -> None:
+    first = Vectors(first=0, dimension=2, data=bytes(8))
+    assert frames.decode(frames.encode(FrameType.VECTORS, 1, first)).body == first
+    with pytest.raises(ProtocolError, match="begin at text -1"):
+        frames.encode(FrameType.VECTORS, 1, replace(first, first=-1))
+    with pytest.raises(ProtocolError, match="bad VECTORS"):
+        frames.encode(FrameType.VECTORS, 1, replace(first, data=bytes(7)))
+
+
+def test_a_body_of_exactly_its_cap_is_written_and_read() -> None:
+    reason = "x" * (MAX_OTHER_BYTES - len(msgspec.msgpack.encode({"reason": ""})) - 2)
+    said = frames.encode(FrameType.BYE, 0, Bye(reason=reason))
+    assert len(said) == HEADER_BYTES + MAX_OTHER_BYTES
+    assert frames.decode(said).body == Bye(reason=reason)
+
+
+def test_a_stream_s_number_has_63_bits() -> None:
+    assert frames.decode(frames.encode(FrameType.PING, MAX_STREAM)).stream == MAX_STREAM
+    with pytest.raises(ProtocolError, match="out of range"):
+        frames.decode(bytes([FrameType.PING]) + (MAX_STREAM + 1).to_bytes(8))
+
+
+def test_a_header_alone_is_a_frame_and_a_byte_less_is_none() -> None:
+    header = bytes([FrameType.PING]) + bytes(8)
+    assert frames.decode(header) == Frame(FrameType.PING, 0, None)
+    with pytest.raises(ProtocolError, match="shorter than its header"):
+        frames.decode(header[:-1])
+
+
+def test_an_error_text_that_just_fits_stays_whole_and_the_rest_of_a_refusal_too() -> None:
+    whole = Refused(code="x", message="y" * MAX_ERROR_TEXT, retry_after_s=2.0)
+    cut = frames.encode_event(1, replace(whole, message=whole.message + "y"))
+    assert cut == frames.encode_event(1, whole)
+    assert frames.decode(cut) == Frame(FrameType.REFUSED, 1, whole)
+    failed = Failed(code="x", message="y" * MAX_ERROR_TEXT)
+    cut = frames.encode_event(1, replace(failed, message=failed.message + "y"))
+    assert frames.decode(cut) == Frame(FrameType.FAILED, 1, failed)
