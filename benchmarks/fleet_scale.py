@@ -40,6 +40,7 @@ from benchmarks.figures import Row, percentile, show, spread
 from mesh.errors import MeshError
 from mesh.local.etcd import etcd_command, wait_healthy
 from mesh.local.ports import free_port
+from mesh.protobuf.fleet import fleet_from_wire
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 
@@ -87,9 +88,10 @@ class Watcher:
 
     def _read(self, answer: Any, now: float) -> None:
         self.listed, self.linked = set(), set()
-        for node in answer.nodes:
+        for listed in fleet_from_wire(answer).nodes:
+            node = listed.record
             self.listed.add(node.id)
-            if node.link_up:
+            if listed.link_up:
                 self.linked.add(node.id)
             mark = float(node.accelerator.removeprefix("at "))
             if mark > self.marks.get(node.id, 0.0):

@@ -14,6 +14,17 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from mesh.embedding import packed
+from mesh.fleet.records import (
+    Cpu,
+    Memory,
+    ModelRecord,
+    ModelState,
+    NodeRecord,
+    NodeState,
+    OrchestratorRecord,
+    encode_record,
+)
+from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from mesh.v1 import mesh_pb2, mesh_pb2_grpc
 
 REQUEST_ID = "0123456789abcdef0123456789abcdef"
@@ -99,38 +110,44 @@ def done(**changes: Any) -> mesh_pb2.GenerateEvent:
     return mesh_pb2.GenerateEvent(done=mesh_pb2.Done(**(fields | changes)))
 
 
-def node(name: str = "math", **changes: Any) -> mesh_pb2.Node:
+def model(name: str = "math", **changes: Any) -> ModelRecord:
     fields: dict[str, Any] = {
-        "id": f"node-{name}",
+        "id": ModelId(name),
+        "engine": "llama_cpp",
+        "specialties": (Specialty(name),),
+        "state": ModelState.RESIDENT,
+        "slots": 4,
+        "used_slots": 1,
+        "context_length": 1024,
+        "device": "cpu",
+    }
+    return ModelRecord(**(fields | changes))
+
+
+def node(
+    name: str = "math", *, age_s: float = 0.2, link_up: bool = True, **changes: Any
+) -> mesh_pb2.Node:
+    fields: dict[str, Any] = {
+        "id": NodeId(f"node-{name}"),
+        "instance": "",
         "name": name,
         "host": "box",
         "pid": 4242,
-        "state": "ready",
-        "specialties": [name],
-        "models": [
-            mesh_pb2.Model(
-                id=name,
-                engine="llama_cpp",
-                specialties=[name],
-                state="resident",
-                slots=4,
-                used_slots=1,
-                context_length=1024,
-                device="cpu",
-            )
-        ],
+        "state": NodeState.READY,
+        "reason": "",
+        "specialties": (Specialty(name),),
+        "models": (model(name),),
         "accelerator": "no NVIDIA driver on this box: models run on the CPU",
-        "cpu": "Some CPU",
-        "physical_cores": 2,
-        "memory_total_bytes": 8 * 2**30,
-        "memory_available_bytes": 5 * 2**30,
+        "cpu": Cpu(name="Some CPU", physical_cores=2, logical_cores=0),
+        "memory": Memory(total_bytes=8 * 2**30, available_bytes=5 * 2**30),
         "endpoint": "tcp://127.0.0.1:4000",
-        "transport": "zeromq",
-        "last_seen": 1_700_000_000.0,
-        "last_seen_age_s": 0.2,
-        "link_up": True,
     }
-    return mesh_pb2.Node(**(fields | changes))
+    return mesh_pb2.Node(
+        record=encode_record(NodeRecord(**(fields | changes))),
+        last_seen=1_700_000_000.0,
+        last_seen_age_s=age_s,
+        link_up=link_up,
+    )
 
 
 ANSWER = (decided(), assigned(), tokens(0, "It is", " 42"), tokens(2, "."), done())
@@ -168,13 +185,18 @@ class FakeMesh(mesh_pb2_grpc.MeshServicer):
             nodes=[node("math"), node("code")],
             orchestrators=[
                 mesh_pb2.Orchestrator(
-                    id="orchestrator-1",
-                    name="orchestrator",
-                    host="box",
-                    pid=4243,
-                    endpoint="127.0.0.1:7700",
-                    rules_version="abc123def456",
-                    fallback="chat",
+                    record=encode_record(
+                        OrchestratorRecord(
+                            id=OrchestratorId("orchestrator-1"),
+                            instance="",
+                            name="orchestrator",
+                            host="box",
+                            pid=4243,
+                            endpoint="127.0.0.1:7700",
+                            rules_version="abc123def456",
+                            fallback="chat",
+                        )
+                    )
                 )
             ],
             registry_connected=True,

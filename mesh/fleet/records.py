@@ -306,9 +306,10 @@ class FleetView:
         return found.record.model(model) if found is not None else None
 
 
-def encode_record(record: NodeRecord | OrchestratorRecord) -> bytes:
-    """Indented JSON, so that ``etcdctl get`` reads well."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2)
+def encode_record(record: NodeRecord | OrchestratorRecord, *, indent: int = 2) -> bytes:
+    """JSON, indented so that ``etcdctl get`` reads well; 0: on one line."""
+    data = msgspec.json.encode(record)
+    return msgspec.json.format(data, indent=indent) if indent else data
 
 
 def decode_node(data: bytes) -> NodeRecord:

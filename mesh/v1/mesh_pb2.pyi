@@ -392,221 +392,25 @@ class FleetRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class Gpu(_message.Message):
-    __slots__ = ("uuid", "name", "index", "total_bytes", "used_bytes", "free_bytes", "temperature_c", "power_w", "utilisation", "compute_capability", "parent_uuid", "error", "throttled", "throttled_to", "dtypes")
-    UUID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    INDEX_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
-    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
-    FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    TEMPERATURE_C_FIELD_NUMBER: _ClassVar[int]
-    POWER_W_FIELD_NUMBER: _ClassVar[int]
-    UTILISATION_FIELD_NUMBER: _ClassVar[int]
-    COMPUTE_CAPABILITY_FIELD_NUMBER: _ClassVar[int]
-    PARENT_UUID_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    THROTTLED_FIELD_NUMBER: _ClassVar[int]
-    THROTTLED_TO_FIELD_NUMBER: _ClassVar[int]
-    DTYPES_FIELD_NUMBER: _ClassVar[int]
-    uuid: str
-    name: str
-    index: int
-    total_bytes: int
-    used_bytes: int
-    free_bytes: int
-    temperature_c: float
-    power_w: float
-    utilisation: float
-    compute_capability: str
-    parent_uuid: str
-    error: str
-    throttled: str
-    throttled_to: float
-    dtypes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., index: _Optional[int] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., temperature_c: _Optional[float] = ..., power_w: _Optional[float] = ..., utilisation: _Optional[float] = ..., compute_capability: _Optional[str] = ..., parent_uuid: _Optional[str] = ..., error: _Optional[str] = ..., throttled: _Optional[str] = ..., throttled_to: _Optional[float] = ..., dtypes: _Optional[_Iterable[str]] = ...) -> None: ...
-
-class Model(_message.Message):
-    __slots__ = ("id", "engine", "specialties", "state", "slots", "used_slots", "context_length", "device", "file", "file_bytes", "architecture", "parameters", "quantisation", "tokenizer_hash", "error", "pinned", "ttl_s", "estimated_bytes", "measured_bytes", "load_s", "note", "last_error", "load_percent", "unload_at", "queued", "template_hash", "tier", "input_price", "output_price", "prefill_tps", "decode_tps", "decode_tps_half", "decode_tps_full", "cpu_fallback", "counts", "embeds", "instant")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    ENGINE_FIELD_NUMBER: _ClassVar[int]
-    SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    SLOTS_FIELD_NUMBER: _ClassVar[int]
-    USED_SLOTS_FIELD_NUMBER: _ClassVar[int]
-    CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
-    DEVICE_FIELD_NUMBER: _ClassVar[int]
-    FILE_FIELD_NUMBER: _ClassVar[int]
-    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
-    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
-    QUANTISATION_FIELD_NUMBER: _ClassVar[int]
-    TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    PINNED_FIELD_NUMBER: _ClassVar[int]
-    TTL_S_FIELD_NUMBER: _ClassVar[int]
-    ESTIMATED_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MEASURED_BYTES_FIELD_NUMBER: _ClassVar[int]
-    LOAD_S_FIELD_NUMBER: _ClassVar[int]
-    NOTE_FIELD_NUMBER: _ClassVar[int]
-    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
-    LOAD_PERCENT_FIELD_NUMBER: _ClassVar[int]
-    UNLOAD_AT_FIELD_NUMBER: _ClassVar[int]
-    QUEUED_FIELD_NUMBER: _ClassVar[int]
-    TEMPLATE_HASH_FIELD_NUMBER: _ClassVar[int]
-    TIER_FIELD_NUMBER: _ClassVar[int]
-    INPUT_PRICE_FIELD_NUMBER: _ClassVar[int]
-    OUTPUT_PRICE_FIELD_NUMBER: _ClassVar[int]
-    PREFILL_TPS_FIELD_NUMBER: _ClassVar[int]
-    DECODE_TPS_FIELD_NUMBER: _ClassVar[int]
-    DECODE_TPS_HALF_FIELD_NUMBER: _ClassVar[int]
-    DECODE_TPS_FULL_FIELD_NUMBER: _ClassVar[int]
-    CPU_FALLBACK_FIELD_NUMBER: _ClassVar[int]
-    COUNTS_FIELD_NUMBER: _ClassVar[int]
-    EMBEDS_FIELD_NUMBER: _ClassVar[int]
-    INSTANT_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    engine: str
-    specialties: _containers.RepeatedScalarFieldContainer[str]
-    state: str
-    slots: int
-    used_slots: int
-    context_length: int
-    device: str
-    file: str
-    file_bytes: int
-    architecture: str
-    parameters: int
-    quantisation: str
-    tokenizer_hash: str
-    error: str
-    pinned: bool
-    ttl_s: float
-    estimated_bytes: int
-    measured_bytes: int
-    load_s: float
-    note: str
-    last_error: str
-    load_percent: int
-    unload_at: float
-    queued: int
-    template_hash: str
-    tier: str
-    input_price: float
-    output_price: float
-    prefill_tps: float
-    decode_tps: float
-    decode_tps_half: float
-    decode_tps_full: float
-    cpu_fallback: bool
-    counts: ModelCounts
-    embeds: bool
-    instant: bool
-    def __init__(self, id: _Optional[str] = ..., engine: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., used_slots: _Optional[int] = ..., context_length: _Optional[int] = ..., device: _Optional[str] = ..., file: _Optional[str] = ..., file_bytes: _Optional[int] = ..., architecture: _Optional[str] = ..., parameters: _Optional[int] = ..., quantisation: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., error: _Optional[str] = ..., pinned: _Optional[bool] = ..., ttl_s: _Optional[float] = ..., estimated_bytes: _Optional[int] = ..., measured_bytes: _Optional[int] = ..., load_s: _Optional[float] = ..., note: _Optional[str] = ..., last_error: _Optional[str] = ..., load_percent: _Optional[int] = ..., unload_at: _Optional[float] = ..., queued: _Optional[int] = ..., template_hash: _Optional[str] = ..., tier: _Optional[str] = ..., input_price: _Optional[float] = ..., output_price: _Optional[float] = ..., prefill_tps: _Optional[float] = ..., decode_tps: _Optional[float] = ..., decode_tps_half: _Optional[float] = ..., decode_tps_full: _Optional[float] = ..., cpu_fallback: _Optional[bool] = ..., counts: _Optional[_Union[ModelCounts, _Mapping]] = ..., embeds: _Optional[bool] = ..., instant: _Optional[bool] = ...) -> None: ...
-
-class ModelCounts(_message.Message):
-    __slots__ = ("sequences", "reused", "prompt_tokens", "reused_tokens", "drafted_tokens", "accepted_tokens")
-    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
-    REUSED_FIELD_NUMBER: _ClassVar[int]
-    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    REUSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    sequences: int
-    reused: int
-    prompt_tokens: int
-    reused_tokens: int
-    drafted_tokens: int
-    accepted_tokens: int
-    def __init__(self, sequences: _Optional[int] = ..., reused: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., reused_tokens: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ...) -> None: ...
-
 class Node(_message.Message):
-    __slots__ = ("id", "name", "host", "pid", "state", "reason", "specialties", "models", "gpus", "accelerator", "cpu", "physical_cores", "memory_total_bytes", "memory_available_bytes", "endpoint", "transport", "version", "started_at", "last_seen", "last_seen_age_s", "in_flight", "link_up", "instance", "direct_endpoint", "logical_cores", "cpu_load", "protocol", "updated_at")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    HOST_FIELD_NUMBER: _ClassVar[int]
-    PID_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
-    MODELS_FIELD_NUMBER: _ClassVar[int]
-    GPUS_FIELD_NUMBER: _ClassVar[int]
-    ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
-    CPU_FIELD_NUMBER: _ClassVar[int]
-    PHYSICAL_CORES_FIELD_NUMBER: _ClassVar[int]
-    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
-    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("last_seen", "last_seen_age_s", "in_flight", "link_up", "record")
     LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_AGE_S_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     LINK_UP_FIELD_NUMBER: _ClassVar[int]
-    INSTANCE_FIELD_NUMBER: _ClassVar[int]
-    DIRECT_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
-    LOGICAL_CORES_FIELD_NUMBER: _ClassVar[int]
-    CPU_LOAD_FIELD_NUMBER: _ClassVar[int]
-    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
-    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    name: str
-    host: str
-    pid: int
-    state: str
-    reason: str
-    specialties: _containers.RepeatedScalarFieldContainer[str]
-    models: _containers.RepeatedCompositeFieldContainer[Model]
-    gpus: _containers.RepeatedCompositeFieldContainer[Gpu]
-    accelerator: str
-    cpu: str
-    physical_cores: int
-    memory_total_bytes: int
-    memory_available_bytes: int
-    endpoint: str
-    transport: str
-    version: str
-    started_at: float
+    RECORD_FIELD_NUMBER: _ClassVar[int]
     last_seen: float
     last_seen_age_s: float
     in_flight: int
     link_up: bool
-    instance: str
-    direct_endpoint: str
-    logical_cores: int
-    cpu_load: float
-    protocol: int
-    updated_at: float
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., accelerator: _Optional[str] = ..., cpu: _Optional[str] = ..., physical_cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., endpoint: _Optional[str] = ..., transport: _Optional[str] = ..., version: _Optional[str] = ..., started_at: _Optional[float] = ..., last_seen: _Optional[float] = ..., last_seen_age_s: _Optional[float] = ..., in_flight: _Optional[int] = ..., link_up: _Optional[bool] = ..., instance: _Optional[str] = ..., direct_endpoint: _Optional[str] = ..., logical_cores: _Optional[int] = ..., cpu_load: _Optional[float] = ..., protocol: _Optional[int] = ..., updated_at: _Optional[float] = ...) -> None: ...
+    record: bytes
+    def __init__(self, last_seen: _Optional[float] = ..., last_seen_age_s: _Optional[float] = ..., in_flight: _Optional[int] = ..., link_up: _Optional[bool] = ..., record: _Optional[bytes] = ...) -> None: ...
 
 class Orchestrator(_message.Message):
-    __slots__ = ("id", "name", "host", "pid", "endpoint", "version", "rules_version", "fallback", "started_at", "instance", "ticket_key", "updated_at")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    HOST_FIELD_NUMBER: _ClassVar[int]
-    PID_FIELD_NUMBER: _ClassVar[int]
-    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    RULES_VERSION_FIELD_NUMBER: _ClassVar[int]
-    FALLBACK_FIELD_NUMBER: _ClassVar[int]
-    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
-    INSTANCE_FIELD_NUMBER: _ClassVar[int]
-    TICKET_KEY_FIELD_NUMBER: _ClassVar[int]
-    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    name: str
-    host: str
-    pid: int
-    endpoint: str
-    version: str
-    rules_version: str
-    fallback: str
-    started_at: float
-    instance: str
-    ticket_key: str
-    updated_at: float
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., endpoint: _Optional[str] = ..., version: _Optional[str] = ..., rules_version: _Optional[str] = ..., fallback: _Optional[str] = ..., started_at: _Optional[float] = ..., instance: _Optional[str] = ..., ticket_key: _Optional[str] = ..., updated_at: _Optional[float] = ...) -> None: ...
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: bytes
+    def __init__(self, record: _Optional[bytes] = ...) -> None: ...
 
 class FleetResponse(_message.Message):
     __slots__ = ("nodes", "orchestrators", "registry_connected")

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.errors import ConfigError, NodeLost, Overloaded, PortInUse, RuleError
+from mesh.protobuf.fleet import fleet_from_wire
 from mesh.protobuf.metadata import ERROR_CODE, REQUEST_ID
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
@@ -202,9 +203,11 @@ async def test_the_cascade_decides_what_is_not_asked_for_by_name() -> None:
 async def test_the_fleet_lists_nodes_and_orchestrators() -> None:
     async with served() as (_, whole, channel):
         await until(lambda: bool(whole.fleet.view.orchestrators))
-        fleet = await stub_of(channel).Fleet(pb.FleetRequest())
+        fleet = fleet_from_wire(await stub_of(channel).Fleet(pb.FleetRequest()))
     assert fleet.registry_connected
-    assert [(n.name, n.state, n.link_up) for n in fleet.nodes] == [("a", "ready", True)]
+    assert [(n.record.name, n.record.state, n.link_up) for n in fleet.nodes] == [
+        ("a", "ready", True)
+    ]
     assert [o.endpoint for o in fleet.orchestrators] == [whole.endpoint]
     assert fleet.orchestrators[0].rules_version
 

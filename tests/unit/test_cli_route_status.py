@@ -7,8 +7,9 @@ import json
 from click.testing import CliRunner, Result
 
 from mesh.cli.main import cli
+from mesh.fleet.records import Gpu, ModelState, NodeState
 from mesh.v1 import mesh_pb2
-from tests.fake_mesh import Broken, FakeMesh, decision, node, serving
+from tests.fake_mesh import Broken, FakeMesh, decision, model, node, serving
 
 GIB = 2**30
 
@@ -113,8 +114,8 @@ def test_status_says_ram_for_a_box_without_a_gpu() -> None:
 
 
 def test_status_shows_vram_of_each_gpu() -> None:
-    gpus = [
-        mesh_pb2.Gpu(
+    gpus = tuple(
+        Gpu(
             uuid=f"GPU-{i}",
             name="NVIDIA GeForce GTX 1080",
             index=i,
@@ -123,7 +124,7 @@ def test_status_shows_vram_of_each_gpu() -> None:
             free_bytes=(7 - i) * GIB,
         )
         for i in range(2)
-    ]
+    )
     text = " ".join(run(fleet(node("math", gpus=gpus)), "status").stdout.split())
     assert "GTX 1080" in text
     assert "1.0/7.0/8.0" in text
@@ -131,7 +132,7 @@ def test_status_shows_vram_of_each_gpu() -> None:
 
 
 def test_status_says_why_a_node_takes_no_work() -> None:
-    draining = node("math", state="draining", reason="draining: 2 streams left")
+    draining = node("math", state=NodeState.DRAINING, reason="draining: 2 streams left")
     cut = node("code", link_up=False)
     result = run(fleet(draining, cut), "status")
     assert "math takes no work: draining: 2 streams left" in result.stdout
@@ -139,29 +140,30 @@ def test_status_says_why_a_node_takes_no_work() -> None:
 
 
 def test_status_names_a_failed_model_of_a_node_that_works_otherwise() -> None:
-    good = node("math").models[0]
-    bad = mesh_pb2.Model(id="broken", state="failed", error="the file is truncated", slots=4)
-    text = run(fleet(node("math", models=[good, bad])), "status").stdout
+    bad = model("broken", state=ModelState.FAILED, error="the file is truncated", used_slots=0)
+    text = run(fleet(node("math", models=(model("math"), bad))), "status").stdout
     assert "math: model broken failed: the file is truncated" in text
     assert "1/4" in text
 
 
 def test_status_fits_80_columns_with_long_names() -> None:
     long = "qwen2.5-coder-32b-instruct-q4_k_m-00001-of-00003"
-    models = [mesh_pb2.Model(id=f"{long}-{i}", state="cold", slots=64) for i in range(3)]
-    gpu = mesh_pb2.Gpu(
+    cold = {"state": ModelState.COLD, "slots": 64, "used_slots": 0}
+    models = tuple(model(f"{long}-{i}", **cold) for i in range(3))
+    gpu = Gpu(
         uuid="GPU-1",
         name="NVIDIA RTX 6000 Ada Generation",
+        index=0,
         total_bytes=48 * GIB,
         used_bytes=20 * GIB,
         free_bytes=28 * GIB,
     )
     wide = node(
         "a-node-with-quite-a-long-name-indeed",
-        specialties=["math", "code", "knowledge", "logic"],
+        specialties=("math", "code", "knowledge", "logic"),
         models=models,
-        gpus=[gpu],
-        last_seen_age_s=190_000,
+        gpus=(gpu,),
+        age_s=190_000,
     )
     lines = run(fleet(wide, node("math")), "status").stdout.splitlines()
     assert max(len(line) for line in lines) <= 80

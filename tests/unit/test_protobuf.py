@@ -299,16 +299,28 @@ def test_a_fleet_survives_the_wire_with_its_newest_slots() -> None:
 
 
 def test_a_record_that_the_wire_cannot_hold_hides_no_other() -> None:
-    def node(name: str, pid: int) -> NodeView:
+    def node(name: str, started_at: float) -> NodeView:
         record = NodeRecord(
-            id=NodeId(name), instance="", name=name, host="h", pid=pid,
+            id=NodeId(name), instance="", name=name, host="h", pid=2**60, started_at=started_at,
             state=NodeState.READY, reason="", endpoint="tcp://h:1",
         )  # fmt: skip
         return NodeView(record=record)
 
-    view = FleetView(nodes={NodeId("a"): node("a", 2**60), NodeId("b"): node("b", 5)})
+    view = FleetView(nodes={NodeId("a"): node("a", math.nan), NodeId("b"): node("b", 5)})
     wire = fleet_to_wire(view, registry_connected=False, now=1.0, wall=2.0)
-    assert [listed.name for listed in wire.nodes] == ["b"]
+    assert [listed.record.name for listed in fleet_from_wire(wire).nodes] == ["b"]
+
+
+def test_a_record_that_this_client_cannot_read_is_named() -> None:
+    newer = b'{"id": "n", "instance": "", "name": "n", "host": "h", "pid": 1, "reason": "", '
+    newer += b'"endpoint": "e", "state": "dreaming", "mood": "a field of tomorrow"}'
+    for record, told in [(newer, "dreaming"), (b"", "not a node record")]:
+        with pytest.raises(ProtocolError, match=told):
+            fleet_from_wire(pb.FleetResponse(nodes=[pb.Node(record=record)]))
+    (read,) = fleet_from_wire(
+        pb.FleetResponse(nodes=[pb.Node(record=newer.replace(b"dreaming", b"ready"))])
+    ).nodes
+    assert read.record.name == "n"
 
 
 @settings(max_examples=200, deadline=None)
