@@ -36,9 +36,9 @@ import psutil
 
 import mesh
 from benchmarks.figures import Row, percentile, show, spread
+from mesh import Assigned, Client, Done, Tokens
 from mesh.errors import MeshError
 from mesh.local.ports import free_port
-from mesh.sdk import Assigned, Client, Done, Tokens
 from tests.etcd import EtcdServer
 from tests.tcp_proxy import TcpProxy
 

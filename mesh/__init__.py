@@ -1,22 +1,110 @@
-"""What every Squadron process speaks: records, errors, transports, registry, SDK and CLI.
+"""The SDK's face, and beside it what every Squadron process speaks: records, transports, registry.
+
+::
+
+    import mesh
+
+    async with mesh.connect("127.0.0.1:7700") as client:
+        generation = client.generate("Tom has 12 apples and buys 30 more. How many now?")
+        async for chunk in generation:
+            print(chunk.text, end="", flush=True)
+        print(generation.done)
 
 ``mesh`` imports neither ``node`` nor ``orchestrator``; both import ``mesh``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mesh.sdk import Client, connect, connect_sync
+    from mesh.client.client import Client, connect
+    from mesh.client.conversation import Conversation
+    from mesh.client.embed import EmbedOptions
+    from mesh.client.request import Options, Prompt
+    from mesh.client.stream import Chunk, Events, EventStream, Generation
+    from mesh.client.sync import SyncClient, SyncGeneration, connect_sync
+    from mesh.embedding import Embeddings
+    from mesh.stream import (
+        Assigned,
+        Decided,
+        Done,
+        FleetStatus,
+        NodeStatus,
+        Progress,
+        Ready,
+        Resume,
+        Route,
+        StreamEvent,
+        Tokens,
+    )
+    from mesh.types import Message, Priority, Role
 
-__all__ = ["Client", "__version__", "connect", "connect_sync"]
+# Where each name is, so that a node agent or a runner does not import gRPC for the SDK's sake.
+_FACE = {
+    "mesh.client.client": ("Client", "connect"),
+    "mesh.client.conversation": ("Conversation",),
+    "mesh.client.embed": ("EmbedOptions",),
+    "mesh.client.request": ("Options", "Prompt"),
+    "mesh.client.stream": ("Chunk", "EventStream", "Events", "Generation"),
+    "mesh.client.sync": ("SyncClient", "SyncGeneration", "connect_sync"),
+    "mesh.embedding": ("Embeddings",),
+    "mesh.stream": (
+        "Assigned",
+        "Decided",
+        "Done",
+        "FleetStatus",
+        "NodeStatus",
+        "Progress",
+        "Ready",
+        "Resume",
+        "Route",
+        "StreamEvent",
+        "Tokens",
+    ),
+    "mesh.types": ("Message", "Priority", "Role"),
+}
+_HOME = {name: module for module, names in _FACE.items() for name in names}
+
+__all__ = [
+    "Assigned",
+    "Chunk",
+    "Client",
+    "Conversation",
+    "Decided",
+    "Done",
+    "EmbedOptions",
+    "Embeddings",
+    "EventStream",
+    "Events",
+    "FleetStatus",
+    "Generation",
+    "Message",
+    "NodeStatus",
+    "Options",
+    "Priority",
+    "Progress",
+    "Prompt",
+    "Ready",
+    "Resume",
+    "Role",
+    "Route",
+    "StreamEvent",
+    "SyncClient",
+    "SyncGeneration",
+    "Tokens",
+    "__version__",
+    "connect",
+    "connect_sync",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that a node agent or a runner does not import gRPC for the SDK's sake.
-    if name in ("Client", "connect", "connect_sync"):
-        from mesh import sdk
-
-        return getattr(sdk, name)
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'mesh' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

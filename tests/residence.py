@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 
 import mesh
+from mesh import Client, Done, Progress, Tokens
 from mesh.errors import MeshError
 from mesh.fleet.records import ModelRecord
 from mesh.local.ports import free_port
-from mesh.sdk import Client, Done, Progress, Tokens
 from mesh.types import ModelId
 from node.engines.llama_cpp.memory.need import need
 from node.models.catalogue import inspect

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from mesh import Options
 from mesh.bench.arrivals import Load
 from mesh.bench.durations import written
 from mesh.bench.faults import FaultEvent, check_within
 from mesh.bench.objective import Objective
 from mesh.errors import ConfigError
-from mesh.sdk import Options
 from mesh.types import Sampling
 from mesh.validation import check_sampling
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from mesh import Client, connect
 from mesh.bench.arrivals import ClosedLoop, OpenLoop, poisson
 from mesh.bench.faults import check_targets
 from mesh.bench.injector import FaultMark, Injector
@@ -22,7 +23,6 @@ from mesh.bench.workload import Workload
 from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.fleet.records import NodeRecord
-from mesh.sdk import Client, connect
 
 MAX_CONNECTIONS = 8
 WARMUP_CLIENTS = 8

@@ -121,9 +121,9 @@ def _read(file: IO[str], flag: str) -> str:
 async def _ask(
     endpoint: str, messages: list[Message], options: dict[str, Any], as_json: bool
 ) -> None:
+    from mesh import connect
     from mesh.cli.answer import error_event, show_json, show_text
     from mesh.errors import MeshError
-    from mesh.sdk import connect
 
     streaming = False
     try:

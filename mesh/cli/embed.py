@@ -89,9 +89,9 @@ def _calls(texts: Sequence[str]) -> Iterator[list[str]]:
 async def _embed(
     endpoint: str, texts: list[str], options: dict[str, Any], similarity: bool, as_json: bool
 ) -> None:
+    from mesh import connect
     from mesh.cli.answer import error_event
     from mesh.errors import MeshError
-    from mesh.sdk import connect
 
     found: list[Embeddings] = []
     shown = 0

@@ -91,7 +91,7 @@ def _asked(prompt: str | None, history: str | None) -> tuple[Message, ...]:
 
 
 async def _route(endpoint: str, messages: tuple[Message, ...], options: dict[str, Any]) -> Route:
-    from mesh.sdk import connect
+    from mesh import connect
 
     async with connect(endpoint.split(",")) as client:
         return await client.route(messages, **options)
@@ -101,9 +101,9 @@ async def _route_file(
     endpoint: str, path: str, options: dict[str, Any], candidates: bool, as_json: bool
 ) -> tuple[int, int]:
     """How many had an error, and how many there were."""
+    from mesh import connect
     from mesh.cli.prompt_file import prompts_in
     from mesh.cli.route_screen import Rows, Tally, line_of
-    from mesh.sdk import connect
 
     tally, rows = Tally(), Rows()
     # What was read and is not shown yet: as much as one call takes.

@@ -30,7 +30,7 @@ def status(as_json: bool, models: bool, watch: bool, endpoint: str | None) -> No
 
 
 async def _status(endpoint: str, as_json: bool, models: bool, watch: bool) -> None:
-    from mesh.sdk import connect
+    from mesh import connect
 
     async with connect(endpoint.split(",")) as client:
         if watch and not as_json and sys.stdout.isatty():

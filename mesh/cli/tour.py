@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from mesh import connect
 from mesh.cli.answer import show_text
 from mesh.cli.fleet import render
 from mesh.cli.main import one_line
 from mesh.cli.screen import console
 from mesh.errors import MeshError
-from mesh.sdk import connect
 from mesh.settings.addresses import DEFAULT_ENDPOINT
 
 PROMPTS = (

@@ -1,1 +1,1 @@
-"""The SDK's parts; ``mesh/sdk.py`` is the door."""
+"""The SDK's parts; ``mesh`` is the door."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
+from mesh.client.request import Options
 from mesh.client.stream import EventStream, Generation
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.types import Message, Role
 
-if TYPE_CHECKING:
-    from mesh.client.client import Options
-
-Ask = Callable[[tuple[Message, ...], str, "Options"], EventStream]
+Ask = Callable[[tuple[Message, ...], str, Options], EventStream]
 
 
 class Conversation:

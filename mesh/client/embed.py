@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypedDict
 
-import grpc
-
 from mesh.client import wire
-from mesh.client.stream import Lane
+from mesh.client.contacts import Contacts
 from mesh.embedding import Embeddings, EmbedRequest
 from mesh.errors import DeadlineExceeded, InvalidRequest
 from mesh.protobuf.embed import embed_request_to_wire, embeddings_from_wire
@@ -79,27 +77,20 @@ def embed_request(
         ) from None
 
 
-async def embed(
-    request: EmbedRequest, lanes: tuple[Lane, ...], prefer: Callable[[Lane], None]
-) -> Embeddings:
+async def embed(request: EmbedRequest, contacts: Contacts) -> Embeddings:
     """Raises what the orchestrator does, and ``Unreachable`` when none is left to ask."""
     deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s
-    for lane in lanes:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise DeadlineExceeded(
-                f"the texts were not embedded within {request.timeout_s:g} s; allow more time",
-                request_id=request.id,
-            )
-        message = embed_request_to_wire(replace(request, timeout_s=left))
-        try:
-            answer = await lane.stub.Embed(
+    for turn in contacts.in_turn(wire.connection_lost):
+        with turn as contact:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise DeadlineExceeded(
+                    f"the texts were not embedded within {request.timeout_s:g} s; allow more time",
+                    request_id=request.id,
+                )
+            message = embed_request_to_wire(replace(request, timeout_s=left))
+            answer = await contact.stub.Embed(
                 message, timeout=LONGEST_S if left is None else left + GRACE_S
             )
-        except grpc.aio.AioRpcError as error:
-            if not (wire.never_arrived(error) or wire.connection_lost(error)):
-                raise wire.translated(error, lane.endpoint) from None
-            continue
-        prefer(lane)
-        return embeddings_from_wire(answer, texts=len(request.texts))
-    raise wire.no_orchestrator(tuple(lane.endpoint for lane in lanes))
+            return embeddings_from_wire(answer, texts=len(request.texts))
+    raise contacts.nobody()

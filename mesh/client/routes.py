@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import grpc
 
 from mesh.client import wire
-from mesh.client.stream import Lane
+from mesh.client.contacts import Contact, Contacts
 from mesh.errors import InvalidRequest, MeshError
 from mesh.protobuf.route import batch_to_wire, route_request_to_wire, routed_from_wire
 from mesh.stream import Route
@@ -25,45 +25,37 @@ Asked = pb.RouteRequest | MeshError
 
 
 async def route_all(
-    requests: Iterable[Request | MeshError],
-    lanes: tuple[Lane, ...],
-    prefer: Callable[[Lane], None],
-    *,
-    candidates: bool,
+    requests: Iterable[Request | MeshError], contacts: Contacts, *, candidates: bool
 ) -> AsyncIterator[Route | MeshError]:
     """One result for each of ``requests``, in order; a request that is an error already is its own
     result. Raises ``Unreachable``, and what is wrong with a whole call."""
     for calls in _calls(requests):
         done = 0
-        for lane in lanes:
-            try:
-                async for routed in _call(lane, calls[done:], candidates):
-                    done += 1
-                    yield routed
-            except grpc.aio.AioRpcError as error:
-                if wire.is_too_large(error) and len(calls) - done == 1:
-                    yield wire.translated(
-                        error, lane.endpoint
-                    )  # only this prompt's, not the rest's
-                    break
-                # Nothing was changed by what was asked, so that the rest may be asked elsewhere.
-                if not (wire.never_arrived(error) or wire.connection_lost(error)):
-                    raise wire.translated(error, lane.endpoint) from None
-                continue
-            prefer(lane)
-            break
+        # Nothing was changed by what was asked, so that the rest may be asked elsewhere.
+        for turn in contacts.in_turn(wire.connection_lost):
+            with turn as contact:
+                try:
+                    async for routed in _call(contact, calls[done:], candidates):
+                        done += 1
+                        yield routed
+                except grpc.aio.AioRpcError as error:
+                    if not wire.is_too_large(error) or len(calls) - done > 1:
+                        raise
+                    # Only this prompt's error, and not the rest's.
+                    yield wire.translated(error, contact.endpoint)
+                break
         else:
-            raise wire.no_orchestrator(tuple(lane.endpoint for lane in lanes))
+            raise contacts.nobody()
 
 
 async def _call(
-    lane: Lane, asked: list[Asked], candidates: bool
+    contact: Contact, asked: list[Asked], candidates: bool
 ) -> AsyncIterator[Route | MeshError]:
     requests = [each for each in asked if not isinstance(each, MeshError)]
     results: AsyncIterator[pb.RouteBatchResponse] | None = None
     if requests:
         results = aiter(
-            lane.stub.RouteBatch(
+            contact.stub.RouteBatch(
                 batch_to_wire(requests, candidates=candidates),
                 timeout=CALL_TIMEOUT_S + PROMPT_TIMEOUT_S * len(requests),
             )

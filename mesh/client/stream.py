@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from mesh.client import wire
 from mesh.client.begun import Begun
+from mesh.client.contacts import Contact, Contacts
 from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, NotServed, Unreachable
 from mesh.protobuf.events import event_from_wire
@@ -31,15 +32,6 @@ FAILOVER_S = 5.0
 FAILOVER_PAUSE_S = 0.1
 # For requests that leave their budget to the orchestrator; no call is without a deadline.
 LONGEST_S = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """One orchestrator: where it is, and the channel to it."""
-
-    endpoint: str
-    channel: Any
-    stub: Any
 
 
 class EventStream(Protocol):
@@ -66,21 +58,18 @@ class EventStream(Protocol):
 
 class Events(AsyncIterator[StreamEvent]):
     """The events of one answer. The call goes out when the first is asked for: to the first of
-    ``lanes`` that can be reached, which ``chosen`` is told. Leaving or closing it cancels the rest.
+    ``contacts`` that can be reached. Leaving or closing it cancels the rest.
 
-    An orchestrator that is lost in mid-answer is replaced by another of ``lanes``, or by itself
-    when it comes back, and the answer goes on after the tokens that came. ``refresh``: finds what
-    other orchestrators there are, once one is lost. ``traceparent``: of the trace that it is part
-    of, "" for the task's current one.
+    An orchestrator that is lost in mid-answer is replaced by another of ``contacts``, or by itself
+    when it comes back, and the answer goes on after the tokens that came. ``traceparent``: of the
+    trace that it is part of, "" for the task's current one.
     """
 
     def __init__(
         self,
         request: Request,
-        lanes: Sequence[Lane],
-        chosen: Callable[[Lane], None],
+        contacts: Contacts,
         *,
-        refresh: Callable[[], Awaitable[Sequence[Lane]]] | None = None,
         clock: Clock | None = None,
         begun: Begun | None = None,
         traceparent: str = "",
@@ -88,10 +77,8 @@ class Events(AsyncIterator[StreamEvent]):
         self.request = request
         self._clock = clock or SystemClock()
         self._message = request_to_wire(request)
-        self._lanes = tuple(lanes)
-        self._chosen = chosen
-        self._refresh = refresh
-        self._lane = self._lanes[0]
+        self._contacts = contacts
+        self._contact: Contact | None = None
         self._call: Any = None
         self._span: Span | None = None
         self._metadata: tuple[tuple[str, str], ...] = ()
@@ -146,66 +133,61 @@ class Events(AsyncIterator[StreamEvent]):
         )
         parent = spans.traceparent_of(self._span) or self._traceparent or fresh_trace()
         self._metadata = ((TRACEPARENT, parent),)
-        for lane in self._lanes:
-            self._send(lane, self._message, self.request.timeout_s)
-            try:
-                event = await self._next()
-            except grpc.aio.AioRpcError as error:
-                if wire.never_arrived(error) and lane is not self._lanes[-1]:
-                    continue
-                if wire.never_arrived(error):
-                    raise wire.no_orchestrator(tuple(x.endpoint for x in self._lanes)) from None
-                raise wire.translated(error, lane.endpoint) from None
-            self._chosen(lane)
-            return event
-        raise wire.no_orchestrator(())
+        for turn in self._contacts.in_turn(wire.never_arrived):
+            with turn as contact:
+                self._send(contact, self._message, self.request.timeout_s)
+                return await self._next()
+        raise self._contacts.nobody()
 
     async def _read(self) -> StreamEvent | None:
         try:
             return await self._next()
         except grpc.aio.AioRpcError as error:
             if not wire.connection_lost(error):
-                raise wire.translated(error, self._lane.endpoint) from None
+                raise wire.translated(error, self._endpoint) from None
             return await self._go_on()
 
     async def _go_on(self) -> StreamEvent | None:
         """The first event of the rest, from whichever orchestrator takes it. Raises ``Unreachable``
         when none does within ``FAILOVER_S``."""
-        now = self._clock.now()
         lost = Unreachable(
-            f"the connection to {self._lane.endpoint} was lost after {self._begun.tokens} tokens"
+            f"the connection to {self._endpoint} was lost after {self._begun.tokens} tokens"
         )
-        self._begun.broke(lost, now)
-        until, last = now + FAILOVER_S, ""
-        gone = self._lane
+        self._begun.broke(lost, self._clock.now())
+        until, last = self._clock.now() + FAILOVER_S, ""
+
+        def again(error: Any) -> bool:
+            nonlocal last
+            if wire.connection_lost(error):
+                return True
+            failure = wire.translated(error, self._endpoint)
+            if isinstance(failure, NotServed):  # it has just begun, or is full
+                last = f"; {failure.message}"
+            return isinstance(failure, NotServed)
+
+        gone = self._contact
         while True:
-            if self._refresh is not None:
-                self._lanes = tuple(await self._refresh()) or self._lanes
+            await self._contacts.refresh()
             # The lost one last: it may be back, but the others are there.
-            for lane in sorted(self._lanes, key=lambda each: each is gone):
-                request = self._begun.rest(lost, self._clock.now())
-                self._send(lane, request_to_wire(request), request.timeout_s)
-                try:
+            for turn in self._contacts.in_turn(again, last=gone):
+                with turn as contact:
+                    request = self._begun.rest(lost, self._clock.now())
+                    self._send(contact, request_to_wire(request), request.timeout_s)
                     event = await self._next()
-                except grpc.aio.AioRpcError as error:
-                    if wire.connection_lost(error):
-                        continue
-                    failure = wire.translated(error, lane.endpoint)
-                    if not isinstance(failure, NotServed):
-                        raise failure from None
-                    last = f"; {failure.message}"  # it has just begun, or is full
-                    continue
-                if event is not None:
-                    self._chosen(lane)
-                    return event
+                    if event is not None:
+                        return event
             if self._clock.now() >= until:
                 raise Unreachable(f"{lost.message}, and no orchestrator took over{last}; ask again")
             await self._clock.sleep(FAILOVER_PAUSE_S)
 
-    def _send(self, lane: Lane, message: Any, timeout_s: float | None) -> None:
+    @property
+    def _endpoint(self) -> str:
+        return self._contact.endpoint if self._contact is not None else ""
+
+    def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
         deadline_s = timeout_s + DEADLINE_SLACK_S if timeout_s is not None else LONGEST_S
-        self._lane = lane
-        self._call = lane.stub.Generate(message, timeout=deadline_s, metadata=self._metadata)
+        self._contact = contact
+        self._call = contact.stub.Generate(message, timeout=deadline_s, metadata=self._metadata)
 
     async def _next(self) -> StreamEvent | None:
         while True:

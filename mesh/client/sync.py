@@ -7,8 +7,9 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, Unpack
 
-from mesh.client.client import Client, Options, Prompt, connect
+from mesh.client.client import Client, connect
 from mesh.client.embed import EmbedOptions
+from mesh.client.request import Options, Prompt
 from mesh.client.stream import Chunk, Generation
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, MeshError

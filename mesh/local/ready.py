@@ -8,12 +8,12 @@ from collections.abc import Callable
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh import Client, connect
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, EngineFailed, Unreachable
 from mesh.fleet.records import ModelState, NodeState
 from mesh.local.etcd import wait_healthy
 from mesh.local.plan import Plan
-from mesh.sdk import Client, connect
 from mesh.stream import NodeStatus
 
 POLL_S = 0.03  # a local call costs about 1 ms; start-up is measured in hundreds

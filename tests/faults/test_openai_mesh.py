@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import mesh
+from mesh import Done
 from mesh.errors import MeshError
-from mesh.sdk import Done
 from tests.etcd import EtcdServer
 from tests.integration.test_resilience_processes import Fleet
 from tests.mesh.fakes import text_of

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mesh.cli.main import cli
-from mesh.client.client import _request
+from mesh.client.request import request_of
 from mesh.errors import InvalidRequest
 from mesh.protobuf.request import sampling_from_wire, sampling_to_wire
 from mesh.types import Sampling
@@ -36,14 +36,14 @@ def test_it_survives_both_wires(sampling: Sampling) -> None:
 
 def test_the_sdk_takes_a_schema_as_text_or_as_a_mapping() -> None:
     for schema in (SCHEMA, json.dumps(SCHEMA)):
-        sent = _request("hi", {"json_schema": schema}, None).sampling.json_schema
+        sent = request_of("hi", {"json_schema": schema}, None).sampling.json_schema
         assert sent is not None
         assert json.loads(sent) == SCHEMA
-    assert _request("hi", {"grammar": "root ::= x"}, None).sampling.grammar == "root ::= x"
+    assert request_of("hi", {"grammar": "root ::= x"}, None).sampling.grammar == "root ::= x"
     with pytest.raises(InvalidRequest, match="json_schema is not JSON"):
-        _request("hi", {"json_schema": {"a": object()}}, None)
+        request_of("hi", {"json_schema": {"a": object()}}, None)
     with pytest.raises(InvalidRequest, match="exclude each other"):
-        _request("hi", {"json_schema": "{}", "grammar": "root ::= x"}, None)
+        request_of("hi", {"json_schema": "{}", "grammar": "root ::= x"}, None)
 
 
 def test_the_cli_reads_them_from_files(tmp_path: Path) -> None:

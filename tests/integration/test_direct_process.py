@@ -93,7 +93,7 @@ async def recorded(etcd: str, count: int) -> None:
         session.cancel()
 
 
-async def warm_direct(client: mesh.sdk.Client) -> None:
+async def warm_direct(client: mesh.Client) -> None:
     """Until nodes know the orchestrator's key, and answers come straight from them."""
     async with asyncio.timeout(WAIT_S):
         while True:
@@ -106,7 +106,7 @@ async def warm_direct(client: mesh.sdk.Client) -> None:
             await asyncio.sleep(0.05)
 
 
-def _direct(client: mesh.sdk.Client) -> bool:
+def _direct(client: mesh.Client) -> bool:
     return bool(client._routes._lines)
 
 
@@ -212,7 +212,7 @@ async def test_a_hand_over_is_one_trace_and_cancelling_it_frees_the_far_slot(
     assert by_id[refused.parent_span_id].name == "direct"
 
 
-async def used_slots(client: mesh.sdk.Client, name: str, count: int) -> None:
+async def used_slots(client: mesh.Client, name: str, count: int) -> None:
     async with asyncio.timeout(WAIT_S):
         while True:
             nodes = {node.record.name: node.record for node in await client.nodes()}

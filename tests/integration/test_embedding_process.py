@@ -15,10 +15,10 @@ import llama_cpp
 import numpy as np
 import pytest
 
+from mesh import Client
 from mesh.errors import ContextOverflow, NoCandidate
 from mesh.fleet.records import ModelState
 from mesh.local.ports import free_port
-from mesh.sdk import Client
 from tests.etcd import EtcdServer
 from tests.gguf import write_random
 from tests.gguf_bert import CONTEXT, write_bert

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import mesh
+from mesh import Done, Tokens
 from mesh.errors import MeshError, NoCandidate
 from mesh.fleet.records import OrchestratorRecord
-from mesh.sdk import Done, Tokens
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import START_S, free_port, process, ready
 from tests.mesh.fakes import ROUTER, RULES, text_of

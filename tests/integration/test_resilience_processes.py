@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 import mesh
+from mesh import Assigned, Client, Done, Tokens
 from mesh.errors import MeshError
-from mesh.sdk import Assigned, Client, Done, Tokens
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import START_S, free_port, process
 from tests.mesh.fakes import ROUTER, RULES, text_of

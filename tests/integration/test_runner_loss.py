@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
+from mesh import Client
 from mesh.errors import MeshError
 from mesh.fleet.records import ModelRecord, ModelState
-from mesh.sdk import Client
 from tests.faults.real_mesh import Box, gone
 from tests.residence import Heard, ask, residence, runs, seen, specialist
 

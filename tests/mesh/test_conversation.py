@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import mesh as squadron
+from mesh import Client, Route
 from mesh.errors import CannotAnswer
-from mesh.sdk import Client, Route
 from mesh.settings.router import RouterSettings
 from mesh.types import ModelId
 from tests.mesh.fakes import Mesh, orchestrator

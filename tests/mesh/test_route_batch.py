@@ -11,11 +11,11 @@ import grpc
 import pytest
 
 import mesh as squadron
+from mesh import Message, Role, Route
 from mesh.client import routes
 from mesh.errors import InvalidRequest, MeshError, Unreachable
 from mesh.protobuf.metadata import ERROR_CODE
 from mesh.protobuf.route import MAX_BATCH
-from mesh.sdk import Message, Role, Route
 from mesh.settings.router import RouterSettings
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
@@ -146,11 +146,11 @@ async def test_an_orchestrator_that_is_gone_is_replaced_and_none_is_said() -> No
         client = squadron.connect([gone, whole.endpoint])
         async with client:
             assert client.endpoint == whole.endpoint
-            client._lanes.reverse()  # the one that is gone is asked first
+            client._contacts._known.reverse()  # the one that is gone is asked first
             found = [each async for each in client.route_many([SUM, "hello"])]
             assert results(found) == ["math", "chat"]
             assert client.endpoint == whole.endpoint
-            client._lanes = client._lanes[1:]
+            del client._contacts._known[0]
             with pytest.raises(Unreachable):
                 [each async for each in client.route_many([SUM])]
 

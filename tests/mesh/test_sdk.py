@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import mesh as squadron
+from mesh import Assigned, Decided, Done, Message, Role, Tokens
 from mesh.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -21,7 +22,6 @@ from mesh.errors import (
     UnknownSpecialty,
     Unreachable,
 )
-from mesh.sdk import Assigned, Decided, Done, Message, Role, Tokens
 from tests.mesh.fakes import Mesh, orchestrator, text_of, until
 from tests.mesh.scripted import answer, fail, hang, words
 

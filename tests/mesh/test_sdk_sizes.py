@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 import mesh as squadron
+from mesh import Route
 from mesh.client import wire
 from mesh.errors import InvalidRequest, ProtocolError
-from mesh.sdk import Route
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from tests.mesh.fakes import Mesh, orchestrator

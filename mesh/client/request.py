@@ -1,0 +1,117 @@
+"""What a call says, as a request: checked here as far as it can be, so that what is wrong shows
+where the call is made."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from mesh.client import wire
+from mesh.errors import InvalidRequest
+from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
+from mesh.validation import check_request, check_specialty, check_tenant, unknown_role
+
+Prompt = str | Sequence[Message | Mapping[str, str]]
+
+
+class Options(TypedDict, total=False):
+    """What a request may say beside its prompt; ``mesh.types.Sampling`` explains the sampling
+    parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
+    default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
+    instead of going on elsewhere. ``direct``: stream straight from a node where that is possible;
+    nothing else changes, and a node that fails is made good through an orchestrator.
+    ``cacheable``: whether an earlier answer to the same request will do, and this one may be kept
+    for that; None: where the answer is deterministic anyway. ``tenant``: whose request it is."""
+
+    specialty: str | None
+    model: str | None
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    seed: int | None
+    stop: Sequence[str] | str
+    grammar: str | None
+    json_schema: str | Mapping[str, Any] | None
+    timeout_s: float | None
+    priority: Priority | str
+    resume: bool
+    request_id: str | None
+    direct: bool
+    cacheable: bool | None
+    tenant: str
+
+
+def messages_of(prompt: Prompt) -> tuple[Message, ...]:
+    """Raises ``InvalidRequest``."""
+    if isinstance(prompt, str):
+        return (Message.of(Role.USER, prompt),)
+    return tuple(_message(item, number) for number, item in enumerate(prompt, 1))
+
+
+def _message(item: Message | Mapping[str, str], number: int) -> Message:
+    if isinstance(item, Message):
+        return item
+    if not isinstance(item, Mapping) or not isinstance(item.get("content"), str):
+        raise InvalidRequest(
+            f'message {number} must be a Message or {{"role": "user", "content": "…"}}'
+        )
+    try:
+        return Message.of(Role(item.get("role", Role.USER)), item["content"])
+    except ValueError:
+        raise unknown_role(item.get("role"), number) from None
+
+
+def request_of(prompt: Prompt, options: Options, timeout_s: float | None) -> Request:
+    """``timeout_s``: seconds, for a call that names none. Raises ``InvalidRequest``."""
+    default = Sampling()
+    stop = options.get("stop", ())
+    sampling = Sampling(
+        max_tokens=options.get("max_tokens", default.max_tokens),
+        temperature=options.get("temperature", default.temperature),
+        top_p=options.get("top_p", default.top_p),
+        top_k=options.get("top_k", default.top_k),
+        min_p=options.get("min_p", default.min_p),
+        repetition_penalty=options.get("repetition_penalty", default.repetition_penalty),
+        seed=options.get("seed"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        grammar=options.get("grammar"),
+        json_schema=_schema_text(options.get("json_schema")),
+    )
+    messages = messages_of(prompt)
+    chosen = options.get("timeout_s")
+    timeout_s = chosen if chosen is not None else timeout_s
+    # The size limit is the orchestrator's to say.
+    check_request(messages, sampling, max_bytes=wire.MAX_MESSAGE_BYTES, timeout_s=timeout_s)
+    specialty, model = options.get("specialty"), options.get("model")
+    priority = options.get("priority", Priority.NORMAL)
+    try:
+        return Request(
+            id=RequestId(options.get("request_id") or uuid.uuid4().hex),
+            messages=messages,
+            sampling=sampling,
+            specialty=check_specialty(specialty) if specialty else None,
+            model=ModelId(model) if model else None,
+            timeout_s=timeout_s,
+            priority=Priority(priority),
+            resumable=options.get("resume", True),
+            cacheable=options.get("cacheable"),
+            tenant=check_tenant(options.get("tenant", "")),
+        )
+    except ValueError:
+        raise InvalidRequest(
+            f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
+        ) from None
+
+
+def _schema_text(schema: str | Mapping[str, Any] | None) -> str | None:
+    if schema is None or isinstance(schema, str):
+        return schema
+    try:
+        return json.dumps(dict(schema))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"json_schema is not JSON: {error}") from None
