@@ -120,6 +120,8 @@ class AttemptRun:
                         self.outcome = Broken(error, blame=code != "draining")
                     case None:
                         self.outcome = self._ended()
+                    case event:
+                        raise ProtocolError(f"the node sent {type(event).__name__} for an answer")
         except (NodeLost, ProtocolError) as error:
             self.outcome = Broken(error, blame=True)
 
