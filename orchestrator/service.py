@@ -127,12 +127,10 @@ class Orchestrator:
         )
         self.embedder = Embedder(
             self.fleet,
-            self.admission,
-            self.dispatch.watch,
+            self.dispatch.failover,
             clock,
             default_timeout_s=settings.default_timeout_s,
             max_request_bytes=settings.max_request_bytes,
-            max_attempts=settings.max_attempts,
         )
         self._gateway = GrpcGateway(
             self.answers,

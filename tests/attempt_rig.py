@@ -114,12 +114,10 @@ class Rig:
         )
         self.embedder = Embedder(
             fleet,
-            self.admission,
-            self.dispatch.watch,
+            self.dispatch.failover,
             self.clock,
             default_timeout_s=TIMEOUT_S,
             max_request_bytes=10_000,
-            max_attempts=max_attempts,
         )
         self.tasks: list[asyncio.Task[Any]] = []
         self._group = group

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from mesh.clock import Clock
-from mesh.delivery import Delivery
+from mesh.embedding import count_of
 from mesh.errors import DeadlineExceeded, MeshError, NodeLost, ProtocolError, from_code
+from mesh.fleet.records import ModelRecord
 from mesh.transport.base import (
     DEFAULT_CREDIT,
     Accepted,
@@ -18,11 +19,12 @@ from mesh.transport.base import (
     Progress,
     Refused,
     Tokens,
+    Vectors,
 )
-from orchestrator.attempts.stall import Pace
-from orchestrator.slots.capacity import Reservation
-
-__all__ = ["GRANT_STEP", "AttemptRun", "Broken", "Delivery", "Outcome"]
+from mesh.types import Candidate
+from orchestrator.attempts.collect import Collector
+from orchestrator.attempts.hedge import next_within
+from orchestrator.attempts.stall import Pace, Phase
 
 # Credit goes back in steps, not piece by piece: a quarter of the window keeps the node from ever
 # waiting for a reader that keeps up, at a sixteenth of the frames.
@@ -42,76 +44,95 @@ Outcome = Finished | Refused | Broken
 
 
 class AttemptRun:
-    """Iterates ``Accepted``, ``Progress`` and new ``Tokens``; ``outcome`` is set once it ends.
+    """Iterates ``Accepted``, ``Progress`` and what is new of ``Tokens``; ``outcome`` is set once it
+    ends. ``row``, ``model``: where it runs.
 
     Credit is granted as the consumer comes back for more, so a client that does not read stops its
-    own node and nothing else. ``tokenizer``: the model's hash. Nothing is timed here: whoever
-    watches (``orchestrator/attempts/watch.py``) looks at ``pace`` and calls ``abandon``.
+    own node and nothing else. Nothing is timed here: whoever watches
+    (``orchestrator/attempts/watch.py``) looks at ``pace``.
     """
 
     def __init__(
         self,
+        row: Candidate,
+        model: ModelRecord,
         stream: AttemptStream,
-        delivery: Delivery,
+        collector: Collector,
         clock: Clock,
         *,
         deadline: float,
-        tokenizer: str,
-        pace: Pace | None = None,
     ) -> None:
-        self._stream = stream
-        self._delivery = delivery
-        self._clock = clock
-        self._tokenizer = tokenizer
+        self.row = row
+        self.model = model
+        self.stream = stream
         self.deadline = deadline
-        self.pace = pace or Pace(since=clock.now(), heard=clock.now(), credit=DEFAULT_CREDIT)
+        self.ahead: tuple[AttemptEvent, ...] = ()  # read from the stream, and not taken yet
+        self.pace = Pace(since=clock.now(), heard=clock.now(), credit=DEFAULT_CREDIT)
         self.outcome: Outcome | None = None
-        self.elsewhere: Reservation | None = None
+        self._collector = collector
+        self._clock = clock
         self._abandoned: Broken | None = None
 
     @property
-    def delivered(self) -> bool:
-        """Whether the client has a token already, of this attempt or of one before."""
-        return bool(self._delivery.pieces)
+    def movable(self) -> bool:
+        """Whether another attempt may take its place."""
+        going = self.outcome is None and self._abandoned is None
+        return going and (self._collector.resumable or not self._collector.delivered)
 
-    def abandon(self, why: Broken, elsewhere: Reservation | None = None) -> None:
+    def abandon(self, why: Broken) -> None:
         """Ends the attempt from outside, as ``why``; a ``DeadlineExceeded`` in it is raised by
-        ``events``. ``elsewhere``: a slot, held for what comes next; the consumer takes it over."""
-        if self.outcome is not None or self._abandoned is not None:
-            if elsewhere is not None:
-                elsewhere.release()
-            return
-        self._abandoned, self.elsewhere = why, elsewhere
-        self._stream.cancel()
+        ``events``."""
+        if self.outcome is None and self._abandoned is None:
+            self._abandoned = why
+            self.stream.cancel()
 
-    async def events(
-        self, first: tuple[AttemptEvent, ...] = ()
-    ) -> AsyncGenerator[Accepted | Progress | Tokens, None]:
-        """``first``: events of the stream that were read already. Raises ``DeadlineExceeded``;
-        every other end is an ``outcome``."""
+    async def signs(self, seconds: float) -> AsyncGenerator[Accepted | Progress, None]:
+        """What comes before the first token, for so long at most; ``events`` goes on after it."""
+        until = self._clock.now() + seconds
+        try:
+            while (left := until - self._clock.now()) > 0:
+                match await next_within(self.stream, self._clock, left):
+                    case Accepted() | Progress() as sign:
+                        self._note(sign)
+                        yield sign
+                    case None:  # late, or it has ended; who reads on learns how
+                        return
+                    case event:
+                        self.ahead = (event,)
+                        return
+        except NodeLost as error:
+            self.outcome = Broken(error, blame=True)
+
+    async def events(self) -> AsyncGenerator[Accepted | Progress | Tokens, None]:
+        """Raises ``DeadlineExceeded``; every other end is an ``outcome``."""
         owed = 0
-        stream, pace, now = self._stream, self.pace, self._clock.now
-        ahead = iter(first)
+        pace, now, tokenizer = self.pace, self._clock.now, self.model.tokenizer_hash
+        take = self._collector.take
+        ahead = iter(self.ahead)
         try:
             while self.outcome is None:
                 match next(ahead, None) or await self._next():
                     case Tokens(pieces=pieces) as tokens:
                         pace.received(len(pieces), now())
                         owed += len(pieces)
-                        fresh = self._delivery.accept(tokens, self._tokenizer)
+                        fresh = take(tokens, tokenizer)
                         if fresh is not None:
                             yield fresh
                         if owed >= GRANT_STEP:
-                            stream.grant(owed)
+                            self.stream.grant(owed)
                             pace.credit += owed
                             owed = 0
-                    case Accepted() as sign:
-                        pace.accepted(now())
+                    case Vectors(first=first, dimension=dimension, data=data) as vectors:
+                        take(vectors, tokenizer)
+                        count = first + count_of(data, dimension)
+                        pace.progressed(Phase.PREFILLING.value, count, now())
+                    case Accepted() | Progress() as sign:
+                        self._note(sign)
                         yield sign
-                    case Progress(phase=phase, done=done) as sign:
-                        pace.progressed(phase, done, now())
-                        yield sign
-                    case Finished() | Refused() as end:
+                    case Finished() as end:
+                        self._collector.finish()
+                        self.outcome = end
+                    case Refused() as end:
                         self.outcome = end
                     case Failed(code=code, message=message):
                         error = from_code(code, message)
@@ -120,19 +141,24 @@ class AttemptRun:
                         self.outcome = Broken(error, blame=code != "draining")
                     case None:
                         self.outcome = self._ended()
-                    case event:
-                        raise ProtocolError(f"the node sent {type(event).__name__} for an answer")
         except (NodeLost, ProtocolError) as error:
             self.outcome = Broken(error, blame=True)
+
+    def _note(self, sign: Accepted | Progress) -> None:
+        match sign:
+            case Accepted():
+                self.pace.accepted(self._clock.now())
+            case Progress(phase=phase, done=done):
+                self.pace.progressed(phase, done, self._clock.now())
 
     async def _next(self) -> AttemptEvent | None:
         """The next event; while it is waited for, the node is on the clock."""
         pace, now = self.pace, self._clock.now()
         if now >= self.deadline:
-            raise DeadlineExceeded("")  # dispatch words it: it knows what was delivered
+            raise DeadlineExceeded("")  # the course words it: it knows what was delivered
         pace.wait(now)
         try:
-            return await anext(self._stream, None)
+            return await anext(self.stream, None)
         finally:
             pace.waiting = False
 

@@ -19,20 +19,19 @@ from mesh.fleet.records import FleetView
 from mesh.fleet.work import Work
 from mesh.transport.base import Refused
 from mesh.types import Candidate, ModelId
-from orchestrator.attempts.attempt import Broken
+from orchestrator.attempts.attempt import AttemptRun, Broken
 from orchestrator.picture.fleet import Fleet
-from orchestrator.slots.capacity import Reservation
 
 TROUBLES_TOLD = 3
 
 
-def after_refusal(fleet: Fleet, work: Work, reservation: Reservation, refused: Refused) -> Work:
+def after_refusal(fleet: Fleet, work: Work, run: AttemptRun, refused: Refused) -> Work:
     """The work as it is to be offered next. Raises what would be refused anywhere alike."""
-    row = reservation.candidate
+    row = run.row
     error = from_code(refused.code, refused.message, node_id=row.node)
     match error:
         case ContextOverflow():
-            known = reservation.model.context_length
+            known = run.model.context_length
             larger = max(work.larger_than, known)
             exclude = work.exclude if known else work.exclude | {row.node}
             return replace(work, larger_than=larger, overflow=error, exclude=exclude)

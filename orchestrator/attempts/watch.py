@@ -1,50 +1,45 @@
-"""Looks at every running attempt, and ends those whose time is up or whose node stands still.
+"""Looks at every running attempt, and says which are out of time or whose node stands still.
 
-One loop for all attempts, so that a token costs no timer. An attempt on a node that has fallen
-silent, or whose stream has stalled, is ended only when a slot elsewhere is held for it already:
-while there is none, waiting is the best that can be done, and the node may come back.
+One loop for all attempts, so that a token costs no timer. An attempt whose time is up is ended
+here. One on a node that has fallen silent, or whose stream has stalled, is for its request to move,
+which does so only with a slot elsewhere in hand: while there is none, waiting is the best that can
+be done, and the node may come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, NodeLost, NotServed
-from mesh.fleet.work import Work
-from mesh.types import ModelId, NodeId
+from mesh.errors import DeadlineExceeded, NodeLost
 from orchestrator.attempts.attempt import AttemptRun, Broken
 from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, allowance_s, stalled
 from orchestrator.picture.fleet import Fleet
-from orchestrator.slots.capacity import Reservation
-from orchestrator.slots.queue import Admission
 
 TICK_S = 0.05
-RETRY_S = 0.25  # between two searches for a slot elsewhere, for one attempt
-PATIENCE_S = 10.0  # in the search: no error, whatever the fleet looks like
+RETRY_S = 0.25  # between two words to one request that its attempt should move
+
+Move = Callable[[Broken], None]  # why: the attempt's end, if a slot elsewhere is found
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Watched:
-    """``look_at``: monotonic seconds before which there is no need to look closer."""
+    """``look_at``: monotonic seconds before which there is no need to look closer; ``move_at``:
+    before which ``move`` is not called again."""
 
     run: AttemptRun
-    node: NodeId
-    model: ModelId
-    work: Work
-    resumable: bool
+    move: Move
     look_at: float
-    search_at: float = 0.0
+    move_at: float = 0.0
 
 
 class Watch:
     """``run`` owns the loop."""
 
-    def __init__(self, fleet: Fleet, admission: Admission, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, clock: Clock) -> None:
         self._fleet = fleet
-        self._admission = admission
         self._clock = clock
         self._watched: set[_Watched] = set()
 
@@ -55,25 +50,19 @@ class Watch:
             now = self._clock.now()
             suspects = self._fleet.suspects
             for each in tuple(self._watched):
-                if each.node in suspects:
-                    self._move_from_silent(each, suspects[each.node], now)
-                elif now >= each.look_at:
+                node = each.run.row.node
+                if node in suspects and now < each.run.deadline:
+                    why = f"silent for {now - suspects[node]:.1f} s"
+                    self._move(each, why, now, blame=False)
+                elif now >= each.look_at:  # never after its deadline
                     self._look(each, now)
 
     @contextmanager
-    def over(
-        self, run: AttemptRun, *, node: NodeId, model: ModelId, work: Work, resumable: bool
-    ) -> Iterator[None]:
-        """Watches the attempt while the context lasts. ``resumable`` False: once it has delivered,
-        only its deadline ends it."""
-        each = _Watched(
-            run=run,
-            node=node,
-            model=model,
-            work=work,
-            resumable=resumable,
-            look_at=min(run.deadline, self._clock.now() + TOKEN_FLOOR_S),
-        )
+    def over(self, run: AttemptRun, move: Move) -> Iterator[None]:
+        """Watches the attempt while the context lasts. ``move`` may be called again and again, as
+        long as it does not abandon the attempt; it must not wait."""
+        look_at = min(run.deadline, self._clock.now() + TOKEN_FLOOR_S)
+        each = _Watched(run=run, move=move, look_at=look_at)
         self._watched.add(each)
         try:
             yield
@@ -87,8 +76,7 @@ class Watch:
             return
         beside = any(
             other is not each
-            and other.node == each.node
-            and other.model == each.model
+            and (other.run.row.node, other.run.row.model) == (run.row.node, run.row.model)
             and other.run.pace.phase is not Phase.DECODING
             for other in self._watched
         )
@@ -106,29 +94,8 @@ class Watch:
         due = since + min(TOKEN_FLOOR_S, allowance_s(pace, beside_prefill=beside))
         each.look_at = min(run.deadline, max(due, now + TICK_S))
 
-    def _move_from_silent(self, each: _Watched, heard_at: float, now: float) -> None:
-        if now >= each.run.deadline:
-            self._look(each, now)
-            return
-        self._move(each, f"silent for {now - heard_at:.1f} s", now, blame=False)
-
     def _move(self, each: _Watched, why: str, now: float, *, blame: bool) -> None:
-        if now < each.search_at or (each.run.delivered and not each.resumable):
+        if now < each.move_at or not each.run.movable:
             return
-        each.search_at = now + RETRY_S
-        elsewhere = self._elsewhere(each)
-        if elsewhere is not None:
-            error = NodeLost(why, node_id=each.node)
-            each.run.abandon(Broken(error, blame=blame), elsewhere)
-
-    def _elsewhere(self, each: _Watched) -> Reservation | None:
-        work = replace(
-            each.work,
-            exclude=each.work.exclude | {each.node},
-            resuming=True,
-            patience_s=PATIENCE_S,
-        )
-        try:
-            return self._admission.offer(work)
-        except NotServed:
-            return None
+        each.move_at = now + RETRY_S
+        each.move(Broken(NodeLost(why, node_id=each.run.row.node), blame=blame))

@@ -139,8 +139,8 @@ async def test_attempts_are_limited() -> None:
 
 async def test_an_overlap_is_dropped_and_a_gap_fails_the_attempt() -> None:
     """Against a transport that checks less than ours, the delivery itself holds invariant 1."""
+    from mesh.delivery import Delivery
     from mesh.errors import ProtocolError
-    from orchestrator.attempts.attempt import Delivery
 
     delivery = Delivery()
     first = Tokens(first=0, pieces=(word(0), word(1), word(2)))

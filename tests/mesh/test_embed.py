@@ -86,11 +86,8 @@ def embedder(mesh: Mesh, **changes: Any) -> Embedder:
     given: dict[str, Any] = {
         "default_timeout_s": WAIT_S,
         "max_request_bytes": 10_000,
-        "max_attempts": 3,
     }
-    return Embedder(
-        mesh.fleet, mesh.admission, mesh.dispatch.watch, mesh.clock, **(given | changes)
-    )
+    return Embedder(mesh.fleet, mesh.dispatch.failover, mesh.clock, **(given | changes))
 
 
 def request(*texts: str, **given: Any) -> EmbedRequest:

@@ -1,0 +1,168 @@
+"""What one request gathers from its attempts: the tokens of an answer, or the vectors of texts.
+
+This is all in which the two differ. Tokens reach the client as they come, so that a lost node costs
+only those after them, and the next attempt goes on from there. Vectors reach it whole: nothing was
+delivered when a node is lost, and the same texts give the same vectors, so the next attempt begins
+again, on any node of the specialty. All vectors of a reply are of one attempt, since those of two
+models mean nothing to each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from mesh.delivery import Delivery
+from mesh.embedding import EmbedRequest, count_of
+from mesh.errors import ProtocolError
+from mesh.transport.base import Attempt, Tokens, Vectors
+from mesh.types import ModelId, Request, Sampling
+
+_LENGTH_SLACK = 1e-3  # float32, after thousands of squares
+
+
+class Words(NamedTuple):
+    """How a request is spoken of in errors: that it was not done, how far it came ("" where it
+    comes whole or not at all), and what its client may do."""
+
+    unfinished: str
+    so_far: str
+    advice: str
+
+
+class Collector(Protocol):
+    """``resumable`` False: once something was delivered, no other attempt goes on."""
+
+    resumable: bool
+
+    @property
+    def delivered(self) -> int:
+        """Pieces that the client has."""
+        ...
+
+    def attempt(self, model: ModelId, number: int, timeout_s: float, traceparent: str) -> Attempt:
+        """What a node is asked: all that was not delivered. What was only gathered, is dropped."""
+        ...
+
+    def take(self, part: Tokens | Vectors, tokenizer: str) -> Tokens | None:
+        """What of it is for the client at once. ``tokenizer``: the hash of the model that made it.
+        Raises ``ProtocolError``."""
+        ...
+
+    def finish(self) -> None:
+        """The node says that this was all. Raises ``ProtocolError`` when something is missing."""
+        ...
+
+    def words(self) -> Words: ...
+
+
+class TokenCollector:
+    """``delivery``: what the client has, what it had at the beginning included."""
+
+    def __init__(self, request: Request) -> None:
+        begun = request.continuation
+        self.request = request
+        self.resumable = request.resumable
+        self.delivery = Delivery(list(begun.pieces), begun.tokenizer_hash) if begun else Delivery()
+
+    @property
+    def delivered(self) -> int:
+        return len(self.delivery.pieces)
+
+    def attempt(self, model: ModelId, number: int, timeout_s: float, traceparent: str) -> Attempt:
+        return Attempt(
+            request_id=self.request.id,
+            number=number,
+            model=model,
+            messages=self.request.messages,
+            sampling=self.request.sampling,
+            timeout_s=timeout_s,
+            delivered=tuple(self.delivery.pieces),
+            tokenizer_hash=self.delivery.tokenizer if self.delivered else "",
+            traceparent=traceparent,
+        )
+
+    def take(self, part: Tokens | Vectors, tokenizer: str) -> Tokens | None:
+        if isinstance(part, Vectors):
+            raise ProtocolError("the node sent vectors for an answer")
+        return self.delivery.accept(part, tokenizer)
+
+    def finish(self) -> None:
+        pass  # how long an answer is, its node alone knows
+
+    def words(self) -> Words:
+        count = self.delivered
+        return Words(
+            "the answer was not finished",
+            "1 token was delivered" if count == 1 else f"{count} tokens were delivered",
+            "allow more time or ask for fewer tokens",
+        )
+
+
+@dataclass(slots=True)
+class VectorCollector:
+    """``dimension`` and ``rows`` are those of the newest attempt."""
+
+    request: EmbedRequest
+    resumable: bool = True
+    dimension: int = 0
+    _count: int = 0
+    _parts: list[bytes] = field(default_factory=list)
+
+    @property
+    def delivered(self) -> int:
+        return 0
+
+    @property
+    def rows(self) -> bytes:
+        return b"".join(self._parts)
+
+    def attempt(self, model: ModelId, number: int, timeout_s: float, traceparent: str) -> Attempt:
+        self.dimension = self._count = 0
+        self._parts.clear()
+        return Attempt(
+            request_id=self.request.id,
+            number=number,
+            model=model,
+            messages=(),
+            sampling=Sampling(),
+            texts=self.request.texts,
+            credit=len(self.request.texts),
+            timeout_s=timeout_s,
+            traceparent=traceparent,
+        )
+
+    def take(self, part: Tokens | Vectors, tokenizer: str) -> None:
+        if isinstance(part, Tokens):
+            raise ProtocolError("the node sent tokens for vectors")
+        if self.dimension not in (0, part.dimension) or part.first != self._count:
+            raise ProtocolError(
+                f"the node sent vectors of {part.dimension} numbers from text {part.first} on, "
+                f"where {self._count} texts had {self.dimension or 'as many'}"
+            )
+        _check_lengths(part)
+        self.dimension = part.dimension
+        self._count += count_of(part.data, part.dimension)
+        self._parts.append(part.data)
+
+    def finish(self) -> None:
+        if self._count != len(self.request.texts):
+            raise ProtocolError(
+                f"the node ended after {self._count} of {len(self.request.texts)} vectors"
+            )
+
+    def words(self) -> Words:
+        count = len(self.request.texts)
+        texts = "the text was" if count == 1 else f"the {count} texts were"
+        return Words(f"{texts} not embedded", "", "allow more time or send fewer at a time")
+
+
+def _check_lengths(vectors: Vectors) -> None:
+    """Raises ``ProtocolError`` for a vector that is not of length 1 (0 is allowed: a text in which
+    the model sees nothing). NaN and infinities have no such length."""
+    rows = np.frombuffer(vectors.data, "<f4").reshape(-1, vectors.dimension).astype(np.float64)
+    lengths = np.sqrt((rows * rows).sum(axis=1))
+    if not ((np.abs(lengths - 1.0) <= _LENGTH_SLACK) | (lengths == 0.0)).all():
+        raise ProtocolError("the node sent a vector that is not of length 1")

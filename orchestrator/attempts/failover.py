@@ -1,0 +1,223 @@
+"""Attempts, one after the other, until one has finished: for answers and for vectors alike.
+
+A refusal moves on to the next candidate; a failure sets the node aside and, if tokens were
+delivered already, the next attempt goes on from exactly those. A slot has one owner, the attempt
+that runs in it, and leaving that gives it back; what the request holds for its next attempt, while
+it leaves the one before, is in its ``Standby``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
+from functools import partial
+
+from mesh.clock import Clock
+from mesh.errors import (
+    AttemptFailed,
+    CannotAnswer,
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    NodeLost,
+    NotResumable,
+    NotServed,
+)
+from mesh.stream import Assigned
+from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
+from orchestrator.attempts.attempt import AttemptRun, Broken
+from orchestrator.attempts.course import Course
+from orchestrator.attempts.hedge import HedgePolicy, race
+from orchestrator.attempts.opening import opened
+from orchestrator.attempts.refusal import after_break, after_refusal, troubles, without
+from orchestrator.attempts.standby import Standby
+from orchestrator.attempts.watch import Watch
+from orchestrator.picture.fleet import Fleet
+from orchestrator.slots.queue import Admission
+
+# How long a request that lost its node waits for another, or for the same one to come back: a
+# supervised node is up again within a few seconds, and the answer is worth that.
+RECOVERY_S = 10.0
+# Attempts that each brought the answer further are not counted against ``max_attempts``, since it
+# was not the request that broke them; but they end too.
+MOST_ATTEMPTS = 64
+
+Event = Assigned | Progress | Tokens
+
+
+class Failover:
+    """``max_attempts``: tries per request that broke without bringing it further, or in the engine;
+    refusals do not count. ``run`` watches what is under way, and must run."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        admission: Admission,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        hedging: HedgePolicy,
+    ) -> None:
+        self._fleet = fleet
+        self._admission = admission
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._hedging = hedging
+        self._watch = Watch(fleet, clock)
+
+    async def run(self) -> None:
+        """Watches deadlines and stalls until cancelled."""
+        await self._watch.run()
+
+    async def events(self, course: Course) -> AsyncGenerator[Event, None]:
+        """What comes of the attempts, until one has finished: ``course`` says where. Close the
+        generator to cancel: the node's slot is freed. Raises ``InvalidRequest``, ``NotServed``,
+        ``DeadlineExceeded`` and ``AttemptFailed``, of which ``NotResumable``."""
+        try:
+            with Standby(self._admission) as standby:
+                finished = False
+                while not finished:
+                    async with aclosing(self._attempt(course, standby)) as events:
+                        async for event in events:
+                            yield event
+                    finished = self._finished(course)
+        except DeadlineExceeded as error:
+            why = troubles(self._fleet.view, course.work)
+            raise course.too_late(error, self._clock.now(), why) from error
+        except NotServed as error:
+            if course.lost is None:
+                raise
+            why = f"nobody could go on: {error.message}"
+            raise course.given_up(course.lost, why) from error
+
+    async def _attempt(self, course: Course, standby: Standby) -> AsyncGenerator[Event, None]:
+        """One attempt, and a second one beside it where its first token is late."""
+        slot = standby.take() or self._admission.offer(course.work)
+        if slot is None:
+            begun = self._clock.now()
+            with self._admission.queue(course.work) as place:
+                if not place.served and not course.collector.delivered:
+                    yield Progress(phase=place.phase)
+                slot = await place.reservation(course.deadline)
+            course.queued_s += self._clock.now() - begun
+        course.begun_at = course.collector.delivered
+        number = course.attempts + 1
+        with ExitStack() as first, ExitStack() as second:
+            run = course.newest = first.enter_context(
+                opened(self._fleet, course, slot, number, self._clock)
+            )
+            begun = self._clock.now()
+            late_s = self._late_s(course, run)
+            if late_s is not None:
+                async with aclosing(run.signs(min(late_s, course.deadline - begun))) as signs:
+                    async for sign in signs:
+                        if (shown := self._shown(course, sign)) is not None:
+                            yield shown
+                if run.outcome is None and not run.ahead and self._clock.now() >= begun + late_s:
+                    await self._race(course, number + 1, first, second)
+            with self._watch.over(course.run, partial(self._move, course, standby)):
+                async with aclosing(course.run.events()) as events:
+                    async for event in events:
+                        if (shown := self._shown(course, event)) is not None:
+                            yield shown
+            if late_s is not None and course.first_token is not None and course.run is run:
+                self._hedging.first_token(run.row.model, course.first_token - begun)
+        if isinstance(course.run.outcome, Broken):
+            course.attempts = max(course.attempts, number)
+
+    def _late_s(self, course: Course, run: AttemptRun) -> float | None:
+        """Seconds after which the first token is late; None: it may take its time. A resume has its
+        failover; hedging is for the first token of an answer."""
+        if course.begun_at or course.work.embeds:
+            return None
+        return self._hedging.delay_s(run.row.model)
+
+    async def _race(self, course: Course, number: int, first: ExitStack, second: ExitStack) -> None:
+        """Opens another attempt, on a node with a slot free this moment: a hedge waits for nothing
+        and nobody waits for it. Who delivers first stays, the other is left at once."""
+        run, left = course.run, course.deadline - self._clock.now()
+        work = replace(course.work, exclude=course.work.exclude | {run.row.node})
+        with Standby(self._admission) as spare:
+            affordable = left > 0 and spare.hold(work) and self._hedging.spend()
+            slot = spare.take() if affordable else None
+            if slot is None:
+                return
+            other = second.enter_context(
+                opened(self._fleet, course, slot, number, self._clock, hedge=True)
+            )
+        winner, ahead = await race((run.stream, other.stream), self._clock, left)
+        course.newest = other if winner else run
+        course.newest.ahead = ahead
+        (first if winner else second).close()
+
+    def _move(self, course: Course, standby: Standby, why: Broken) -> None:
+        """Leaves the attempt, if a slot elsewhere is in hand."""
+        exclude = course.work.exclude | {course.run.row.node}
+        work = replace(course.work, exclude=exclude, resuming=True, patience_s=RECOVERY_S)
+        if standby.hold(work):
+            course.run.abandon(why)
+
+    def _shown(self, course: Course, event: Accepted | Progress | Tokens) -> Event | None:
+        """What the client sees of it."""
+        match event:
+            case Tokens():
+                course.tokens(self._clock.now())
+                return event
+            case Progress():
+                return None if course.begun_at else event
+            case Accepted():
+                row = course.run.row
+                self._fleet.accepted(row.node)
+                course.accepted()
+                return Assigned(
+                    node=row.node,
+                    node_name=row.node_name,
+                    model=row.model,
+                    attempt=course.attempts,
+                    tokenizer_hash=course.run.model.tokenizer_hash,
+                )
+
+    def _finished(self, course: Course) -> bool:
+        """Whether that was all; else ``course.work`` says who may be asked next."""
+        run = course.run
+        match run.outcome:
+            case Finished():
+                self._fleet.succeeded(run.row.node)
+                return True
+            case Refused() as refused:
+                course.refused(refused.message)
+                course.work = after_refusal(self._fleet, course.work, run, refused)
+            case Broken(error=CannotAnswer() as error) if not course.collector.delivered:
+                course.work = without(course.work, run.row.model, error)
+            case Broken() as broken:
+                course.lost = self._after_failure(course, broken)
+            case None:
+                raise InternalError("an attempt ended without an outcome")
+        return False
+
+    def _after_failure(self, course: Course, broken: Broken) -> AttemptFailed:
+        """What the request lost. Raises when it may not try again."""
+        row, error = course.run.row, broken.error
+        lost = after_break(self._fleet, row, broken)
+        delivered = course.collector.delivered
+        if delivered and not course.collector.resumable:
+            why = "and this request may not be resumed; ask again"
+            so_far = course.collector.words().so_far
+            raise NotResumable(f"{lost.message}; {so_far} before that, {why}", node_id=row.node)
+        further = course.broke(error, self._clock.now())
+        if not further or not isinstance(error, NodeLost | Draining):
+            course.strikes += 1
+        if course.strikes >= self._max_attempts:
+            why = f"that was attempt {course.strikes} of {self._max_attempts}"
+            raise course.given_up(lost, why)
+        if course.attempts >= MOST_ATTEMPTS:
+            raise course.given_up(lost, f"that was the last of {MOST_ATTEMPTS} attempts")
+        # As a request that was admitted before: it goes ahead of new ones, and may wait for a node.
+        course.work = replace(
+            course.work,
+            resuming=True,
+            patience_s=RECOVERY_S,
+            prefer=row.model if delivered else course.work.prefer,
+        )
+        return lost
