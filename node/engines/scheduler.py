@@ -52,7 +52,7 @@ def plan(work: Sequence[Work], *, batch: int, chunk: int) -> tuple[Share, ...]:
     shares = [Share(w.slot, 1, True) for w in running[:batch]]
     budget = min(chunk, batch - len(shares))
     waiting = sorted((w for w in work if w.prefill), key=lambda w: w.arrival)
-    if not waiting or budget <= 0:
+    if not waiting:
         return tuple(shares)
     given = dict.fromkeys((w.slot for w in waiting), 0)
     oldest = waiting[0]
