@@ -190,19 +190,17 @@ class _Board:
         return False
 
     def _close_for(self, model: Model) -> None:
-        for option in self._usable(model):
-            yielding = [v for v in self._residents() if self._yields(v, model, busy=True)]
-            # Those that were closed before stay the ones, else two could be closed by turns.
-            yielding.sort(key=lambda v: not v.closed)
-            kept = [v for v in yielding if v.closed]
-            victims = self._chosen(kept, self._lack(option)) or self._chosen(
-                yielding, self._lack(option)
-            )
-            if victims:
-                self.closed.update(victim.id for victim in victims)
-                names = ", ".join(victim.id for victim in victims)
-                self.waits[model.id] = Wait(reason=f"waits until {names} has finished")
-                return
+        yielding = [v for v in self._residents() if self._yields(v, model, busy=True)]
+        # Those that were closed before stay the ones, else they would have drained for nothing.
+        closed = [v for v in yielding if v.closed]
+        for among in (closed, yielding):
+            for option in self._usable(model):
+                victims = self._chosen(among, self._lack(option), closed_first=True)
+                if victims:
+                    self.closed.update(victim.id for victim in victims)
+                    names = ", ".join(victim.id for victim in victims)
+                    self.waits[model.id] = Wait(reason=f"waits until {names} has finished")
+                    return
 
     def _fitting(self, model: Model) -> Option | None:
         """The option that fits as things are and leaves the most; None: none does."""
@@ -256,16 +254,19 @@ class _Board:
         used = victim.busy or self.now - max(victim.used_at, victim.since) < IDLE_S
         return not used or self.now - victim.since >= stay_s(victim.load_s)
 
-    def _chosen(self, models: Iterable[Model], lack: dict[str, int]) -> list[Model]:
+    def _chosen(
+        self, models: Iterable[Model], lack: dict[str, int], *, closed_first: bool = False
+    ) -> list[Model]:
         """The cheapest of ``models`` that together free what is lacking, none of them needless; []
         when all together do not."""
-        ranked = sorted(
-            (m for m in models if _frees(m, lack)),
-            key=lambda m: (eviction_cost(m, _frees(m, lack), self.now), m.used_at, m.id),
-        )
+
+        def rank(m: Model) -> tuple[bool, float, float, ModelId]:
+            cost = eviction_cost(m, _frees(m, lack), self.now)
+            return closed_first and not m.closed, cost, m.used_at, m.id
+
         chosen: list[Model] = []
         left = dict(lack)
-        for model in ranked:
+        for model in sorted((m for m in models if _frees(m, lack)), key=rank):
             if all(size <= 0 for size in left.values()):
                 break
             if not any(left.get(device, 0) > 0 for device, size in model.holds if size):
