@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mesh.fleet import view as fleet
 from mesh.fleet.records import (
     FleetView,
@@ -11,7 +13,7 @@ from mesh.fleet.records import (
     OrchestratorRecord,
     encode_record,
 )
-from mesh.registry.base import Delete, Put
+from mesh.registry.base import Change, Delete, Put
 from mesh.types import NodeId, OrchestratorId
 
 A, B = NodeId("a"), NodeId("b")
@@ -32,6 +34,16 @@ def _node(node: NodeId = A, instance: str = "1", state: NodeState = NodeState.RE
 
 def _put(record: NodeRecord) -> Put:
     return Put(f"nodes/{record.id}", encode_record(record))
+
+
+_ORCHESTRATOR = Put(
+    "orchestrators/o",
+    encode_record(
+        OrchestratorRecord(
+            id=OrchestratorId("o"), instance="1", name="o", host="h", pid=2, endpoint="e"
+        )
+    ),
+)
 
 
 def _view(*records: NodeRecord) -> FleetView:
@@ -113,6 +125,35 @@ def test_nothing_changed_gives_the_same_view() -> None:
     assert fleet.apply(view, [Put("config/rules", b"x"), Delete("nodes/z")], 2.0)[0] is view
 
 
+_NOTHING = [
+    Put("config/rules", b"x"),
+    Put("nodes/a", b"{"),
+    Delete("nodes/z"),
+    Delete("orchestrators/z"),
+    Delete("config/rules"),
+]
+
+
+@pytest.mark.parametrize("nothing", _NOTHING, ids=lambda change: str(change)[:24])
+@pytest.mark.parametrize(
+    ("change", "nodes", "orchestrators"),
+    [
+        (Delete("nodes/a"), {B}, {"o"}),
+        (Delete("orchestrators/o"), {A, B}, set()),
+        (_put(_node(NodeId("c"))), {A, B, NodeId("c")}, {"o"}),
+    ],
+    ids=["node gone", "orchestrator gone", "node come"],
+)
+def test_one_change_of_a_batch_counts_whatever_stands_beside_it(
+    change: Change, nothing: Change, nodes: set[NodeId], orchestrators: set[str]
+) -> None:
+    before, _ = fleet.apply(_view(_node(A), _node(B)), [_ORCHESTRATOR], 1.0)
+    for batch in ([change], [change, nothing], [nothing, change]):
+        after, _ = fleet.apply(before, batch, 2.0)
+        assert (set(after.nodes), set(after.orchestrators)) == (nodes, orchestrators)
+        assert after.revision == before.revision + 1
+
+
 def test_a_record_put_again_keeps_what_links_and_attempts_told() -> None:
     view = _signalled()
     after, _ = fleet.apply(view, [_put(_node(A, state=NodeState.DRAINING))], 9.0)
@@ -125,6 +166,7 @@ def test_a_record_put_again_keeps_what_links_and_attempts_told() -> None:
 def test_a_new_instance_owes_nothing_to_the_old_one() -> None:
     after, _ = fleet.apply(_signalled(), [_put(_node(A, instance="2"))], 9.0)
     node = after.nodes[A]
+    assert (node.record.instance, node.last_seen) == ("2", 9.0)
     assert (node.heartbeat, node.set_aside_until, node.set_aside_reason) == (None, None, "")
     # these belong to this process, which takes them down itself
     assert (node.in_flight, node.link_up) == (2, True)
@@ -134,6 +176,12 @@ def test_a_link_that_goes_down_takes_its_heartbeat_with_it() -> None:
     node = fleet.link(_signalled(), A, False, 9.0).nodes[A]
     assert (node.link_up, node.heartbeat, node.set_aside_until) == (False, None, 50.0)
     assert node.last_seen == 3.0
+
+
+def test_a_link_that_comes_up_is_a_sign_of_life_and_no_pardon() -> None:
+    down = fleet.link(_signalled(), A, False, 4.0)
+    node = fleet.link(down, A, True, 9.0).nodes[A]
+    assert (node.link_up, node.last_seen, node.set_aside_until) == (True, 9.0, 50.0)
 
 
 def test_a_heartbeat_is_a_sign_of_life() -> None:

@@ -74,6 +74,7 @@ def test_only_what_it_frees_where_room_is_lacking_counts_for_a_victim() -> None:
         ([(1, 900), (3, 800), (3, 100)], ["b", "c"]),
         # Equal in all: by name.
         ([(6, 100), (6, 100)], ["a"]),
+        ([(2, 400), (5, 300), (1, 100)], ["a", "b"]),
         # All together are too small: nobody goes for nothing.
         ([(2, 400), (3, 300)], []),
     ],
@@ -126,6 +127,21 @@ def test_memory_on_its_way_is_waited_for_and_only_what_lacks_beyond_it_is_made(
     wait = decided.waits[ModelId("b")]
     assert wait.reason == ("a makes room for it" if gone else "memory is being freed for it")
     assert not wait.hopeless
+
+
+def test_all_that_is_on_its_way_counts_together() -> None:
+    leaving = [replace(resident(name, 2 * GIB), phase=Phase.UNLOADING) for name in "xyz"]
+    given = state(*leaving, resident("a", 2 * GIB), wanted("b", 6 * GIB, NOW), free=0)
+    assert plan(given, NOW).actions == ()
+
+
+def test_a_byte_too_little_is_too_little() -> None:
+    models = (resident("a", 3 * GIB, used_at=NOW - 900), resident("b", GIB))
+    assert unloads(state(*models, wanted("z", 3 * GIB, NOW), free=0)) == ["a"]
+    assert unloads(state(*models, wanted("z", 3 * GIB + 1, NOW), free=0)) == ["a", "b"]
+    assert unloads(state(*models, wanted("z", 4 * GIB + 1, NOW), free=0)) == []
+    assert loads(state(*models, wanted("z", 3 * GIB, NOW), free=3 * GIB)) == ["z"]
+    assert loads(state(*models, wanted("z", 3 * GIB + 1, NOW), free=3 * GIB)) == []
 
 
 def test_whoever_goes_in_this_round_makes_room_for_the_next_who_waits_too() -> None:

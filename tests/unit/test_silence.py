@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mesh.types import NodeId
-from orchestrator.picture.silence import GAPS, Silence
+from orchestrator.picture.silence import FORGET, GAPS, Silence
 
 A, B = NodeId("a"), NodeId("b")
 
@@ -58,3 +60,39 @@ def test_a_node_whose_link_went_down_is_no_suspect() -> None:
     assert not silence.forget(A)
     assert set(silence.suspects) == {B}
     assert silence.fallen(last + 99.0, late_s=0.0) == ()
+
+
+def test_a_long_gap_is_forgotten_little_by_little_and_is_each_nodes_own() -> None:
+    silence, last = beating(0.8)
+    silence.heard(A, last + 0.1)
+    assert silence.limit_s(A) == pytest.approx(GAPS * FORGET * 0.8)
+    assert silence.limit_s(B) == pytest.approx(GAPS * 0.8)
+    silence.heard(A, last + 0.2)
+    assert silence.limit_s(A) == pytest.approx(GAPS * FORGET**2 * 0.8)
+
+
+def test_of_a_node_that_is_new_or_was_forgotten_nothing_is_known() -> None:
+    silence, last = beating(0.8)
+    assert silence.limit_s(NodeId("new")) == 1.0
+    silence.forget(A)
+    silence.heard(A, last + 9.0)
+    assert silence.limit_s(A) == 1.0
+    assert silence.limit_s(B) == pytest.approx(GAPS * 0.8)
+
+
+def test_silence_of_just_the_limit_is_none_yet() -> None:
+    silence = Silence(1.0)
+    silence.heard(A, 0.0)
+    assert silence.fallen(1.0, late_s=0.0) == ()
+    assert silence.fallen(1.0625, late_s=0.0) == (A,)
+
+
+@pytest.mark.parametrize(
+    ("late_s", "fallen"), [(0.0, True), (0.22, True), (0.25, True), (0.26, False), (3.0, False)]
+)
+def test_a_look_that_is_late_by_more_than_a_quarter_of_the_limit_tells_of_this_process(
+    late_s: float, fallen: bool
+) -> None:
+    silence = Silence(1.0)
+    silence.heard(A, 0.0)
+    assert silence.fallen(5.0, late_s=late_s) == ((A,) if fallen else ())

@@ -115,6 +115,7 @@ def test_coming_back_at_once_does_not_restart_the_clock() -> None:
 def test_a_prefill_is_judged_by_its_own_steps() -> None:
     state = Pace(since=NOW, heard=NOW, credit=64)
     state.accepted(NOW + 1)
+    assert state.phase is Phase.PREPARING
     for step in range(1, 5):
         state.progressed("prefilling", 32 * step, NOW + 1 + 6 * step)
     assert state.phase is Phase.PREFILLING
@@ -126,6 +127,7 @@ def test_each_thing_that_a_node_is_at_counts_from_its_own_beginning() -> None:
     state.waiting = True
     state.accepted(NOW)
     state.progressed("queued", 90, NOW + 90)  # seconds in the line
+    assert state.phase is Phase.PREPARING
     state.progressed("loading", 3, NOW + 100)  # percent of the load
     assert state.since == NOW + 100
     state.progressed("loading", 4, NOW + 140)
@@ -136,3 +138,53 @@ def test_each_thing_that_a_node_is_at_counts_from_its_own_beginning() -> None:
     assert state.since == NOW + 300
     state.progressed("prefilling", 1, NOW + 301)
     assert (state.phase, state.since) == (Phase.PREFILLING, NOW + 301)
+
+
+def test_a_node_is_on_the_clock_from_the_moment_that_somebody_waits() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=64)
+    assert not stalled(state, NOW + OPENING_S + 1)
+    state.wait(NOW)
+    assert stalled(state, NOW + OPENING_S + 1)
+
+
+def test_the_last_piece_of_the_credit_is_still_owed() -> None:
+    state = pace(Phase.DECODING, credit=1, token_s=0.01)
+    assert stalled(state, NOW + TOKEN_FLOOR_S + 0.1)
+    assert not stalled(state, NOW + TOKEN_FLOOR_S + 0.1, beside_prefill=True)
+
+
+def test_a_client_that_is_away_for_no_longer_than_a_read_takes_was_not_away() -> None:
+    state = Pace(since=0.0, heard=0.0, credit=64)
+    state.wait(AWAY_S)
+    assert (state.since, state.heard) == (0.0, 0.0)
+    state.wait(AWAY_S * 1.01)
+    assert (state.since, state.heard) == (AWAY_S * 1.01, AWAY_S * 1.01)
+
+
+def test_a_count_below_nothing_is_no_progress() -> None:
+    state = Pace(since=NOW, heard=NOW, credit=64)
+    state.progressed("loading", -1, NOW + 5)
+    assert (state.since, state.heard) == (NOW, NOW + 5)
+    state.progressed("loading", 0, NOW + 6)
+    assert state.since == NOW + 6
+
+
+def test_a_mean_of_few_waits_says_nothing_and_each_wait_counts_by_a_fifth() -> None:
+    state = Pace(since=0.0, heard=0.0, credit=64)
+    seen = []
+    for now in (1.0, 1.25, 2.0, 2.25):  # the first token's wait is the prefill's
+        state.received(1, now)
+        seen.append((state.samples, state.token_s, allowance_s(state)))
+    assert seen == [
+        (0, 0.0, PREFILL_FLOOR_S),
+        (1, 0.25, PREFILL_FLOOR_S),
+        (2, pytest.approx(0.35), PREFILL_FLOOR_S),
+        (3, pytest.approx(0.33), pytest.approx(16 * 0.33)),
+    ]
+
+
+def test_an_event_without_pieces_took_no_time_a_piece() -> None:
+    state = Pace(since=0.0, heard=0.0, credit=64)
+    state.received(1, 1.0)
+    state.received(0, 2.0)
+    assert (state.token_s, state.samples, state.credit) == (0.0, 1, 63)
