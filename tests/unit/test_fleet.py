@@ -191,6 +191,8 @@ def test_a_heartbeat_is_a_sign_of_life() -> None:
 
 
 def test_a_verdict_is_taken_back_with_its_reason() -> None:
+    told = _signalled().nodes[A]
+    assert (told.set_aside_until, told.set_aside_reason) == (50.0, "stalled")
     node = fleet.set_aside(_signalled(), A, None, "ignored").nodes[A]
     assert (node.set_aside_until, node.set_aside_reason) == (None, "")
 

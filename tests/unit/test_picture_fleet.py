@@ -222,6 +222,14 @@ async def test_a_refusal_counts_for_as_long_as_it_says_and_never_for_long(
         assert made.fleet.version == version + 1, "who waits is told"
 
 
+async def test_a_refusal_is_over_at_the_very_moment_that_it_named() -> None:
+    async with rig() as made:
+        await made.linked()
+        made.fleet.refused(A, TOY, 0.25)
+        await made.clock.advance(0.25)
+        assert made.free() == 4
+
+
 async def test_a_refusal_is_over_at_the_nodes_next_word_of_that_model() -> None:
     async with rig() as made:
         link = await made.linked(models=(model(), model(OTHER)))
