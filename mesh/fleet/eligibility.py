@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
-from typing import NamedTuple
 
 from mesh.fleet.records import (
     TRANSPORTS,
@@ -70,10 +69,12 @@ class Refusal:
     context_tokens: int = 0
 
 
-class Offer(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
     """All of a hosted model that eligibility depends on. Nodes of a fleet offer much the same, so a
-    request is held against each distinct offer and not against each node. ``context_length``:
-    tokens, 0 for not known. ``failed``: the model's error, None while it works."""
+    request is held against each offer and not against each node: ``offer_of`` gives one object for
+    equal ones, which are told apart by identity. ``context_length``: tokens, 0 for not known.
+    ``failed``: the model's error, None while it works."""
 
     id: ModelId
     specialties: tuple[Specialty, ...]
@@ -82,15 +83,17 @@ class Offer(NamedTuple):
     failed: str | None
 
 
-def offer_of(record: ModelRecord, state: ModelState) -> Offer:
-    """``state``: by the node's newest word."""
-    return Offer(
-        record.id,
-        record.specialties,
-        record.embeds,
-        record.context_length,
-        (record.error or "") if state is ModelState.FAILED else None,
-    )
+OfferKey = tuple[ModelId, tuple[Specialty, ...], bool, int, str | None]
+
+
+def offer_of(record: ModelRecord, state: ModelState, known: dict[OfferKey, Offer]) -> Offer:
+    """``state``: by the node's newest word. ``known``: offers so far; a new one is added."""
+    failed = (record.error or "") if state is ModelState.FAILED else None
+    key = (record.id, record.specialties, record.embeds, record.context_length, failed)
+    found = known.get(key)
+    if found is None:
+        found = known[key] = Offer(*key)
+    return found
 
 
 def asked_for(model: ModelRecord | Offer, work: Work, specialty: Specialty) -> bool:

@@ -17,6 +17,7 @@ from enum import Enum, auto
 
 from mesh.fleet.eligibility import (
     Offer,
+    OfferKey,
     Refusal,
     RefusalCode,
     model_refusal,
@@ -105,11 +106,12 @@ class Ranking:
     def refused(self) -> tuple[Ineligible, ...]:
         """The rows that cannot take the work, by name: of a model, its reason before its node's."""
         rows: list[Ineligible] = []
+        offers: dict[OfferKey, Offer] = {}
         for node in self.view.nodes.values():
             why = node_refusal(node, self.now, self.work.exclude)
             for model in node.record.models:
                 state = (node.load(model.id) or model).state
-                refusal = self._verdicts[offer_of(model, state)] or why
+                refusal = self._verdicts[offer_of(model, state, offers)] or why
                 if refusal is not None:
                     rows.append(Ineligible(node, model, refusal))
             if not node.record.models:

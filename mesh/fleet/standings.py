@@ -13,7 +13,7 @@ from math import inf
 from typing import NamedTuple
 
 from mesh.fleet import answer_time as pace
-from mesh.fleet.eligibility import Offer, node_refusal, offer_of
+from mesh.fleet.eligibility import Offer, OfferKey, node_refusal, offer_of
 from mesh.fleet.records import FleetView, ModelLoad, ModelRecord, ModelState, NodeView
 from mesh.fleet.work import Home
 from mesh.types import ModelId, NodeId
@@ -21,6 +21,10 @@ from mesh.types import ModelId, NodeId
 # A conversation stays where it is although another row would be served so many seconds sooner:
 # about what prefilling a few hundred tokens again costs on the cards this is for.
 STAY_WAIT_S = 0.5
+
+# Distinct offers that are remembered: a fleet has some dozens. Past it they are told anew, which
+# costs a request a little time.
+MOST_OFFERS = 4096
 
 WARMTH = {ModelState.RESIDENT: 2, ModelState.LOADING: 1, ModelState.COLD: 0, ModelState.FAILED: 0}
 _64_BITS = 2**64 - 1
@@ -88,17 +92,20 @@ class Standings:
     worked out once per ``NodeView``, not once per request."""
 
     _known: dict[NodeId, tuple[NodeView, float, tuple[Ranked, ...]]] = field(default_factory=dict)
+    _offers: dict[OfferKey, Offer] = field(default_factory=dict)
 
     def rows(self, view: FleetView, now: float, exclude: frozenset[NodeId]) -> list[Ranked]:
         """Of all nodes that take work now."""
         known = self._known
         if len(known) > 2 * len(view.nodes) + 16:  # nodes that have left the mesh
             known.clear()
+        if len(self._offers) > MOST_OFFERS:
+            self._offers.clear()
         rows: list[Ranked] = []
         for node_id, node in view.nodes.items():
             found = known.get(node_id)
             if found is None or found[0] is not node:
-                found = known[node_id] = _stand(node)
+                found = known[node_id] = _stand(node, self._offers)
             if found[1] <= now and node_id not in exclude:
                 rows += found[2]
         return rows
@@ -183,16 +190,18 @@ def row_of(node: NodeView, record: ModelRecord, load: ModelLoad | None) -> Row:
     )
 
 
-def _stand(node: NodeView) -> tuple[NodeView, float, tuple[Ranked, ...]]:
+def _stand(
+    node: NodeView, offers: dict[OfferKey, Offer]
+) -> tuple[NodeView, float, tuple[Ranked, ...]]:
     """The view, the moment from which it takes work (monotonic seconds, infinity for not as it is
     now), and its rows."""
     if node_refusal(node, inf, frozenset()) is not None:
         return node, inf, ()
-    rows = tuple(_ranked(node, record) for record in node.record.models)
+    rows = tuple(_ranked(node, record, offers) for record in node.record.models)
     return node, node.set_aside_until or -inf, rows
 
 
-def _ranked(node: NodeView, record: ModelRecord) -> Ranked:
+def _ranked(node: NodeView, record: ModelRecord, offers: dict[OfferKey, Offer]) -> Ranked:
     row = row_of(node, record, node.load(record.id))
     tag = blake2b(f"{node.record.id}/{record.id}".encode(), digest_size=8).digest()
     return Ranked(
@@ -200,6 +209,6 @@ def _ranked(node: NodeView, record: ModelRecord) -> Ranked:
         tag=int.from_bytes(tag),
         node=node.record.id,
         model=record.id,
-        offer=offer_of(record, row.state),
+        offer=offer_of(record, row.state, offers),
         row=row,
     )

@@ -63,6 +63,13 @@ def test_equals_are_ordered_by_the_conversation_the_same_way_everywhere() -> Non
     assert first != _eligible(_place(_fleet(*boxes), affinity=b"two"))
 
 
+def test_the_order_of_equals_is_the_same_in_every_version() -> None:
+    """Orchestrators of two versions share a fleet while one is replaced by the other."""
+    fleet = _fleet(*(Box(name=f"n{i}") for i in range(6)))
+    assert _eligible(_place(fleet, affinity=b"one")) == ["n1", "n4", "n5", "n0", "n3", "n2"]
+    assert _eligible(_place(fleet)) == ["n3", "n1", "n5", "n2", "n0", "n4"]
+
+
 def test_conversations_spread_evenly_over_equals() -> None:
     fleet = _fleet(*(Box(name=f"n{i}") for i in range(10)))
     counts = Counter(

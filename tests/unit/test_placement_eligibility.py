@@ -126,7 +126,7 @@ OF_MODEL: list[tuple[ModelRecord, Work, Refusal | None]] = [
 def test_a_model_takes_the_work_or_says_why_not(
     record: ModelRecord, asked: Work, refusal: Refusal | None
 ) -> None:
-    assert model_refusal(offer_of(record, record.state), asked, asked.specialty) == refusal
+    assert model_refusal(offer_of(record, record.state, {}), asked, asked.specialty) == refusal
 
 
 def test_every_code_has_words_of_its_own() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from mesh.fleet.placement import Instead, Lack, rank, relieved, specialty_of, stand_in
 from mesh.fleet.reasons import candidates
 from mesh.fleet.records import FleetView, NodeState
@@ -124,3 +126,18 @@ def test_what_left_the_mesh_is_forgotten() -> None:
     before = dict(standings._known)
     rank(FleetView(nodes=fleet.nodes), work(), NOW, standings)
     assert all(standings._known[node] is before[node] for node in fleet.nodes)
+
+
+def test_equal_offers_are_one_and_no_more_are_kept_than_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    standings = Standings()
+    view = _fleet(Box(name="a"), Box(name="b"), Box(name="c", context=2048))
+    assert len(rank(view, work(), NOW, standings)) == 3
+    assert len(standings._offers) == 2
+    monkeypatch.setattr("mesh.fleet.standings.MOST_OFFERS", 2)
+    for context in range(100, 120):
+        view = _fleet(Box(name="a"), Box(name="b", context=context))
+        ranking = rank(view, work(larger_than=context), NOW, standings)
+        assert [row.view.record.name for row in ranking.best()] == ["a"]
+        assert len(standings._offers) <= 4
