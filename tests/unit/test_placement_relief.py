@@ -135,6 +135,8 @@ def test_equal_offers_are_one_and_no_more_are_kept_than_fit(
     view = _fleet(Box(name="a"), Box(name="b"), Box(name="c", context=2048))
     assert len(rank(view, work(), NOW, standings)) == 3
     assert len(standings._offers) == 2
+    offers = {row.node: row.offer for row in standings.rows(view, NOW, frozenset())}
+    assert offers[NodeId("id-a")] is offers[NodeId("id-b")] is not offers[NodeId("id-c")]
     monkeypatch.setattr("mesh.fleet.standings.MOST_OFFERS", 2)
     for context in range(100, 120):
         view = _fleet(Box(name="a"), Box(name="b", context=context))
