@@ -67,7 +67,7 @@ class Problem:
     name. ``slow``: needs the solver's process.
     """
 
-    kind: ClassVar[str]
+    kind: str
     slow: ClassVar[bool] = False
 
 

@@ -13,9 +13,10 @@ from datetime import date
 
 from mesh.exact.base import QUICK_CHARACTERS, SLOW_CHARACTERS, Declined, Exact, Problem
 from mesh.exact.plain import MOST_OTHER, ambiguous_numbers, plain
-from mesh.exact.quick import calculator, date_forms, dates, sum_forms, unit_forms, units
+from mesh.exact.quick import calculator, date_forms, dates, sums, unit_forms, units
 from mesh.exact.quick.calculator import Sum
 from mesh.exact.quick.dates import DateAfter, DaysBetween, DaysInMonth, LeapYear, Weekday
+from mesh.exact.quick.numerals import spelt
 from mesh.exact.quick.units import Conversion
 from mesh.exact.quick.wrapping import POLITE_WORDS, unwrap
 from mesh.exact.solver import kinds
@@ -30,7 +31,7 @@ _LATEX = re.compile(r"[$\\]")
 _OPERATORS = str.maketrans({"×": "*", "÷": "/"})
 # What `plain` takes away is beyond ASCII; so a longer text is longer than any kind reads after it.
 _MOST_CHARACTERS = max(QUICK_CHARACTERS, MAX_PROMPT_CHARACTERS) + MOST_OTHER
-_KNOWN = sum_forms.WORDS | unit_forms.WORDS | date_forms.WORDS | POLITE_WORDS
+_KNOWN = sums.WORDS | unit_forms.WORDS | date_forms.WORDS | POLITE_WORDS
 
 
 def read(text: str, today: date) -> Problem | None:
@@ -52,13 +53,14 @@ def read(text: str, today: date) -> Problem | None:
         lower = line.lower()
         if _KNOWN.issuperset(_WORD.findall(lower)) and not _UNSURE.search(line):
             asked = unwrap(lower)
-            problem = (
-                sum_forms.recognise(asked)
-                or unit_forms.recognise(asked)
-                or date_forms.recognise(asked, today)
-            )
-            if problem is not None:
-                return problem
+            if (figures := spelt(asked.text)) is not None:
+                problem = (
+                    sums.recognise(asked, figures)
+                    or unit_forms.recognise(asked, figures)
+                    or date_forms.recognise(asked, figures, today)
+                )
+                if problem is not None:
+                    return problem
             if not _LETTERS.search(asked.text) and not _LATEX.search(line):
                 return None  # figures that were not read: 24/7, 2^3^2; no other kind knows better
     return kinds.recognise(line.translate(_OPERATORS))

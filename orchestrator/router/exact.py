@@ -1,7 +1,7 @@
 """Stage ``exact``: whole answers from the tools on the CPU, for what they read whole.
 
 Quick kinds (arithmetic, units, dates) are answered without ever waiting; problems that need sympy
-or z3 go to the solver's process, with a deadline. It abstains whenever a plain answer might not be
+go to the solver's process, with a deadline. It abstains whenever a plain answer might not be
 what was asked for: a model was named, a grammar, a schema or a system text demands a form, a stop
 string or ``max_tokens`` would cut the answer.
 """

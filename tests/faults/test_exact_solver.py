@@ -16,7 +16,6 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.exact.base import LOGIC, MATH
-from mesh.exact.solver.integers import IntegerProblem
 from mesh.exact.solver.kinds import recognise
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import MAX_WAITING, SolverProcess
@@ -26,7 +25,9 @@ pytestmark = pytest.mark.processes
 _MEMORY = 1024**3
 _PATIENCE_S = 60.0  # for what must happen, on a busy box
 # Two primes of 20 digits: no method that sympy has finds them in a second.
-HARD = IntegerProblem(task="primes", texts=("1813376492391603502436731285657269031601",))
+HARD = SolverProblem(
+    kind="integers", task="primes", texts=("1813376492391603502436731285657269031601",)
+)
 
 
 def read(prompt: str) -> SolverProblem:
@@ -92,8 +93,10 @@ async def test_without_run_there_are_no_answers() -> None:
     "bomb",
     [
         HARD,
-        IntegerProblem(task="primes", texts=("7" * 300,)),  # past what the recogniser lets through
-        IntegerProblem(task="divisors", texts=(str(2**127 - 1) + "0" * 120 + "7",)),
+        SolverProblem(
+            kind="integers", task="primes", texts=("7" * 300,)
+        ),  # past what the recogniser lets through
+        SolverProblem(kind="integers", task="divisors", texts=(str(2**127 - 1) + "0" * 120 + "7",)),
         read("integral of 1/(x^5 + x + 1)"),
         read("integrate sqrt(tan(x))*ln(x)*e^x*sin(x^2)/(x^3+1) dx"),
         read("simplify " + " + ".join(f"sin({n}x)^{n}*cos({n + 1}x)^{n}" for n in range(2, 9))),
@@ -224,7 +227,7 @@ def test_cpu_time_is_limited_even_if_nobody_kills() -> None:
 
 _PARENT = """
 import asyncio
-from mesh.exact.solver.integers import IntegerProblem
+from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
 
 async def main():
@@ -232,10 +235,10 @@ async def main():
     async with asyncio.TaskGroup() as group:
         group.create_task(solver.run())
         await asyncio.sleep(0)
-        await solver.solve(IntegerProblem(task="prime", texts=("7",)), 60)
+        await solver.solve(SolverProblem(kind="integers", task="prime", texts=("7",)), 60)
         print(solver.process_id, flush=True)
         while True:
-            await solver.solve(IntegerProblem(task="primes", texts=("TEXT",)), 60)
+            await solver.solve(SolverProblem(kind="integers", task="primes", texts=("TEXT",)), 60)
 
 asyncio.run(main())
 """
@@ -260,7 +263,7 @@ async def test_the_child_dies_with_a_parent_that_is_killed_while_it_works() -> N
         await parent.wait()
 
 
-def test_reading_prompts_loads_neither_sympy_nor_z3() -> None:
+def test_reading_prompts_loads_neither_sympy_nor_mpmath() -> None:
     code = (
         "import sys\n"
         "from mesh.exact.solver import process\n"
@@ -268,7 +271,7 @@ def test_reading_prompts_loads_neither_sympy_nor_z3() -> None:
         "for text in ('solve 2x + 3 = 7', 'derivative of x^2', 'is p or q a tautology',\n"
         "    'factor 84', 'SEND + MORE = MONEY', 'All A are B. All B are C. Are all A C?'):\n"
         "    if recognise(text) is None: sys.exit(text)\n"
-        "loaded = {'sympy', 'z3', 'mpmath'} & set(sys.modules)\n"
+        "loaded = {'sympy', 'mpmath'} & set(sys.modules)\n"
         "sys.exit(' '.join(loaded) or 0)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

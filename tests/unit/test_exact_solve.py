@@ -6,7 +6,7 @@ import pytest
 
 from mesh.exact.base import MATH
 from mesh.exact.solver.child import work_out
-from mesh.exact.solver.kinds import RECOGNISERS, SOLVERS, recognise
+from mesh.exact.solver.kinds import KINDS, recognise
 from mesh.exact.solver.messages import Solve, Solved, Unsolved
 
 
@@ -253,12 +253,7 @@ def test_what_is_not_whole_is_not_read(prompt: str) -> None:
     ids=lambda prompt: prompt[:12],
 )
 def test_a_megabyte_is_not_even_looked_at(prompt: str) -> None:
-    assert all(read(prompt) is None for read in RECOGNISERS)
-
-
-def test_every_kind_that_is_read_has_a_solver() -> None:
-    assert len(SOLVERS) == len(RECOGNISERS)
-    assert all(kind == problem.kind for kind, (problem, _) in SOLVERS.items())
+    assert recognise(prompt) is None
 
 
 def test_a_kind_that_nobody_knows_has_no_answer() -> None:
@@ -268,7 +263,7 @@ def test_a_kind_that_nobody_knows_has_no_answer() -> None:
 
 def test_texts_that_do_not_parse_in_the_child_either_have_no_answer() -> None:
     # The child trusts nothing that it is sent: it parses again.
-    for kind, (_, _) in SOLVERS.items():
+    for kind in KINDS:
         message = Solve(
             number=4, kind=kind, task="simplify", texts=("__import__('os')",), about=("x",), cpu_s=1
         )

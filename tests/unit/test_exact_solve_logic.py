@@ -8,17 +8,16 @@ import random
 import pytest
 
 from mesh.exact.base import LOGIC, MATH
-from mesh.exact.solver.formula import Atom, Connected, Formula, Not, atoms, formula, true
-from mesh.exact.solver.kinds import SOLVERS, recognise
-from mesh.exact.solver.logic import LogicProblem
-from mesh.exact.solver.logic import solve as solve_logic
-from mesh.exact.solver.tree import Unreadable
+from mesh.exact.expression.tree import Binary, Call, Name, Unreadable, names
+from mesh.exact.solver.formula import formula, true
+from mesh.exact.solver.kinds import recognise, solve
+from mesh.exact.solver.problem import SolverProblem
 
 
 def answered(prompt: str) -> tuple[str, str] | None:
     problem = recognise(prompt)
     assert problem is not None, f"not read: {prompt}"
-    exact = SOLVERS[problem.kind][1](problem)
+    exact = solve(problem)
     return None if exact is None else (exact.text, exact.specialty)
 
 
@@ -166,10 +165,10 @@ def test_formulas_agree_with_a_truth_table_of_their_own(seed: int) -> None:
     ]
     ours = [true(tree, row) for row in rows]
     assert ours == [_walk(text, row) for row in rows]
-    exact = solve_logic(LogicProblem(task="tautology", texts=(text,)))
+    exact = solve(SolverProblem(kind="logic", task="tautology", texts=(text,)))
     assert exact is not None
     assert exact.text.startswith("yes") == all(ours)
-    exact = solve_logic(LogicProblem(task="satisfiable", texts=(text,)))
+    exact = solve(SolverProblem(kind="logic", task="satisfiable", texts=(text,)))
     assert exact is not None
     assert exact.text.startswith("yes") == any(ours)
 
@@ -196,14 +195,14 @@ def _walk(text: str, row: dict[str, bool]) -> bool:
 
 
 def test_symbols_bind_as_in_textbooks() -> None:
-    p, q, r = Atom("p"), Atom("q"), Atom("r")
-    assert formula("~p & q | r -> p") == Connected(
-        "implies", Connected("or", Connected("and", Not(p), q), r), p
+    p, q, r = Name("p"), Name("q"), Name("r")
+    assert formula("~p & q | r -> p") == Binary(
+        "implies", Binary("or", Binary("and", Call("not", (p,)), q), r), p
     )
 
 
 def test_too_many_atoms_are_refused() -> None:
     with pytest.raises(Unreadable):
         formula(" & ".join("abcdefghjkl"))
-    tree: Formula = formula(" & ".join("abcdefghjk"))
-    assert len(atoms(tree)) == 10
+    tree = formula(" & ".join("abcdefghjk"))
+    assert len(names(tree)) == 10

@@ -18,10 +18,11 @@ import pytest
 from mpmath import mp, mpf
 
 from mesh.exact.base import Exact
-from mesh.exact.solver.kinds import SOLVERS, recognise
-from mesh.exact.solver.parse import expression
-from mesh.exact.solver.tree import Unreadable
-from mesh.exact.solver.value import Undefined, numeric
+from mesh.exact.expression.parse import expression
+from mesh.exact.expression.tree import Unreadable
+from mesh.exact.expression.value import Undefined
+from mesh.exact.solver.kinds import recognise, solve
+from mesh.exact.solver.numeric import numeric
 
 Function = Callable[[Any], Any]
 POINTS = [*range(-12, 13), *(n / 2 for n in range(-9, 10, 2)), *(n / 4 for n in (-7, -1, 1, 5))]
@@ -90,7 +91,7 @@ def _equal(one: Any, other: Any) -> bool:
 def _said(question: str) -> str | None:
     problem = recognise(question)
     try:
-        found = SOLVERS[problem.kind][1](problem) if problem is not None else None
+        found = solve(problem) if problem is not None else None
     except DECLINES:
         return None
     return found.text if isinstance(found, Exact) else None

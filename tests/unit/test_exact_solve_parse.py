@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from mesh.exact.solver.parse import expression, relations
-from mesh.exact.solver.tree import Unreadable, names
-from mesh.exact.solver.value import exact
+from mesh.exact.expression.parse import expression, relations
+from mesh.exact.expression.tree import Unreadable, names
+from mesh.exact.expression.value import exact
 
 HALF = {"x": Fraction(1, 2), "y": Fraction(3), "a": Fraction(2), "b": Fraction(5)}
 

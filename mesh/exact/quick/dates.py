@@ -9,7 +9,6 @@ from __future__ import annotations
 from calendar import isleap, monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import ClassVar
 
 from mesh.exact.base import CALCULATOR, Declined, Exact, Problem
 
@@ -23,7 +22,7 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaysBetween(Problem):
-    kind: ClassVar[str] = "dates"
+    kind: str = "dates"
     first: date
     second: date
 
@@ -33,7 +32,7 @@ class DateAfter(Problem):
     """``days`` after ``start``, negative: before it. ``relative``: ``start`` is today, which the
     answer names, since somebody elsewhere may have another one."""
 
-    kind: ClassVar[str] = "dates"
+    kind: str = "dates"
     start: date
     days: int
     relative: bool = False
@@ -41,19 +40,19 @@ class DateAfter(Problem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weekday(Problem):
-    kind: ClassVar[str] = "dates"
+    kind: str = "dates"
     day: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeapYear(Problem):
-    kind: ClassVar[str] = "dates"
+    kind: str = "dates"
     year: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaysInMonth(Problem):
-    kind: ClassVar[str] = "dates"
+    kind: str = "dates"
     year: int
     month: int
 

@@ -1,23 +1,42 @@
-"""English and written numbers, read off a list of words and signs.
+"""English and written numbers in figures: "two and a half" becomes ``5⁄2``, "1,234" ``1234``.
 
 Not read: numbers that begin with a zero ("007", which may be a name or a slip for 0.07), groups of
-digits that are no thousands ("3,14"), and lists of digits ("one two three").
+digits that are no thousands ("3,14"), and parts with two readings ("one hundred thousandths"). A
+list of digits ("one two three") becomes one, which no form reads.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 MOST_DIGITS = 40
 
-_SMALL = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
-    "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14,
-    "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19,
-}  # fmt: skip
+_NAMED = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_SMALL = {word: value for value, word in enumerate(_NAMED)}
 _TENS = {
     word: 10 * value
     for value, word in enumerate(
@@ -25,295 +44,182 @@ _TENS = {
     )
 } | {"fourty": 40}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PARTS = {
+_ORDERED = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+    "twentieth",
+]
+ORDINALS = {word: value for value, word in enumerate(_ORDERED, start=1)} | {"thirtieth": 30}
+_PARTS = {word: value for word, value in ORDINALS.items() if value in (*range(3, 11), 12, 20)} | {
     "half": 2,
-    "halves": 2,
     "quarter": 4,
-    "third": 3,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "seventh": 7,
-    "eighth": 8,
-    "ninth": 9,
-    "tenth": 10,
-    "twelfth": 12,
-    "twentieth": 20,
     "hundredth": 100,
     "thousandth": 1000,
 }
-PARTS = _PARTS | {f"{word}s": value for word, value in _PARTS.items() if word != "halves"}
-ORDINALS = {
-    "first": 1,
-    "second": 2,
-    "third": 3,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "seventh": 7,
-    "eighth": 8,
-    "ninth": 9,
-    "tenth": 10,
-    "eleventh": 11,
-    "twelfth": 12,
-    "thirteenth": 13,
-    "fourteenth": 14,
-    "fifteenth": 15,
-    "sixteenth": 16,
-    "seventeenth": 17,
-    "eighteenth": 18,
-    "nineteenth": 19,
-    "twentieth": 20,
-    "thirtieth": 30,
-}
+_MANY = {f"{word}s": value for word, value in _PARTS.items() if word != "half"} | {"halves": 2}
 NUMBER_WORDS = frozenset(
-    {*_SMALL, *_TENS, *_SCALES, *PARTS, *ORDINALS, "hundred", "a", "an", "and", "point", "dozen"}
-)
+    {*_SMALL, *_TENS, *_SCALES, *_PARTS, *_MANY, *ORDINALS, "hundred", "a", "an", "and", "point"}
+) | {"dozen"}
 
-_WRITTEN = re.compile(
-    r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?![0-9]|\.[0-9]|,[0-9])|\.[0-9]+(?![0-9.])"
+
+def _any(words: Iterable[str]) -> str:
+    return f"(?:{'|'.join(sorted(words, key=len, reverse=True))})"
+
+
+_DIGIT, _SCALE, _PART = _any(_NAMED[:10]), _any(_SCALES), _any({**_PARTS, **_MANY})
+_TWO = rf"(?:{_any(_TENS)}[ -]{_any(_NAMED[1:10])}|{_any({**_SMALL, **_TENS})})\b"
+_THREE = rf"(?:{_TWO} hundred(?:(?: and)? {_TWO})?|{_TWO})"
+_FIRST = rf"(?:an? hundred(?:(?: and)? {_TWO})?|{_THREE})"
+_WORDS = (
+    rf"(?:(?:an?|{_FIRST}) {_SCALE}(?:(?: and)? {_THREE} {_SCALE})*(?:(?: and)? {_THREE})?"
+    rf"|{_FIRST})(?: point(?: {_DIGIT}\b)+)?"
 )
-_TOKEN = re.compile(
-    rf"(?P<number>{_WRITTEN.pattern})|(?P<word>[a-z]+(?:'[a-z]+)?)|(?P<sign>\*\*|[^\s\w]|_)|\s+"
+_WRITTEN = (
+    r"(?<![0-9.,])(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?![0-9]|\.[0-9]|,[0-9])"
+    r"|\.[0-9]+(?![0-9.]))"
 )
+_NUMBER = re.compile(
+    r"(?P<mixed>(?<![0-9.,/])(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+) "
+    r"(?P<top>[0-9]+)/(?P<bottom>[0-9]+)(?![0-9.]))"
+    rf"|(?P<scaled>{_WRITTEN})(?P<scales>(?: (?:hundred|{_SCALE})\b)+)"
+    rf"(?: (?P<rest>{_THREE})(?! {_SCALE}))?"
+    rf"|(?:(?P<figures>{_WRITTEN})|(?<![\w'])(?:(?P<article>(?=an? ))|(?!an? ))(?P<words>{_WORDS}))"
+    rf"\b(?(article)|(?P<after>(?: and (?P<count>a|{_TWO}))? (?P<part>{_PART})\b)?)"
+    rf"|(?P<figures_before_a_word>{_WRITTEN})"
+    rf"|(?<![\w'])(?:an? (?P<one>{_any(_PARTS)}|dozen)|half)\b"
+)
+_BAD = re.compile(rf"[0-9],[0-9]|[0-9]\.[0-9]+\.[0-9]|[0-9]{{{MOST_DIGITS + 1}}}")
+NUMBER = r"(?:[0-9]+(?:\.[0-9]+|⁄[0-9]+)?|\.[0-9]+)"  # as ``spelt`` leaves it
+
+
+class Unread(Exception):
+    """The text has a number that is not read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """``text``: a number as written without its separators, a word, or a sign. ``spaced``: blank
-    stood before it."""
+class Spelt:
+    """``joined``: an "and" became part of a number, which in a list may be two of them."""
 
     text: str
-    spaced: bool
-
-    @property
-    def is_number(self) -> bool:
-        return self.text[0].isdigit() or (self.text[0] == "." and len(self.text) > 1)
+    joined: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Numeral:
-    """``end``: index after its last token. ``literal``: written in digits, all in one token."""
-
-    value: Fraction
-    end: int
-    literal: bool = False
+def value(number: str) -> Fraction:
+    """Of what ``NUMBER`` matches."""
+    return Fraction(f"0{number}" if number[0] == "." else number.replace("⁄", "/"))
 
 
-def tokens_of(text: str, most: int, *, zeros: bool = False) -> list[Token] | None:
-    """Lower-case plain text in tokens; None for a number that is not read, or more than ``most``
-    tokens. ``zeros``: numbers may begin with them, as those of dates do."""
-    found: list[Token] = []
-    place, spaced = 0, False
-    while place < len(text):
-        match = _TOKEN.match(text, place)
-        if match is None:
-            return None
-        place = match.end()
-        if match.lastgroup is None:
-            spaced = True
-            continue
-        token = match.group()
-        if match.lastgroup == "number":
-            digits = token.replace(",", "")
-            padded = len(digits) > 1 and digits[0] == "0" and digits[1] != "."
-            if len(digits) > MOST_DIGITS or (padded and not zeros):
-                return None
-            token = digits
-        found.append(Token(token, spaced))
-        spaced = False
-        if len(found) > most:
-            return None
-    return found
+def spelt(text: str) -> Spelt | None:
+    """``text``, plain and in lower case, with its numbers in figures; None where one is not read.
+    "a" and "an" count only before what they count: a hundred, a half."""
+    joined = False
 
+    def figures(match: re.Match[str]) -> str:
+        nonlocal joined
+        said = _figures(match)
+        joined = joined or (" and " in match[0] and not (" and " in said or match["article"] == ""))
+        return said
 
-def written(token: Token) -> Fraction:
-    return Fraction(token.text if token.text[0] != "." else f"0{token.text}")
-
-
-def numeral(tokens: Sequence[Token], start: int, *, joins: bool = True) -> Numeral | None:
-    """The longest number that begins at ``start``: 2, 2.5 million, twenty-five, a hundred and five,
-    three quarters, two and a half, 2 1/2. ``joins`` False: "and" is never part of it.
-
-    "a" and "an" count only before what they count: a hundred, a half.
-    """
-    if start >= len(tokens):
+    try:
+        text = _NUMBER.sub(figures, text)
+    except Unread:
         return None
-    if tokens[start].is_number:
-        return _digits_first(tokens, start, joins=joins)
-    if _word(tokens, start) in ("a", "an"):
-        return _with_article(tokens, start)
-    if _word(tokens, start) == "half":
-        return Numeral(Fraction(1, 2), start + 1)
-    whole = _whole_words(tokens, start, joins=joins)
-    if whole is None:
-        return None
-    return _with_part(tokens, whole, joins=joins)
+    return None if _BAD.search(text) else Spelt(text, joined)
 
 
-def _digits_first(tokens: Sequence[Token], start: int, *, joins: bool) -> Numeral | None:
-    value = written(tokens[start])
-    place = start + 1
-    scaled = False
-    while (scale := _SCALES.get(_word(tokens, place), 0)) or _word(tokens, place) == "hundred":
-        value *= scale or 100
-        place += 1
-        scaled = True
-    if not scaled:
-        if (mixed := _mixed(tokens, start)) is not None:
-            return mixed
-        return _with_part(tokens, Numeral(value, place, literal=True), joins=joins)
-    # "1 million twelve hundred": what follows must be smaller than the last scale.
-    rest = _whole_words(tokens, place, joins=False)
-    last = _SCALES.get(tokens[place - 1].text, 100)
-    if rest is None or _word(tokens, place) in _SCALES:
-        return Numeral(value, place)
-    return Numeral(value + rest.value, rest.end) if rest.value < last else None
+def _figures(match: re.Match[str]) -> str:
+    if match["mixed"]:
+        top, bottom = int(match["top"]), int(match["bottom"])
+        if not 0 < top < bottom <= 64:
+            return match[0]
+        return _shown(int(match["whole"].replace(",", "")) + Fraction(top, bottom))
+    if match["scaled"]:
+        return _scaled(match)
+    if match["figures_before_a_word"]:
+        return match[0].replace(",", "")
+    if match["figures"] or match["words"]:
+        return _with_part(match)
+    return "12" if match["one"] == "dozen" else _shown(Fraction(1, _PARTS[match["one"] or "half"]))
 
 
-def _mixed(tokens: Sequence[Token], start: int) -> Numeral | None:
-    """2 1/2: a whole number, a blank, and a proper fraction written in one."""
-    if start + 3 >= len(tokens):
-        return None
-    whole, top, slash, bottom = tokens[start : start + 4]
-    if (
-        slash.text == "/"
-        and top.is_number
-        and top.spaced
-        and bottom.is_number
-        and not slash.spaced
-        and not bottom.spaced
-        and all(token.text.isdigit() for token in (whole, top, bottom))
-        and 0 < int(top.text) < int(bottom.text) <= 64
-        and not _below_a_line(tokens, start)
-    ):
-        return Numeral(int(whole.text) + Fraction(int(top.text), int(bottom.text)), start + 4)
-    return None
+def _shown(number: Fraction) -> str:
+    return str(number).replace("/", "⁄")
 
 
-def _below_a_line(tokens: Sequence[Token], place: int) -> bool:
-    """In "1/2 1/2" the second half stands by the first, not by its 2."""
-    return place > 0 and tokens[place - 1].text == "/" and not tokens[place].spaced
+def _scaled(match: re.Match[str]) -> str:
+    """2.5 million, 1 million twelve hundred: what follows must be smaller than the last scale."""
+    number = value(match["scaled"].replace(",", ""))
+    for word in match["scales"].split():
+        last = _SCALES.get(word, 100)
+        number *= last
+    rest = _in_words(match["rest"]) if match["rest"] else 0
+    if rest >= last:
+        raise Unread
+    return _shown(number + rest)
 
 
-def _with_article(tokens: Sequence[Token], start: int) -> Numeral | None:
-    word = _word(tokens, start + 1)
-    if word == "hundred" or word in _SCALES:
-        return _whole_words(tokens, start + 1, joins=True, first=1)
-    if word == "dozen":
-        return Numeral(Fraction(12), start + 2)
-    if word in PARTS and not word.endswith("s"):
-        return Numeral(Fraction(1, PARTS[word]), start + 2)
-    return None
-
-
-def _whole_words(
-    tokens: Sequence[Token], start: int, *, joins: bool, first: int | None = None
-) -> Numeral | None:
-    """``first``: what an article before ``start`` already said."""
-    total = 0
-    group = first
-    place = start
-    last_scale = 10**15
-    while True:
-        word = _word(tokens, place)
-        if word in _SMALL or word in _TENS:
-            value = _SMALL.get(word, _TENS.get(word, 0))
-            if value == 0 and (group is not None or total):
-                return None
-            if group is None:
-                group = value
-            elif group >= 20 and (
-                (group % 100 == 0 and value < 100) or (group % 10 == 0 and 0 < value < 10)
-            ):
-                if group % 100 == 0 and group < 100:
-                    return None
-                if group % 100 != 0 and not 20 <= group % 100 <= 90:
-                    return None
-                group += value
-            else:
-                return None  # "one two three" is a list of digits
-        elif word == "hundred":
-            if group is None or not 0 < group < 100:
-                return None
-            group *= 100
-        elif word in _SCALES:
-            scale = _SCALES[word]
-            if group is None or group == 0 or scale >= last_scale:
-                return None
-            total += group * scale
-            group, last_scale = None, scale
-        elif (
-            word == "and"
-            and joins
-            and _word(tokens, place - 1) in ("hundred", *_SCALES)
-            and (_word(tokens, place + 1) in _SMALL or _word(tokens, place + 1) in _TENS)
-        ) or (word == "-" and _hyphen(tokens, place)):
-            pass
-        else:
-            break
-        place += 1
-    if group is None and not total:
-        return None
-    value = total + (group or 0)
-    if group is not None and total and group >= last_scale:
-        return None
-    if _word(tokens, place) == "point":
-        return _decimals(tokens, place + 1, value)
-    return Numeral(Fraction(value), place)
-
-
-def _hyphen(tokens: Sequence[Token], place: int) -> bool:
-    """twenty-five: a tight hyphen between a word of tens and one of units."""
-    return (
-        not tokens[place].spaced
-        and _word(tokens, place - 1) in _TENS
-        and 0 < _SMALL.get(_word(tokens, place + 1), 0) < 10
-        and not tokens[place + 1].spaced
-    )
-
-
-def _decimals(tokens: Sequence[Token], place: int, whole: int) -> Numeral | None:
-    digits = ""
-    while (value := _SMALL.get(_word(tokens, place), 10)) < 10 and len(digits) < MOST_DIGITS:
-        digits += str(value)
-        place += 1
-    return Numeral(Fraction(f"{whole}.{digits}"), place) if digits else None
-
-
-def _with_part(tokens: Sequence[Token], whole: Numeral, *, joins: bool) -> Numeral | None:
+def _with_part(match: re.Match[str]) -> str:
     """three quarters, 2 fifths; two and a half, two and three quarters."""
-    place = whole.end
-    word = _word(tokens, place)
-    if word in PARTS and whole.value.denominator == 1 and word not in ("second", "seconds"):
-        if (whole.value == 1) == word.endswith("s") and word != "halves":
-            return None
-        # "One hundred thousandths", "ten thousandths", "twenty fifths": two readings each.
-        if not whole.literal and whole.value >= (10 if PARTS[word] >= 100 else 20):
-            return None
-        if place < len(tokens) and _word(tokens, place + 1) in PARTS:
-            return None
-        return Numeral(whole.value / PARTS[word], place + 1)
-    if joins and word == "and" and whole.value.denominator == 1:
-        part = _part(tokens, place + 1)
-        if part is not None:
-            return Numeral(whole.value + part.value, part.end)
-    return whole
+    if match["figures"]:
+        said = match["figures"].replace(",", "")
+        number = value(said)
+    else:
+        number = _in_words(match["words"])
+        said = _shown(number)
+    part, count = match["part"], match["count"]
+    if part is None:
+        return said
+    size = _PARTS.get(part) or _MANY[part]
+    if re.match(rf" {_PART}\b", match.string[match.end() :]):
+        raise Unread
+    if count is not None:
+        parts = 1 if count in ("a", "one") else _in_words(count)
+        if number.denominator != 1 or (parts == 1) != (part in _PARTS) or not 0 < parts < size:
+            return said + _NUMBER.sub(_figures, match["after"])
+        return _shown(number + parts / Fraction(size))
+    # "One hundred thousandths", "ten thousandths", "twenty fifths": two readings each.
+    unsure = not match["figures"] and number >= (10 if size >= 100 else 20)
+    if (
+        unsure
+        or number.denominator != 1
+        or ((number == 1) != (part in _PARTS) and part != "halves")
+    ):
+        raise Unread
+    return _shown(number / size)
 
 
-def _part(tokens: Sequence[Token], place: int) -> Numeral | None:
-    """a half, one quarter, three quarters: a proper part, in words."""
-    if _word(tokens, place) in ("a", "one"):
-        word = _word(tokens, place + 1)
-        if word in PARTS and not word.endswith("s"):
-            return Numeral(Fraction(1, PARTS[word]), place + 2)
-        return None
-    count = _SMALL.get(_word(tokens, place), 0)
-    word = _word(tokens, place + 1)
-    if count > 1 and word in PARTS and word.endswith("s") and count < PARTS[word]:
-        return Numeral(Fraction(count, PARTS[word]), place + 2)
-    return None
-
-
-def _word(tokens: Sequence[Token], place: int) -> str:
-    return tokens[place].text if 0 <= place < len(tokens) else ""
+def _in_words(text: str) -> Fraction:
+    """Raises ``Unread`` where the scales do not fall."""
+    whole, _, decimals = text.partition(" point ")
+    total, group, last = 0, 0, 10**15
+    for word in re.findall("[a-z]+", whole):
+        if word == "hundred":
+            group = max(group, 1) * 100
+        elif word in _SCALES:
+            if not 0 < _SCALES[word] < last:
+                raise Unread
+            last = _SCALES[word]
+            total, group = total + max(group, 1) * last, 0
+        elif word not in ("a", "an", "and"):
+            group += _SMALL.get(word) or _TENS.get(word, 0)
+    if group >= last:
+        raise Unread
+    digits = "".join(str(_SMALL[word]) for word in decimals.split())
+    return Fraction(f"{total + group}.{digits or 0}")

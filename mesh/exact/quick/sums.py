@@ -1,279 +1,272 @@
-"""Arithmetic in figures and in English: text to an expression, whole or not at all.
+"""Kind ``arithmetic``: the ways in which people put a sum, as a table of forms.
 
 Precedence is the usual one; operators of one rank go from left to right. What people or
-calculators read in more than one way is not read: ``-2^2``, ``2^3^2``, ``6/2(1+2)``, ``4^1/2``,
-"the square root of 16 plus 9", "80 plus 15%", a remainder inside a sum.
+calculators read in more than one way is not read: see ``expression.parse.arithmetic``, and "the
+square root of 16 plus 9", "80 plus 15%", a remainder inside a sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fractions import Fraction
-from functools import lru_cache
+import re
+from functools import cache, reduce
 
-from mesh.exact.quick.arithmetic import Expression, Factorial, Negative, Number, Operation, Sign
-from mesh.exact.quick.numerals import ORDINALS, Numeral, Token, numeral
+from mesh.exact.base import words
+from mesh.exact.expression.parse import arithmetic, expression
+from mesh.exact.expression.tree import Binary, Call, Expression, Number, Unreadable, replace
+from mesh.exact.expression.value import Undefined, Unknown, evaluate
+from mesh.exact.phrase import phrase
+from mesh.exact.quick.calculator import Sum
+from mesh.exact.quick.numerals import NUMBER, NUMBER_WORDS, ORDINALS, Spelt, value
+from mesh.exact.quick.wrapping import Asked
 
-_MOST_DEPTH = 16
+_MOST_ITEMS = 20
+_CURRENCY = {"$": "$", "€": "€", "£": "£", "dollars": "$", "bucks": "$", "euros": "€"}
 
-# By their first word.
-_SIGNS: dict[str, tuple[tuple[tuple[str, ...], Sign], ...]] = {
-    "+": ((("+",), "+"),),
-    "plus": ((("plus",), "+"),),
-    "added": ((("added", "to"), "+"),),
-    "-": ((("-",), "-"),),
-    "minus": ((("minus",), "-"),),
-    "*": ((("*",), "*"),),
-    "×": ((("×",), "*"),),
-    "x": ((("x",), "*"),),
-    "times": ((("times",), "*"),),
-    "multiplied": ((("multiplied", "by"), "*"),),
-    "/": ((("/",), "/"),),
-    "÷": ((("÷",), "/"),),
-    "divided": ((("divided", "by"), "/"), (("divided", "buy"), "/")),
+WORDS = (
+    NUMBER_WORDS
+    | words(
+        "plus minus times multiplied divided added subtracted by buy over mod modulo ",
+        "squared cubed factorial square cube root of sqrt power raised to the sum total ",
+        "product difference between quotient average mean remainder when dividing is add ",
+        "subtract multiply divide take away from and percent per cent percentage off tip ",
+        "tax on for an increase decrease reduce increased decreased reduced as what out ",
+        "how many does can will go goes fit in into with x double twice triple greatest ",
+        "highest least lowest common divisor factor multiple denominator gcd gcf hcf lcm ",
+        "negative th st nd rd dollars bucks euros",
+    )
+    | frozenset(ORDINALS)
+)
+
+# Words for operators; the signs stand between blanks, since a word is never tight.
+_SIGNS = (
+    (re.compile(r" ?(?<![a-z])(?:plus|added to)\b"), " +"),
+    (re.compile(r" ?(?<![a-z])(?:minus|negative)\b"), " -"),
+    (
+        re.compile(
+            r" ?(?<![a-z])(?<!how many )(?:times|multiplied by)\b|(?<=[0-9)! ])x(?=[-0-9(. ])"
+        ),
+        " *",
+    ),
+    (re.compile(r" ?(?<![a-z])divided (?:by|buy)\b"), " /"),
+    (re.compile(r" squared(?! root)\b"), "^(2)"),
+    (re.compile(r" cubed(?! root)\b"), "^(3)"),
+    (re.compile(r"(?<=[0-9)]) factorial\b"), "!"),
+)
+_BRACKET = r"\([^()a-z]*(?:\([^()a-z]*\)[^()a-z]*)*\)"
+_SIMPLE = rf"(?:- ?)?(?:{NUMBER}|{_BRACKET})"
+_TO_THE = phrase(
+    "<base> (raised to [the ]|to the )(power [of ]<power>|<ordinal>[st|nd|rd|th][ power])",
+    base=r"\S.*?",
+    power=_SIMPLE,
+    ordinal="[0-9]+(?=st|nd|rd|th)|" + "|".join(ORDINALS),
+)
+_ROOTS = {"square": 2, "cube": 3, "cubed": 3, "squared": 2, "3rd": 3} | {
+    **{word: number for word, number in ORDINALS.items() if 3 <= number <= 10},
+    **{f"{number}th": number for number in range(4, 11)},
 }
-_ROOTS = {"square": 2, "cube": 3, "cubed": 3, "squared": 2} | {
-    word: value for word, value in ORDINALS.items() if 3 <= value <= 10
+_SLOTS = {
+    "a": _SIMPLE,
+    "b": _SIMPLE,
+    "p": NUMBER,
+    "q": rf"{NUMBER}(?: ?/ ?{NUMBER})?",
+    "n": rf"(?:[$€£] ?)?{NUMBER}(?: ?/ ?{NUMBER})?(?: dollars| bucks| euros)?|{_BRACKET}",
+    "items": r"\S.*",
+    "m": rf"(?:[$€£] ?)?{NUMBER}(?: dollars| bucks| euros)?|{_BRACKET}",
+    "shares": rf"{NUMBER}(?: ?/ ?{NUMBER})?(?: of {NUMBER}(?: ?/ ?{NUMBER})?)*",
+    "root": "|".join(_ROOTS),
 }
-_POWERS = {"squared": 2, "cubed": 3}
+_PERCENT = " ?(%|percent|per cent)"
+# ``a``, ``b``: simple numbers; ``m``: perhaps money; ``p``: a number; ``items``: a list, put
+# together by the sign or function beside it. The first form that fits has the text.
+_FORMS = tuple(
+    (phrase(form, **_SLOTS), meaning)
+    for form, meaning in (
+        (f"[a |an ]<q>{_PERCENT} off [of ]<m>", "m - q / 100 * m"),
+        (f"[a |an ]<q>{_PERCENT} (tip on|tip for|tax on|of) <m>", "q / 100 * m"),
+        ("twice <a>", "2 * a"),
+        ("double <a>", "2 * a"),
+        ("triple <a>", "3 * a"),
+        ("[a |an ]<shares> of <n>", "shares"),
+        ("[the ]<root> root of [the ]<a>", "root"),
+        ("[the ](sum|total) of <items>", "+"),
+        ("[the ]product of <items>", "*"),
+        ("[the ](average|mean) of <items>", "mean"),
+        ("[the ]difference between <items>", "apart"),
+        ("[the ]quotient of <items>", "/"),
+        ("[the ]square of <a>", "a^2"),
+        ("[the ]cube of <a>", "a^3"),
+        ("[the ]factorial of <a>", "a!"),
+        ("[the ]remainder (of|when) <a> [is ]/ ?<b>", "mod"),
+        ("[the ]remainder when dividing <a> by <b>", "mod"),
+        ("[the ](gcd|gcf|hcf|(greatest|highest) common (divisor|factor)) of <items>", "gcd"),
+        ("[the ]greatest common divisor between <items>", "gcd"),
+        ("[the ](lcm|(least|lowest) common (multiple|denominator)) of <items>", "lcm"),
+        ("add <items>", "add"),
+        ("multiply <items>", "multiply"),
+        ("(subtract|take away) <a> from <b>", "b - a"),
+        ("take <a>[ away] from <b>", "b - a"),
+        ("divide <a> by <b>", "a / b"),
+        (f"increase <m> by <p>{_PERCENT}", "m + m * (p / 100)"),
+        (f"(decrease|reduce) <m> by <p>{_PERCENT}", "m - m * (p / 100)"),
+        ("increase <m> by <p>", "m + p"),
+        ("(decrease|reduce) <m> by <p>", "m - p"),
+        ("how many times (does|can|will|do) <a> (go[es] into|fit into|fit in|go in) <b>", "whole"),
+        ("(percent|percentage|per cent) of <b> is <a>", "percent"),
+        ("(percent|percentage) is <a> (out of|of) <b>", "percent"),
+        ("<a> (is what percent[age] of|as a percent[age] of) <b>", "percent"),
+        ("<a> subtracted from <b>", "b - a"),
+        ("<a> (mod|modulo) <b>", "mod"),
+        ("<a> over <b>", "a / b"),
+        (f"<m> increased by <p>{_PERCENT}", "m + m * (p / 100)"),
+        (f"<m> (decreased|reduced) by <p>{_PERCENT}", "m - m * (p / 100)"),
+        ("<m> increased by <p>", "m + p"),
+        ("<m> (decreased|reduced) by <p>", "m - p"),
+    )
+)
+_BETWEEN = {"+": "[+]", "*": "[*x]", "add": r"to\b|with\b|[+]", "multiply": r"by\b|with\b|[*x]"}
+_FOLDS = {"+": "+", "*": "*", "/": "/", "add": "+", "multiply": "*", "mean": "+", "apart": "-"}
+_FOLDS |= {"gcd": "gcd", "lcm": "lcm"}
 
 
-@lru_cache(maxsize=256)
-def _by_first(choices: tuple[str, ...]) -> dict[str, list[tuple[str, ...]]]:
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for choice in choices:
-        words = tuple(choice.split())
-        found.setdefault(words[0], []).append(words)
-    return found
-
-
-class Unread(Exception):
-    """The text is no whole expression, or one with two readings."""
-
-
-class Reader:
-    """Reads tokens from left to right. Every method either takes what it is named for or raises
-    ``Unread``; ``take`` and ``peek`` only look."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self.tokens = tokens
-        self.texts = tuple(token.text for token in tokens)
-        self.restart()
-
-    def restart(self) -> None:
-        self.place = 0
-        self._depth = 0
-        self._tight = False
-
-    def peek(self, *words: str) -> bool:
-        return self.texts[self.place : self.place + len(words)] == words
-
-    def take(self, *words: str) -> bool:
-        end = self.place + len(words)
-        if self.texts[self.place : end] == words:
-            self.place = end
-            return True
-        return False
-
-    def take_any(self, *choices: str) -> bool:
-        """The first of ``choices``, each some words, that stands here."""
-        return not self.ended and any(
-            self.take(*words) for words in _by_first(choices).get(self.texts[self.place], ())
-        )
-
-    @property
-    def ended(self) -> bool:
-        return self.place >= len(self.texts)
-
-    def end(self) -> None:
-        if not self.ended:
-            raise Unread
-
-    def number(self, *, joins: bool = True) -> Numeral:
-        found = numeral(self.tokens, self.place, joins=joins)
-        if found is None:
-            raise Unread
-        self.place = found.end
-        return found
-
-    def expression(self) -> Expression:
-        """Sums of products of powers. Blanks must not say otherwise than precedence: ``1+2 * 3``
-        and ``12 / 3/4`` mean one thing to the rules, another to the eye, and are not read."""
-        self._depth += 1
-        if self._depth > _MOST_DEPTH:
-            raise Unread
-        left, loose = self._product()
-        tight = False
-        while (sign := self._sign("+", "-")) is not None:
-            tight = tight or self._tight
-            # "100 minus half" takes away 50 as often as a half.
-            if self.peek("half") and (self.place + 1 == len(self.texts)):
-                raise Unread
-            right, loosely = self._product()
-            loose = loose or loosely
-            left = Operation(sign, left, right)
-        if tight and loose:
-            raise Unread
-        self._depth -= 1
-        return left
-
-    def operand(self, *, joins: bool = True) -> Expression:
-        """A number, perhaps negative, or an expression in parentheses; "squared" may follow."""
-        if self.take_any("-", "minus", "negative"):
-            inner = self._atom(joins=joins)
-            if self._power_follows():
-                raise Unread  # -2^2 is -4 to one reader and 4 to the other
-            return Negative(inner)
-        return self._power(self._atom(joins=joins))
-
-    def simple(self, *, joins: bool = True) -> Expression:
-        """As ``operand``, but with no power or factorial behind it: "twice three squared", "the sum
-        of 3 and 4 squared" and "the square root of 4 factorial" have two readings each."""
-        negative = self.take_any("-", "minus", "negative")
-        inner = self._bare(joins=joins)
-        if self._power_follows() or self.peek("!") or self.peek("factorial"):
-            raise Unread
-        return Negative(inner) if negative else inner
-
-    def items(self, *between: str) -> list[Expression]:
-        """Operands with one of ``between`` or a comma, "and", or both, between each two."""
-        found = [self._item()]
-        while True:
-            comma = self.take(",")
-            if not (self.take_any("and", "&") or comma or self.take_any(*between)):
-                return found
-            found.append(self._item())
-
-    def _item(self) -> Expression:
-        # "the sum of a hundred and five" is one number or two.
-        joined = numeral(self.tokens, self.place)
-        apart = numeral(self.tokens, self.place, joins=False)
-        if joined is not None and (apart is None or joined.end != apart.end):
-            raise Unread
-        return self.simple(joins=False)
-
-    def _product(self) -> tuple[Expression, bool]:
-        """And whether an operator in it has blanks around it, or is a word."""
-        left = self.operand()
-        loose = divided = False
-        while (sign := self._sign("*", "/")) is not None:
-            if divided and self._tight:
-                raise Unread
-            loose = loose or not self._tight
-            divided = divided or (sign == "/" and not self._tight)
-            left = Operation(sign, left, self.operand())
-        return left, loose
-
-    def _sign(self, *wanted: Sign) -> Sign | None:
-        """``_tight`` says afterwards whether it was a sign without a blank on either side."""
-        if self.ended:
-            return None
-        for words, sign in _SIGNS.get(self.texts[self.place], ()):
-            if sign in wanted and self.take(*words):
-                ahead = self.tokens[self.place - 1 : self.place + 1]
-                self._tight = (
-                    len(words[0]) == 1 and len(ahead) == 2 and not any(t.spaced for t in ahead)
-                )
-                return sign
+def recognise(asked: Asked, figures: Spelt) -> Sum | None:
+    """``asked``: plain, in lower case, without its politeness; ``figures``: with its numbers so.
+    Pure, and linear in its length."""
+    if _means_something_else(asked):
         return None
-
-    def _power_follows(self) -> bool:
-        return not self.ended and (
-            self.texts[self.place] in ("^", "**", "squared", "cubed", "raised")
-            or self.peek("to", "the")
-        )
-
-    def _power(self, base: Expression) -> Expression:
-        if self.take_any("^", "**"):
-            bare = not self.peek("(")
-            negative = self.take("-")
-            exponent = self._bare()
-            if self.peek("!") or self._power_follows():
-                raise Unread
-            # 4^1/2 is a quotient by precedence, and a root to many who type it.
-            if bare and self.peek("/") and not self.tokens[self.place].spaced:
-                raise Unread
-            return Operation("^", base, Negative(exponent) if negative else exponent)
-        for word, exponent_value in _POWERS.items():
-            if self.take(word):
-                if self._power_follows() or self.peek("!"):
-                    raise Unread
-                return Operation("^", base, Number(Fraction(exponent_value)))
-        if self.take("raised"):
-            return self._worded_power(base)
-        if self.peek("to", "the"):
-            return self._worded_power(base)
-        return base
-
-    def _worded_power(self, base: Expression) -> Expression:
-        """To the power of 3, to the 6th, to the third power: nothing may follow, since "2 to the
-        power of 3 plus 1" has two readings."""
-        if not self.take("to"):
-            raise Unread
-        self.take("the")
-        if self.take("power"):
-            self.take("of")
-            exponent = self.operand()
-        else:
-            exponent = Number(Fraction(self._ordinal()))
-            self.take("power")
-        self.end()
-        return Operation("^", base, exponent)
-
-    def _ordinal(self) -> int:
-        if self.ended:
-            raise Unread
-        word = self.tokens[self.place].text
-        self.place += 1
-        if word in ORDINALS:
-            return ORDINALS[word]
-        if word.isdigit() and not self.ended:
-            suffix = self.tokens[self.place]
-            if suffix.text in ("th", "st", "nd", "rd") and not suffix.spaced:
-                self.place += 1
-                return int(word)
-        raise Unread
-
-    def _atom(self, *, joins: bool = True) -> Expression:
-        inner = self._root_sign() or self._bare(joins=joins)
-        if self.take("!") or self.take("factorial"):
-            if self.peek("!") or self.peek("factorial"):
-                raise Unread  # 5!! is the double factorial
-            return Factorial(inner)
-        return inner
-
-    def _root_sign(self) -> Expression | None:
-        """√(16), sqrt(16), and √16 where nothing follows: how far the bar went is lost in text."""
-        if not self.take_any("√", "sqrt"):
-            return None
-        bare = not self.peek("(")
-        inner = self._bare()
-        if bare and not self.ended:
-            raise Unread
-        return Operation("root", inner, Number(Fraction(2)))
-
-    def _bare(self, *, joins: bool = True) -> Expression:
-        if self.take("("):
-            inner = self.expression()
-            if not self.take(")") or self.peek("("):
-                raise Unread
-            if not self.ended and self.tokens[self.place].is_number:
-                raise Unread
-            return inner
-        value = Number(self.number(joins=joins).value)
-        if self.peek("("):
-            raise Unread  # 2(3) and 6/2(1+2)
-        return value
-
-
-def root_degree(reader: Reader) -> int | None:
-    """ "square root of", "cube root of", "fourth root of", with or without "the"."""
-    if reader.ended:
+    text = figures.text
+    for pattern, sign in _SIGNS:
+        text = pattern.sub(sign, text)
+    text = text.strip()
+    if (power := _TO_THE.fullmatch(text)) is not None:
+        ordinal = power["ordinal"]
+        text = f"{power['base']}^({power['power'] or ORDINALS.get(ordinal, ordinal)})"
+    try:
+        if _WORD.search(text) is None and not _HALF_OFF.search(asked.text):
+            tree = arithmetic(text)
+            return Sum(expression=tree) if isinstance(tree, Binary | Call) else None
+        for pattern, meaning in _FORMS:
+            match = pattern.fullmatch(text)
+            if match is not None and (problem := _meant(match, meaning, joined=figures.joined)):
+                return problem
+    except Unreadable:
         return None
-    degree = _ROOTS.get(reader.texts[reader.place])
-    if degree is not None:
-        return degree if reader.take(reader.texts[reader.place], "root", "of") else None
-    for degree in range(3, 11):
-        if reader.take(str(degree), "rd" if degree == 3 else "th", "root", "of"):
-            return degree
     return None
+
+
+_WORD = re.compile(r"(?!sqrt)\b[a-z]|[^-+*/^!().0-9⁄√×÷ a-z]")
+_SCORE = re.compile(r"([0-9]+)([-/x])([0-9]+)(?:[-/x][0-9]+)*")
+_MIXED = re.compile(r"[0-9]-([0-9]+)/([0-9]+)")
+_RANGE = re.compile(r"([0-9]+) ?- ?([0-9]+)")
+# "100 minus half" takes away 50 as often as a half.
+_HALF_OFF = re.compile(r"(?:plus|minus|added to|[-+]) ?half$")
+_TONE = re.compile(r"[\w.,]+ ?!")
+_YEARS = range(1000, 2101)
+
+
+def _means_something_else(asked: Asked) -> bool:
+    """24/7, 9-11, 4x4, 555-1234, 12/25/2024, 1914 - 1918, 120 over 80, 0x10: names, dates, scores
+    and codes, unless the words ask for arithmetic. And in "what is 3 + 4!" the mark may be tone."""
+    text = asked.text
+    if text.endswith("!") and text.count("!") == 1 and not _TONE.fullmatch(text):
+        return True
+    if text.startswith("0x") or re.search(r"(?<![0-9.,])0[0-9]", text):
+        return True
+    if any(int(m[1]) < int(m[2]) <= 64 for m in _MIXED.finditer(text)):
+        return True  # 5-1/2 is also how many write five and a half
+    if asked.verb:
+        return False
+    if (score := _SCORE.fullmatch(text)) is not None:
+        first, sign, last = int(score[1]), score[2], int(score[3])
+        if score.end(3) != len(text):
+            return True
+        if sign == "/":
+            return last != 0 and not _clearly_divided(first, last)
+        return not (sign == "-" and asked.question and _clearly_less(score[1], score[3]))
+    if (years := _RANGE.fullmatch(text)) is not None:
+        first, last = int(years[1]), int(years[2])
+        return first in _YEARS and last in _YEARS and first < last
+    return re.fullmatch(r"[\w.,]+ over [\w.,]+", text) is not None
+
+
+def _clearly_divided(a: int, b: int) -> bool:
+    """144/12, but no month of a year, no shares (80/20) and no blood pressure (120/60)."""
+    return a > 31 and a not in _YEARS and a % b == 0 and a + b != 100 and not 40 <= b <= 130
+
+
+def _clearly_less(first: str, last: str) -> bool:
+    """500-125, but no season (2019-20) and no postal code (90210-1234)."""
+    a, b = int(first), int(last)
+    return a >= 100 and b < a and a not in _YEARS and (len(first), len(last)) != (5, 4)
+
+
+def _meant(match: re.Match[str], meaning: str, *, joined: bool) -> Sum | None:
+    """The sum that a form means. Raises ``Unreadable``."""
+    said = {name: text for name, text in match.groupdict().items() if text is not None}
+    if "items" in said:
+        return _of_items(said["items"], meaning, joined=joined)
+    money, amount = _amount(said.get("m") or said.get("n") or "0")
+    if meaning == "shares":
+        shares = [arithmetic(share) for share in said["shares"].split(" of ")]
+        if evaluate(shares[0]).value >= 1 or len(shares) > 3:
+            return None  # "5 of 10" is a share, or half
+        return Sum(expression=_folded("*", [*shares, amount]), money=money)
+    slots: dict[str, Expression] = {
+        name: arithmetic(said[name]) for name in ("a", "b", "p", "q") if name in said
+    }
+    if meaning == "root":
+        return Sum(expression=Call("root", (slots["a"], _number(_ROOTS[said["root"]]))))
+    if meaning == "mod":
+        return Sum(expression=Call("mod", (slots["a"], slots["b"])))
+    if meaning in ("percent", "whole"):
+        top, bottom = ("a", "b") if meaning == "percent" else ("b", "a")
+        tree = Binary("/", slots[top], slots[bottom])
+        return Sum(expression=tree, percent=meaning == "percent", whole=meaning == "whole")
+    if money and "p" in slots and "100" not in meaning:
+        return None  # "$80 increased by 5": dollars, or percent?
+    return Sum(expression=replace(_template(meaning), {**slots, "m": amount}), money=money)
+
+
+_template = cache(expression)
+
+
+def _amount(text: str) -> tuple[str, Expression]:
+    """A number, with its currency if it has one. Raises ``Unreadable``."""
+    signs = [sign for sign in _CURRENCY if sign in text]
+    if len({_CURRENCY[sign] for sign in signs}) > 1:
+        raise Unreadable("two currencies")
+    for sign in signs:
+        text = text.replace(sign, "")
+    return (_CURRENCY[signs[0]] if signs else ""), arithmetic(text)
+
+
+def _of_items(text: str, meaning: str, *, joined: bool) -> Sum | None:
+    between = _BETWEEN.get(meaning, "(?!)")
+    parts = re.split(rf" ?(?:, ?(?:and\b|&)?|\band\b|&|{between}) ?", text)
+    if not 2 <= len(parts) <= _MOST_ITEMS or not all(re.fullmatch(_SIMPLE, p) for p in parts):
+        return None
+    items = [arithmetic(part) for part in parts]
+    if meaning in ("apart", "/") and len(items) != 2:
+        return None
+    # "The product of two and a half and four" is of two numbers or three; a sum is the same then.
+    if joined and (meaning not in ("+", "add", "apart", "/") or "-" in text):
+        return None
+    # Of "add 3 to 4 and 5" nobody knows whether it is one sum or two.
+    if meaning in ("add", "multiply") and len(items) > 2 and re.search(f" (?:{between}) ", text):
+        return None
+    if meaning == "apart":
+        try:
+            items.sort(key=lambda item: -evaluate(item).value)
+        except (Undefined, Unknown):
+            return None
+    tree = _folded(_FOLDS[meaning], items)
+    return Sum(expression=Binary("/", tree, _number(len(items))) if meaning == "mean" else tree)
+
+
+def _folded(sign: str, items: list[Expression]) -> Expression:
+    if sign in ("gcd", "lcm"):
+        return reduce(lambda left, right: Call(sign, (left, right)), items)
+    return reduce(lambda left, right: Binary(sign, left, right), items)
+
+
+def _number(number: int) -> Number:
+    return Number(value(str(number)))

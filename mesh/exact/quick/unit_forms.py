@@ -2,222 +2,129 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from mesh.exact.base import words
-from mesh.exact.quick.numerals import NUMBER_WORDS, Token, tokens_of
-from mesh.exact.quick.sums import Reader, Unread
+from mesh.exact.phrase import phrase, words_of
+from mesh.exact.quick.numerals import NUMBER, NUMBER_WORDS, Spelt, value
 from mesh.exact.quick.unit_names import FLUID_OUNCE, NAMES, OUNCE, Quantity, Unit
 from mesh.exact.quick.units import Conversion
 from mesh.exact.quick.wrapping import Asked
 
-_MOST_TOKENS = 40
+Terms = tuple[tuple[Fraction, Unit], ...]
+
 _MOST_TERMS = 3
-
-
-def _spellings() -> dict[tuple[str, ...], Unit]:
-    found: dict[tuple[str, ...], Unit] = {}
-    for name, unit in NAMES.items():
-        tokens = tokens_of(name, _MOST_TOKENS)
-        if tokens:
-            found[tuple(token.text for token in tokens)] = unit
-    return found
-
-
-_SPELLINGS = _spellings()
-_LONGEST = max(map(len, _SPELLINGS))
-_CONNECTORS = ("into", "to", "in", "as")
-_GERUNDS = ("convert", "change", "turn", "express", "transform", "translate", "switch")
-_VERBS = (*_GERUNDS, "converting", "changing", "turning", "expressing", "switching")
+_GERUNDS = "convert|change|turn|express|transform|translate|switch"
+_VERBS = f"({_GERUNDS}|converting|changing|turning|expressing|switching)"
 _OPENINGS = (
-    *(f"how {verb} {who}" for verb in ("do", "would", "can", "should", "could")
-      for who in ("i go about", "you go about", "i", "you", "we", "one")),
-    "how to", "how are",
-    *(f"is there {a} way to" for a in ("a", "an easy", "a simple", "a quick")),
-    *(f"the {kind} way to" for kind in ("proper", "best", "easiest", "right", "correct")),
-    "to understand", "understand", "the formula for", "the formula to", "know",
-)  # fmt: skip
+    "(how (do|would|can|should|could) (i go about|you go about|i|you|we|1)|how to"
+    "|is there (a|an easy|a simple|a quick) way to"
+    "|the (proper|best|easiest|right|correct) way to|to understand|understand|the formula for"
+    "|the formula to|know)"
+)
 # Between "how many cups" and "4 quarts".
 _LINKS = (
-    "are there in", "are there per", "are there to", "there are in", "there is in", "are in",
-    "is in", "are equal to", "is equal to", "are contained in", "equals", "equal", "make up",
-    "makes up", "make", "makes", "would be in", "would fit in", "will fit in", "can fit in",
-    "fit in", "fit into", "go into", "in", "is", "are", "does", "do", "per", "to", "for", "from",
-)  # fmt: skip
-_TRAILING = ("have", "contain", "hold", "make", "equal", "be", "take up", "in total", "total")
-_PRONOUNS = (
-    "is that", "are that", "is it", "do i have", "would that be", "is this", "are there",
-    "will that be", "would i have", "does that make", "that is",
-)  # fmt: skip
+    "(are there (in|per|to)|there are in|there is in|are in|is in|are equal to|is equal to"
+    "|are contained in|equals|equal|make up|makes up|makes|make|would be in|would fit in"
+    "|will fit in|can fit in|fit in|fit into|go into|in|is|are|does|do|per|to|for|from)[ there]"
+)
+_INTO = "(is|equals|are|is equal to|are equal to|equal|make|makes) how many|[be ](into|to|in|as)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What stands before, between and after the two units; ``target_first``: in that order.
+    ``rule``: how one is turned into the other may be asked, without any number."""
+
+    before: re.Pattern[str]
+    link: re.Pattern[str]
+    after: re.Pattern[str]
+    target_first: bool
+    rule: bool
+
+
+def _form(
+    before: str, link: str, after: str = "", *, target_first: bool = False, rule: bool = True
+) -> _Form:
+    between = phrase(f"(?<= )({link})(?= )")
+    return _Form(phrase(before), between, phrase(f"{after}$"), target_first, rule)
+
+
+_FORMS = (
+    _form(
+        "(how many|how much|[the ]amount of|the number of) ",
+        _LINKS,
+        "[ (have|contain|hold|make|equal|be|take up|in total|total)]",
+        target_first=True,
+        rule=False,  # "how many inches in centimeters" says no number of either
+    ),
+    _form(
+        "(if i have|if there are|if it is) ",
+        "how many",
+        " (is that|are that|is it|do i have|would that be|is this|are there|will that be"
+        "|would i have|does that make|that is)",
+        rule=False,
+    ),
+    _form(f"[{_OPENINGS} ][the ]conversion[s] between ", "and|to"),
+    _form(f"[{_OPENINGS} ][the ]conversion[s] (from|of|for) ", "into|to|in"),
+    _form("how are [from ]", "converted [be ](into|to|in|as)"),
+    _form(f"[{_OPENINGS} ]{_VERBS} [from ]", _INTO),
+)
+_BARE = _form("[from ]", _INTO)
 WORDS = (
-    frozenset(word for name in _SPELLINGS for word in name)
-    | frozenset(
-        word
-        for phrase in (*_VERBS, *_OPENINGS, *_LINKS, *_TRAILING, *_PRONOUNS, *_CONNECTORS)
-        for word in phrase.split()
+    frozenset(word for name in NAMES for word in re.findall("[a-z]+", name))
+    | words_of(
+        *(part for form in (*_FORMS, _BARE) for part in (form.before, form.link, form.after))
     )
-    | words(
-        "how many much conversion conversions between from of for and amount number if i ",
-        "have converted equal to half a an negative minus degrees the be there that",
-    )
+    | words("amount number of half a an negative minus degrees one")
     | NUMBER_WORDS
 )
 
 
-def recognise(asked: Asked) -> Conversion | None:
-    """``asked``: plain, in lower case, without its politeness. Pure, and linear in its length."""
-    tokens = tokens_of(asked.text, _MOST_TOKENS)
-    if not tokens or len(tokens) < 2:
-        return None
-    reader = Reader(tokens)
-    for form in (_how_many, _if_i_have, _conversion, _source_first):
-        reader.restart()
-        try:
-            problem = form(reader, asked)
-            if problem is not None:
-                reader.end()
-                return problem
-        except Unread:
-            continue
+def recognise(asked: Asked, figures: Spelt) -> Conversion | None:
+    """``asked``: plain, in lower case, without its politeness; ``figures``: with its numbers so.
+    Pure, and linear in its length."""
+    text = figures.text
+    for form in _FORMS:
+        if (before := form.before.match(text)) is not None:
+            return _read(text[before.end() :], form, rule=form.rule)
+    opened = _BARE.before.match(text)
+    body = text[opened.end() if opened else 0 :]
+    # "feet to inches" by itself is a heading, and "what is c in f" may be about music.
+    return _read(body, _BARE, rule=(asked.question or asked.verb) and body[1:2] != " ")
+
+
+def _read(text: str, form: _Form, *, rule: bool) -> Conversion | None:
+    """Where the second unit begins is tried from left to right: "10 in in cm"."""
+    for end in form.after.finditer(text):
+        for link in form.link.finditer(text, 0, end.start()):
+            halves = text[: link.start()].rstrip(" ,"), text[link.end() : end.start()].strip()
+            before, after = reversed(halves) if form.target_first else halves
+            source, target = _source(before, rule=rule), NAMES.get(after)
+            if source is not None and target is not None:
+                return _problem(source, target, rule=source[0][0] is _ONE)
     return None
 
 
-def _how_many(reader: Reader, asked: Asked) -> Conversion | None:
-    """How many cups are in 4 quarts; what amount of cups is 4 quarts."""
-    if not reader.take_any("how many", "the amount of", "amount of", "the number of", "how much"):
-        return None
-    target = _unit(reader)
-    if not reader.take_any(*_LINKS):
-        raise Unread
-    reader.take("there")
-    source = _source(reader)
-    if source is None:
-        raise Unread  # "how many inches in centimeters" says no number of either
-    reader.take_any(*_TRAILING)
-    return _problem(source, target)
-
-
-def _if_i_have(reader: Reader, asked: Asked) -> Conversion | None:
-    """If I have four inches, how many centimeters is that."""
-    if not reader.take_any("if i have", "if there are", "if it is"):
-        return None
-    source = _source(reader)
-    reader.take(",")
-    if source is None or not reader.take("how", "many"):
-        raise Unread
-    target = _unit(reader)
-    if not reader.take_any(*_PRONOUNS):
-        raise Unread
-    return _problem(source, target)
-
-
-def _conversion(reader: Reader, asked: Asked) -> Conversion | None:
-    """The conversion between tablespoons and cups."""
-    reader.take_any(*_OPENINGS)
-    reader.take("the")
-    if not reader.take_any("conversion", "conversions"):
-        return None
-    between = reader.take("between")
-    if not between and not reader.take_any("from", "of", "for"):
-        raise Unread
-    source = _source(reader)
-    link = ("and", "to") if between else ("into", "to", "in")
-    if not reader.take_any(*link):
-        raise Unread
-    if source is None:
-        return _asked_rule(reader)
-    return _problem(source, _unit(reader))
-
-
-def _source_first(reader: Reader, asked: Asked) -> Conversion | None:
-    """10 ounces in grams; convert 72 f to celsius; how do I convert inches to centimeters; 12 feet
-    is how many inches."""
-    passive = reader.peek("how", "are")
-    opened = reader.take_any(*_OPENINGS)
-    verb = not passive and reader.take_any(*_VERBS)
-    if opened and not verb and not passive:
-        raise Unread
-    reader.take("from")
-    start = reader.place
-    source = _source(reader)
-    if passive and not reader.take("converted"):
-        raise Unread
-    if source is not None and reader.take_any(
-        "is how many", "equals how many", "are how many", "is equal to how many",
-        "are equal to how many", "equal how many", "make how many", "makes how many",
-    ):  # fmt: skip
-        return _problem(source, _unit(reader))
-    reader.take("be")
-    if not reader.take_any(*_CONNECTORS):
-        raise Unread
-    if source is None:
-        if not (asked.question or asked.verb or verb or passive):
-            raise Unread  # "feet to inches" by itself is a heading
-        if len(reader.texts[start]) == 1 and not verb:
-            raise Unread  # "what is c in f" may be about music
-        reader.place, after = start, reader.place
-        one = _unit(reader)
-        reader.place = after
-        return _problem(((Fraction(1), one),), _unit(reader), rule=True)
-    return _problem(source, _unit(reader))
-
-
-def _asked_rule(reader: Reader) -> Conversion:
-    """The connector was taken; the unit before it is what came without a number."""
-    target = _unit(reader)
-    tokens = reader.tokens
-    for start in range(len(tokens)):
-        ahead = Reader(tokens)
-        ahead.place = start
-        if ahead.take_any("between", "from", "of", "for"):
-            return _problem(((Fraction(1), _unit(ahead)),), target, rule=True)
-    raise Unread
-
-
-def _problem(
-    source: tuple[tuple[Fraction, Unit], ...], target: Unit, *, rule: bool = False
-) -> Conversion:
+def _problem(source: Terms, target: Unit, *, rule: bool) -> Conversion | None:
     """With ounces as the other side means them: by weight, or by volume."""
     first = source[0][1]
     if target is OUNCE and first.quantity is Quantity.VOLUME:
         target = FLUID_OUNCE
     if target.quantity is Quantity.VOLUME and len(source) == 1 and first is OUNCE:
         source = ((source[0][0], FLUID_OUNCE),)
-    if any(unit is target for _, unit in source) and len(source) == 1:
-        raise Unread
+    if len(source) == 1 and source[0][1] is target:
+        return None
     return Conversion(source=source, target=target, rule=rule)
 
 
-def _unit(reader: Reader) -> Unit:
-    for length in range(_LONGEST, 0, -1):
-        words = tuple(t.text for t in reader.tokens[reader.place : reader.place + length])
-        if len(words) == length and (unit := _SPELLINGS.get(words)) is not None:
-            reader.place += length
-            return unit
-    raise Unread
-
-
-def _source(reader: Reader) -> tuple[tuple[Fraction, Unit], ...] | None:
-    """5 feet 10 inches; None where a unit stands without a number, and is taken."""
-    amount = _amount(reader)
-    first = _unit(reader)
-    if amount is None:
-        return None
-    terms = [(amount, first)]
-    while len(terms) < _MOST_TERMS:
-        start = reader.place
-        reader.take("and")
-        if reader.ended or not _begins_number(reader.tokens[reader.place]):
-            reader.place = start
-            break
-        further = _amount(reader)
-        unit = _unit(reader)
-        if further is None or not _descends(terms[-1][1], unit) or min(further, amount) < 0:
-            raise Unread
-        terms.append((further, unit))
-    return tuple(terms)
-
-
+_ONE = Fraction(1)  # this very one: that no number was said
+_TERM = re.compile(
+    rf"(?:(?P<minus>-|minus|negative) ?)?(?P<number>{NUMBER})(?: ?/ ?(?P<below>{NUMBER}))?"
+    rf"(?P<article> (?:of )?an?(?= ))? ?(?P<unit>[^0-9⁄]+?)(?: ?(?:and )?(?=[0-9.])|$)"
+)
 _STEPS = (
     ("mile", "foot"), ("yard", "foot"), ("foot", "inch"), ("yard", "inch"), ("pound", "ounce"),
     ("stone", "pound"), ("week", "day"), ("day", "hour"), ("hour", "minute"), ("minute", "second"),
@@ -225,33 +132,35 @@ _STEPS = (
 )  # fmt: skip
 
 
-def _descends(larger: Unit, smaller: Unit) -> bool:
-    return (larger.pint, smaller.pint) in _STEPS
+def _source(text: str, *, rule: bool) -> Terms | None:
+    """5 feet 10 inches, a cup, half a cup; for a ``rule`` also a unit by itself."""
+    if (unit := NAMES.get(text)) is not None:
+        return ((_ONE, unit),) if rule else None
+    article, _, rest = text.partition(" ")
+    if article in ("a", "an"):
+        return ((Fraction(1), NAMES[rest]),) if rest in NAMES else None
+    terms: list[tuple[Fraction, Unit]] = []
+    place = 0
+    while place < len(text) and len(terms) < _MOST_TERMS:
+        match = _TERM.match(text, place)
+        unit = NAMES.get(match["unit"]) if match is not None else None
+        amount = _amount(match) if match is not None else None
+        if match is None or unit is None or amount is None:
+            return None
+        if terms and ((terms[-1][1].pint, unit.pint) not in _STEPS or min(amount, terms[0][0]) < 0):
+            return None
+        terms.append((amount, unit))
+        place = match.end()
+    return tuple(terms) if place == len(text) else None
 
 
-def _begins_number(token: Token) -> bool:
-    return token.is_number or token.text in NUMBER_WORDS - {"a", "an", "and", "point", "second"}
-
-
-def _amount(reader: Reader) -> Fraction | None:
-    """A number before a unit; "a", "an" and "half a" count; None where there is none."""
-    if reader.take_any("half a", "half an", "a half a", "half of a", "a half", "one half"):
-        return Fraction(1, 2)
-    negative = reader.take_any("-", "minus", "negative")
-    start = reader.place
-    try:
-        value = reader.number()
-    except Unread:
-        reader.place = start
-        if negative:
-            raise
-        return Fraction(1) if reader.take_any("a", "an") else None
-    amount = value.value
-    if value.literal and reader.take("/"):
-        bottom = reader.number()
-        if not bottom.literal or bottom.value == 0:
-            raise Unread
-        amount /= bottom.value
-    if 0 < amount < 1:
-        reader.take_any("of a", "of an")  # a third of a cup
-    return -amount if negative else amount
+def _amount(match: re.Match[str]) -> Fraction | None:
+    amount = value(match["number"])
+    if match["below"]:
+        below = value(match["below"])
+        if below == 0:
+            return None
+        amount /= below
+    if match["article"] and not 0 < amount < 1:  # a third of a cup
+        return None
+    return -amount if match["minus"] else amount

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from mesh.exact.base import UNITS, Declined, Exact, Problem
 from mesh.exact.quick.showing import decimals, shown
@@ -30,7 +30,7 @@ class Conversion(Problem):
     """The sum of ``source`` in ``target``, units as in ``unit_names``. ``rule``: no number was
     named, so that the answer says how much one of them is."""
 
-    kind: ClassVar[str] = "units"
+    kind: str = "units"
     source: tuple[tuple[Fraction, Unit], ...]
     target: Unit
     rule: bool = False

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
-from mesh.exact.base import MATH, Exact
-from mesh.exact.solver.parse import expression, relations
-from mesh.exact.solver.polynomial import quotient
-from mesh.exact.solver.problem import SolverProblem, answer, as_decimals
-from mesh.exact.solver.tree import (
+from mesh.exact.expression.parse import expression, read, relations
+from mesh.exact.expression.tree import (
     Binary,
     Call,
     Expression,
@@ -24,22 +20,19 @@ from mesh.exact.solver.tree import (
     Negative,
     Number,
     Unreadable,
-    check,
-    constant,
     functions,
     names,
+    rebuilt,
     replace,
     walk,
 )
-from mesh.exact.solver.value import exact, same_trees
-from mesh.exact.solver.words import listed, plain
+from mesh.exact.expression.value import check, constant, exact
+from mesh.exact.phrase import phrase
+from mesh.exact.solver.problem import SolverProblem
+from mesh.exact.solver.words import listed
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlgebraProblem(SolverProblem):
-    kind: ClassVar[str] = "algebra"
-
-
+_FIND = "(evaluate|compute|calculate|find|what is|what's|determine)"
+_DEFINED = r"\$?\s?[a-zA-Z]\s?\(\s?[a-z]\s?\)\s?=.*"  # f(x) = ...
 _TASKS = {
     "simplify": "simplify",
     "expand": "expand",
@@ -47,155 +40,112 @@ _TASKS = {
     "factor": "factor",
     "factorise": "factor",
     "factorize": "factor",
-    "evaluate": "number",
-    "compute": "number",
-    "calculate": "number",
-    "what is": "number",
-    "what's": "number",
-    "find": "number",
 }
-_REWRITE = re.compile(
-    r"(?:fully |completely )?(?P<task>simplify|expand|multiply out|factor(?:i[sz]e)?|evaluate"
-    r"|compute"
-    r"|calculate|what is|what's|find)(?: out| completely| fully)?(?: the)?(?: exact)?(?: value of)?"
-    r"(?: the)?(?: following)?(?: (?:algebraic |quadratic )?(?:expression|polynomial|product"
-    r"|quadratic|trinomial|binomial))?"
-    r"(?: of)?\s*:?\s+(?P<text>\S.*?)(?: completely| fully)?",
-    re.IGNORECASE,
+_REWRITE = phrase(
+    "[fully |completely ]<task>[ out| completely| fully][ the][ exact][ value of][ the][ following]"
+    "[ [algebraic |quadratic ](expression|polynomial|product|quadratic|trinomial|binomial)][ of]"
+    " ?:? <text>[ completely| fully]",
+    task="simplify|expand|multiply out|factor(?:i[sz]e)?|evaluate|compute|calculate|what is|what's"
+    "|find",
 )
-_AT = re.compile(
-    r"(?:evaluate|compute|calculate|find|what is|what's|determine)(?: the)?(?: value of)?(?: the)?"
-    r"(?: expression)?:? (?P<text>\S.*?),? (?:if|when|for|at|given(?: that)?|where|with) "
-    r"(?P<given>[^=]{1,9}=.*)",
-    re.IGNORECASE,
+_VALUES = (
+    phrase(
+        rf"{_FIND}[ the][ value of][ the][ expression][:] <text>[,] "
+        "(if|when|for|at|given[ that]|where|with) <given>",
+        given=r"[^=]{1,9}=.*",
+    ),
+    phrase(
+        f"(given|if|for|when|let)[ that] <given>[,] {_FIND}[ the][ value of][ the][ expression] "
+        "<text>",
+        given=r"[^=]{1,9}=.*?",
+    ),
 )
-_GIVEN_FIRST = re.compile(
-    r"(?:given|if|for|when|let)(?: that)? (?P<given>[^=]{1,9}=.*?),? (?:what is|what's|find"
-    r"|evaluate"
-    r"|compute|calculate|determine)(?: the)?(?: value of)?(?: the)?(?: expression)? (?P<text>\S.*)",
-    re.IGNORECASE,
-)
-_FUNCTION = re.compile(
-    r"(?:(?:if|let|given(?: that)?|suppose(?: that)?|for|consider)(?: the functions?)? )?"
-    r"(?P<given>\$?\s?[a-zA-Z]\s?\(\s?[a-z]\s?\)\s?=.*?)\s?(?:(?:[,.;:]\$?|\$"
-    r"|then)+ ?|(?= what| find| evaluate| compute| calc) )(?:then )?"
-    r"(?:what is|what's|find|evaluate|compute|calculate|determine)(?: the)?(?: value of)? "
-    r"(?P<text>\S.*)",
-    re.IGNORECASE,
-)
-_FIND_IF = re.compile(
-    r"(?:what is|what's|find|evaluate|compute|calculate|determine)(?: the)?(?: value of)? "
-    r"(?P<text>\$?\s?[a-zA-Z]\s?\([^=]*?),? (?:if|when|for|given(?: that)?|where) "
-    r"(?P<given>\$?\s?[a-zA-Z]\s?\(\s?[a-z]\s?\)\s?=.*)",
-    re.IGNORECASE,
+_FUNCTIONS = (
+    phrase(
+        "[(if|let|given[ that]|suppose[ that]|for|consider)[ the function[s]] ]<given> ?<end>"
+        f"[then ]{_FIND}[ the][ value of] <text>",
+        given=rf"{_DEFINED}?",
+        end=r"(?:(?:[,.;:]\$?|\$|then)+ ?|(?= what| find| evaluate| compute| calc) )",
+    ),
+    phrase(
+        f"{_FIND}[ the][ value of] <text>[,] (if|when|for|given[ that]|where) <given>",
+        text=r"\$?\s?[a-zA-Z]\s?\([^=]*?",
+        given=_DEFINED,
+    ),
 )
 _DEFINITION = re.compile(r"\s*([a-zA-Z])\s?\(\s?([a-z])\s?\)\s?=(.*)", re.DOTALL)
-_STARTS = frozenset(
-    (
-        *("simplify", "expand", "multiply", "factor", "factorise", "factorize", "fully"),
-        *("completely", "evaluate", "compute", "calculate", "determine", "what", "what's", "find"),
-        *("given", "if", "for", "when", "let", "suppose", "consider"),
-    )
-)
+
+Definitions = Mapping[str, tuple[str, Expression]]  # by function: its argument's name, its body
 
 
-def recognise(text: str) -> AlgebraProblem | None:
-    line = plain(text)
-    if not line:
-        return None
-    if line.partition(" ")[0].lower() not in _STARTS and "(" not in line[:6]:
-        return None
-    for read in (_function, _at, _rewrite):
-        problem = read(line)
-        if problem is not None:
-            return problem
-    return None
+def recognise(line: str) -> SolverProblem | None:
+    return _function(line) or _value(line) or _rewrite(line)
 
 
-def _rewrite(line: str) -> AlgebraProblem | None:
+def _match(patterns: tuple[re.Pattern[str], ...], line: str) -> re.Match[str] | None:
+    return next((match for each in patterns if (match := each.fullmatch(line))), None)
+
+
+def _problem(task: str, *texts: str) -> SolverProblem:
+    return SolverProblem(kind="algebra", task=task, texts=texts)
+
+
+def _rewrite(line: str) -> SolverProblem | None:
     match = _REWRITE.fullmatch(line)
-    if match is None:
+    if match is None or (tree := read(match["text"])) is None:
         return None
-    task, text = _TASKS[match["task"].lower()], match["text"]
-    tree = _tree(text)
-    if tree is None:
-        return None
+    task, text = _TASKS.get(match["task"].lower(), "number"), match["text"]
     if names(tree):
-        return None if task == "number" else AlgebraProblem(task=task, texts=(text,))
+        return None if task == "number" else _problem(task, text)
     # Of numbers alone there is nothing to expand, and to factor them is another question.
     if task not in ("simplify", "number") or not isinstance(tree, Binary | Call | Negative):
         return None
     # Plain sums are another tool's; here are roots, functions and LaTeX.
     if not functions(tree) and "$" not in text and "\\" not in text:
         return None
-    return AlgebraProblem(task="simplify", texts=(text,))
+    return _problem("simplify", text)
 
 
-def _at(line: str) -> AlgebraProblem | None:
-    match = _AT.fullmatch(line) or _GIVEN_FIRST.fullmatch(line)
+def _value(line: str) -> SolverProblem | None:
+    match = _match(_VALUES, line)
     if match is None:
         return None
-    tree, point = _tree(match["text"]), _point(match["given"])
+    tree, point = read(match["text"]), _point(match["given"])
     if tree is None or point is None or not names(tree) or names(tree) != set(point):
         return None
-    return AlgebraProblem(task="value", texts=(match["text"], *_parts(match["given"])))
+    return _problem("value", match["text"], *_parts(match["given"]))
 
 
-def _function(line: str) -> AlgebraProblem | None:
-    match = _FUNCTION.fullmatch(line) or _FIND_IF.fullmatch(line)
+def _function(line: str) -> SolverProblem | None:
+    match = _match(_FUNCTIONS, line)
     if match is None:
         return None
     parts = _parts(match["given"])
     defined = _definitions(parts)
-    if not defined:
+    wanted = read(match["text"], defined=defined) if defined else None
+    if wanted is None or not functions(wanted) & set(defined):
         return None
-    try:
-        wanted = expression(match["text"], defined=defined)
-    except Unreadable:
+    if not names(wanted) <= {argument for argument, _ in defined.values()}:
         return None
-    called = functions(wanted) & set(defined)
-    if not called or not _closed(defined) or not names(wanted) <= _arguments(defined):
-        return None
-    return AlgebraProblem(task="function", texts=(match["text"], *parts))
+    return _problem("function", match["text"], *parts)
 
 
-def _arguments(defined: Mapping[str, tuple[str, Expression]]) -> frozenset[str]:
-    return frozenset(argument for argument, _ in defined.values())
-
-
-def _closed(defined: Mapping[str, tuple[str, Expression]]) -> bool:
-    """Every definition has no name but its own argument, and calls none but earlier functions."""
-    known: set[str] = set()
-    for function, (argument, body) in defined.items():
-        if not names(body) <= {argument} or functions(body) & set(defined) - known:
-            return False
-        known.add(function)
-    return True
-
-
-def _definitions(parts: tuple[str, ...]) -> dict[str, tuple[str, Expression]]:
-    """By function: the name of its argument and its body; empty unless all are read."""
+def _definitions(parts: tuple[str, ...]) -> Definitions:
+    """Empty unless all are read, and each has no name but its own argument."""
     found: dict[str, tuple[str, Expression]] = {}
     for part in parts:
         match = _DEFINITION.fullmatch(part.strip().strip("$").strip().rstrip(",.;"))
         if match is None or match[1] in found or match[1] in "ei":
             return {}
-        try:
-            found[match[1]] = (match[2], expression(match[3], defined=tuple(found)))
-        except Unreadable:
+        body = read(match[3], defined=tuple(found))
+        if body is None or not names(body) <= {match[2]}:
             return {}
+        found[match[1]] = (match[2], body)
     return found
 
 
 def _parts(text: str) -> tuple[str, ...]:
     return listed(text) or (text,)
-
-
-def _tree(text: str) -> Expression | None:
-    try:
-        return expression(text)
-    except Unreadable:
-        return None
 
 
 def _point(text: str) -> dict[str, Fraction] | None:
@@ -214,39 +164,26 @@ def _point(text: str) -> dict[str, Fraction] | None:
     return point
 
 
-def solve(problem: SolverProblem) -> Exact | None:
+def solve(problem: SolverProblem) -> str | None:
     """In the child. Raises ``Unreadable`` and ``Undefined``."""
+    text, *given = problem.texts
     match problem.task:
         case "simplify" | "expand" | "factor":
-            text = _rewritten(problem.task, expression(problem.texts[0]))
+            return _rewritten(problem.task, expression(text))
         case "value":
-            wanted = expression(problem.texts[0])
-            point = _point(", ".join(problem.texts[1:])) or {}
-            text = _worth(replace(wanted, {name: Number(v) for name, v in point.items()}))
+            point = _point(", ".join(given)) or {}
+            return _worth(replace(expression(text), {n: Number(v) for n, v in point.items()}))
         case _:
-            defined = _definitions(problem.texts[1:])
-            wanted = expression(problem.texts[0], defined=defined)
-            text = _worth(_inlined(wanted, defined))
-    if text is None:
-        return None
-    decimal = any(re.search(r"\.\d", each) for each in problem.texts)
-    return answer(problem, as_decimals(text) if decimal else text, MATH)
+            defined = _definitions(tuple(given))
+            return _worth(_inlined(expression(text, defined=defined), defined))
 
 
-def _inlined(tree: Expression, defined: Mapping[str, tuple[str, Expression]]) -> Expression:
-    match tree:
-        case Call(function=function, arguments=(argument,)) if function in defined:
-            name, body = defined[function]
-            inner = _inlined(argument, defined)
-            return replace(_inlined(body, defined), {name: inner})
-        case Call(function=function, arguments=arguments):
-            return Call(function, tuple(_inlined(each, defined) for each in arguments))
-        case Negative(of=of):
-            return Negative(_inlined(of, defined))
-        case Binary(operator=operator, left=left, right=right):
-            return Binary(operator, _inlined(left, defined), _inlined(right, defined))
-        case _:
-            return tree
+def _inlined(tree: Expression, defined: Definitions) -> Expression:
+    tree = rebuilt(tree, lambda part: _inlined(part, defined))
+    if isinstance(tree, Call) and tree.function in defined:
+        name, body = defined[tree.function]
+        return replace(_inlined(body, defined), {name: tree.arguments[0]})
+    return tree
 
 
 def _worth(tree: Expression) -> str | None:
@@ -259,38 +196,30 @@ def _worth(tree: Expression) -> str | None:
 def _rewritten(task: str, tree: Expression) -> str | None:
     import sympy
 
-    from mesh.exact.solver.expression import read_back, symbolic, written
+    from mesh.exact.solver.numeric import same_trees
+    from mesh.exact.solver.roots import quotient
+    from mesh.exact.solver.symbolic import read_back, symbolic, written
 
     if _in_unknown_angle(tree):
         return None
     fraction = quotient(tree)  # raises where the whole would be too large to write out
-    if fraction is not None and not fraction[0] and not fraction[1]:
+    if fraction is not None and fraction[1].is_zero:
         return None
     value = symbolic(tree)
     if value.has(sympy.zoo, sympy.nan, sympy.oo):
         return None
-    if task == "expand":
-        # What has no brackets to multiply out, such as sin(2x), is expanded by other rules.
-        if fraction is None or len(fraction[1]) != 1:
-            return None
-        result = sympy.expand(value)
-    elif task == "factor":
-        if fraction is None or len(fraction[1]) != 1:
-            return None
-        result = sympy.factor(value)
-        if result.is_Atom:
-            return None
-    else:
+    if task == "simplify":
         result = _simplest(value, polynomial=fraction is not None)
-    if result is None:
+    elif fraction is None or len(fraction[1].terms()) != 1:
+        # What has no brackets to multiply out, such as sin(2x), is expanded by other rules.
+        return None
+    else:
+        result = sympy.expand(value) if task == "expand" else sympy.factor(value)
+    if result is None or (task == "factor" and result.is_Atom):
         return None
     text = written(result)
     back = read_back(text)
-    if fraction is not None:
-        again = quotient(back)
-        if again is None or not _equal(fraction, again):
-            return None
-    elif not same_trees(tree, back):
+    if not (same_trees(tree, back) if fraction is None else _equal(fraction, quotient(back))):
         return None
     if task == "factor" and not isinstance(result, sympy.Mul | sympy.Pow):
         return f"{text} (it has no factors over the rationals)"
@@ -308,11 +237,9 @@ def _in_unknown_angle(tree: Expression) -> bool:
     )
 
 
-def _equal(first: Any, second: Any) -> bool:
+def _equal(first: tuple[Any, Any], second: tuple[Any, Any] | None) -> bool:
     """a/b = c/d, exactly."""
-    from mesh.exact.solver.polynomial import multiply
-
-    return bool(multiply(first[0], second[1]) == multiply(second[0], first[1]))
+    return second is not None and bool(first[0] * second[1] == second[0] * first[1])
 
 
 def _simplest(value: Any, *, polynomial: bool) -> Any:
@@ -324,10 +251,9 @@ def _simplest(value: Any, *, polynomial: bool) -> Any:
         tried = [value, sympy.radsimp(value), sympy.simplify(value), sympy.nsimplify(value)]
         tried += [sympy.sqrtdenest(sympy.radsimp(sympy.expand(value)))]
         # A root in the denominator is not simple, however short it is.
-        return min(tried, key=lambda each: (_irrational_below(each), sympy.count_ops(each)))
+        return min(
+            tried,
+            key=lambda each: (not each.as_numer_denom()[1].is_rational, sympy.count_ops(each)),
+        )
     result = sympy.simplify(value)
     return result if sympy.count_ops(result) <= sympy.count_ops(value) else None
-
-
-def _irrational_below(value: Any) -> bool:
-    return not value.as_numer_denom()[1].is_rational

@@ -8,9 +8,10 @@ from typing import Any
 import sympy
 from mpmath import mp
 
-from mesh.exact.solver.expression import read_back, symbol, symbolic, written
-from mesh.exact.solver.tree import Constant, Expression, Negative, names
-from mesh.exact.solver.value import DIGITS, Undefined, close, numeric, same
+from mesh.exact.expression.tree import Constant, Expression, Negative, names
+from mesh.exact.expression.value import Undefined
+from mesh.exact.solver.numeric import DIGITS, close, numeric, same
+from mesh.exact.solver.symbolic import read_back, symbol, symbolic, written
 
 _ROUGH = 1e-12  # relative, for what is differentiated or integrated by numbers
 _STRANGE = (sympy.zoo, sympy.nan, sympy.oo, sympy.I)

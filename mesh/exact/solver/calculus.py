@@ -7,123 +7,122 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import ClassVar
 
-from mesh.exact.base import MATH, Exact
-from mesh.exact.solver.parse import expression
-from mesh.exact.solver.problem import SolverProblem, answer
-from mesh.exact.solver.tree import Expression, Unreadable, names
-from mesh.exact.solver.words import bare, folded, plain
+from mesh.exact.expression.parse import expression, read
+from mesh.exact.expression.tree import names
+from mesh.exact.phrase import phrase
+from mesh.exact.solver.problem import SolverProblem
+from mesh.exact.solver.words import ASK, bare
 
 _MAX_ORDER = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalculusProblem(SolverProblem):
-    kind: ClassVar[str] = "calculus"
-
-
-_ASK = r"(?:(?:find|compute|calculate|evaluate|determine|give me|what is|what's|take|work out) )?"
-_BY = r"(?: (?:with respect to|w\.?r\.?t\.?|in terms of) \$?(?P<by>[a-zA-Z])\$?)?"
-_AT = r"(?:,? (?:at|when|for) (?:the point )?\$?(?P<name>[a-zA-Z]) ?= ?(?P<point>[^=]{1,30}))?"
-_ORDERS = {"": 1, "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4}
-_OF = r"(?: the)?(?: function| expression)?:? (?:[a-z]\([a-z]\) ?= ?|y ?= ?)?"
-_DERIVATIVE = re.compile(
-    rf"{_ASK}(?:the )?(?:(?P<order>first|second|third|fourth|1st|2nd|3rd) )?derivative of{_OF}"
-    rf"(?P<text>\S.*?){_BY}{_AT}",
-    re.IGNORECASE,
-)
-_DIFFERENTIATE = re.compile(rf"differentiate{_OF}(?P<text>\S.*?){_BY}", re.IGNORECASE)
-_LEIBNIZ = re.compile(
-    rf"{_ASK}\$?(?:d/d(?P<by>[a-z])|\\d?frac\{{d\}}\{{d(?P<by2>[a-z])\}}) ?"
-    r"(?:of )?(?P<text>\S.*)",
-    re.IGNORECASE,
-)
-_PRIME = re.compile(
-    r"(?:(?:if|let|given(?: that)?|suppose|for) )?\$?(?P<f>[a-z])\((?P<by>[a-z])\) ?= ?"
-    r"(?P<text>[^=]*?)\$?"
-    r"(?:[,.;:]| then)+ ?(?:then )?(?:find|what is|what's|compute|calculate|determine|evaluate)"
-    r"(?: the value of)? \$?(?P=f)(?P<primes>['’]{1,3})\((?P<point>[^()=]{1,20})\)\$?",
-    re.IGNORECASE,
-)
-_INTEGRAL = re.compile(
-    rf"{_ASK}(?:the )?(?:(?:indefinite|definite) )?(?:integral|antiderivative) of{_OF}"
-    rf"(?P<text>\S.*?)"
-    r"(?: ?d(?P<d>[a-z]))?(?: (?:with respect to|w\.?r\.?t\.?) \$?(?P<by>[a-zA-Z])\$?)?"
-    r"(?:,? (?:from|between) (?:(?P<name>[a-z]) ?= ?)?(?P<a>[^=]{1,20}?) (?:to|and) "
-    r"(?:[a-z] ?= ?)?(?P<b>[^=]{1,20}))?",
-    re.IGNORECASE,
-)
-_INTEGRATE = re.compile(
-    _INTEGRAL.pattern.replace(
-        rf"{_ASK}(?:the )?(?:(?:indefinite|definite) )?(?:integral|antiderivative) of", "integrate"
+_ORDERS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4}
+_OF = r"[ the][ function| expression]:? [<defined>]"
+_WITH = r"[ (with respect to|w[.]r[.]t[.]|in terms of) \$?<by>\$?]"
+_TO = r"(approaches|goes to|tends to|->|→|\\to|\\rightarrow)"
+_SIDE = "[ from the <side>]"
+_SLOTS = {
+    "defined": r"[a-z]\([a-z]\) ?= ?|y ?= ?",
+    "by": "[a-zA-Z]",
+    "name": "[a-zA-Z]",
+    "d": "[a-z]",
+    "a": "[^=]{1,20}?",
+    "b": "[^=]{1,20}",
+    "side": "left|right",
+    "begin": r"(?:\$\$?|\\\[)? ?",
+    "end": r" ?(?:\$\$?|\\\])?",
+}
+_DERIVATIVES = (
+    phrase(
+        rf"{ASK}[the ][<order> ]derivative of{_OF}<text>{_WITH}"
+        r"[,? (at|when|for) [the point ]\$?<name>\$? ?= ?<point>]",
+        **(_SLOTS | {"order": "|".join(_ORDERS), "point": "[^=]{1,30}"}),
     ),
-    re.IGNORECASE,
+    phrase(f"differentiate{_OF}<text>{_WITH}", **_SLOTS),
 )
-_FROM_TO_FIRST = re.compile(
-    rf"{_ASK}(?:the )?(?:definite )?integral from (?P<a>[^=]{{1,20}}?) to (?P<b>[^=]{{1,20}}?) of"
-    r"(?: the function)? (?P<text>\S.*?)(?: ?d(?P<d>[a-z]))?(?P<by>)(?P<name>)",
-    re.IGNORECASE,
+_LEIBNIZ = phrase(
+    rf"{ASK}\$?(d/d<by>|\\d?frac\{{d\}}\{{d<by2>\}}) ?[of ]<text>",
+    by="[a-z]",
+    by2="[a-z]",
+    text=r"\S.*",
 )
-_SIGN = re.compile(
-    rf"{_ASK}(?:the )?(?:integral )?(?:\$\$?|\\\[)? ?(?:\\int|∫)"
-    r"(?: ?(?:\\limits)? ?_ ?(?P<a>\{[^{}]{1,20}\}|\\pi|.) ?\^ ?(?P<b>\{[^{}]{1,20}\}|\\pi"
-    r"|\\infty|.))? ?"
-    r"(?P<text>\S.*?) ?(?:\\[,;:! ] ?)*(?:\\mathrm\{d\}|\\text\{d\}|d)"
-    r"(?P<d>[a-z])[.,]? ?(?:\$\$?|\\\])?",
-    re.IGNORECASE,
+_PRIME = phrase(
+    r"[(if|let|given[ that]|suppose|for) ]\$?<f>\(<by>\) ?= ?<text>\$?(,|.|;|:| then)+ ?[then ]"
+    r"(find|what is|what's|compute|calculate|determine|evaluate)[ the value of] \$?<same><primes>"
+    r"\(<point>\)\$?",
+    f="[a-z]",
+    by="[a-z]",
+    text="[^=]*?",
+    same="(?P=f)",
+    primes="['’]{1,3}",
+    point="[^()=]{1,20}",
 )
-_APPROACHES = r"(?:approaches|goes to|tends to|->|→|\\to|\\rightarrow)"
-_LIMIT = re.compile(
-    rf"{_ASK}(?:the )?limit of{_OF}(?P<text>\S.*?),? as \$?(?P<by>[a-z])\$? {_APPROACHES} "
-    r"(?P<to>\S[^=]{0,30}?)(?: from the (?P<side>left|right))?",
-    re.IGNORECASE,
+_BETWEEN = "[,? (from|between) [<name> ?= ?]<a> (to|and) [<name2> ?= ?]<b>]"
+_INTEGRALS = (
+    phrase(
+        rf"{ASK}[the ]integral from <a> to <b> of[ the function] <text>[ ?d<d>]",
+        **(_SLOTS | {"b": "[^=]{1,20}?"}),
+    ),
+    phrase(
+        rf"({ASK}[the ][(indefinite|definite) ](integral|antiderivative) of|integrate){_OF}<text>"
+        rf"[ ?d<d>]{_WITH}{_BETWEEN}",
+        **(_SLOTS | {"name": "[a-z]", "name2": "[a-z]"}),
+    ),
 )
-_LIMIT_FIRST = re.compile(
-    rf"{_ASK}(?:the )?limit,? as \$?(?P<by>[a-z])\$? {_APPROACHES} (?P<to>\S[^=]{{0,20}}?)"
-    r"(?: from the (?P<side>left|right))?,? of(?: the function| the expression)? (?P<text>\S.*)",
-    re.IGNORECASE,
+_SIGN = phrase(
+    rf"{ASK}[the ][integral ]<begin>(\\int|∫)[ ?[\\limits] ?_ ?<a> ?\^ ?<b>] ?<text> ?<d_sign><d>"
+    "[.|,]<end>",
+    **(
+        _SLOTS
+        | {
+            "a": r"\{[^{}]{1,20}\}|\\pi|.",
+            "b": r"\{[^{}]{1,20}\}|\\pi|\\infty|.",
+            "d_sign": r"(?:\\[,;:! ] ?)*(?:\\mathrm\{d\}|\\text\{d\}|d)",
+        }
+    ),
 )
-_LIM = re.compile(
-    rf"{_ASK}(?:\$\$?|\\\[)? ?\\?lim(?:it)? ?(?:_? ?\{{|_?\(|_| )? ?(?P<by>[a-z]) ?{_APPROACHES} ?"
-    r"(?P<to>[^\s{}()]{1,12}?)(?:\^ ?\{?(?P<side>[+-])\}?)? ?(?:\}|\)| ) ?(?P<text>\S.*?)"
-    r" ?(?:\$\$?|\\\])?",
-    re.IGNORECASE,
+_LIMITS = (
+    phrase(
+        rf"{ASK}[the ]limit of{_OF}<text>,? as \$?<by>\$? {_TO} <to>{_SIDE}",
+        **(_SLOTS | {"by": "[a-z]", "to": r"\S[^=]{0,30}?"}),
+    ),
+    phrase(
+        rf"{ASK}[the ]limit,? as \$?<by>\$? {_TO} <to>{_SIDE},? of[ the function| the expression]"
+        " <text>",
+        **(_SLOTS | {"by": "[a-z]", "to": r"\S[^=]{0,20}?", "text": r"\S.*"}),
+    ),
+    phrase(
+        rf"{ASK}<begin>\\?lim[it] ?<under><by> ?{_TO} ?<to>[\^ ?\{{?<side>\}}?] ?(\}}|\)| ) ?<text>"
+        "<end>",
+        **(
+            _SLOTS
+            | {"by": "[a-z]", "to": r"[^\s{}()]{1,12}?", "side": "[-+]"}
+            | {"under": r"(?:(?:_? ?\{|_?\(|_| ) ?)?"}
+        ),
+    ),
 )
 _VARIABLES = frozenset("rstuvwxyz")
-_WORDS = ("deriv", "differentiate", "integra", "\\int", "∫", "lim", "d/d", "{d}{d", "'(", "’(")
+_SIDES = {None: "", "left": "-", "right": "+", "-": "-", "+": "+"}
 
 
-def recognise(text: str) -> CalculusProblem | None:
-    lower = folded(text)
-    if not any(word in lower for word in _WORDS):
-        return None
-    line = plain(text)
-    for read in (_derivative, _integral, _limit):
-        problem = read(line)
-        if problem is not None:
-            return problem
-    return None
+def recognise(line: str) -> SolverProblem | None:
+    return _derivative(line) or _integral(line) or _limit(line)
 
 
-def _derivative(line: str) -> CalculusProblem | None:
+def _derivative(line: str) -> SolverProblem | None:
     if (match := _PRIME.fullmatch(line)) is not None:
         point = match["point"].strip()
         by, order = match["by"], len(match["primes"])
         return _checked(match["text"], by, "derivative", str(order), "" if point == by else point)
-    if (match := _DERIVATIVE.fullmatch(line)) is not None:
-        order, point = _ORDERS[(match["order"] or "").lower()], match["point"] or ""
-        by = match["by"] or match["name"] or _only_name(match["text"])
-        if match["name"] and match["name"] != by:
-            return None
-        return _checked(match["text"], by, "derivative", str(order), point)
-    if (match := _DIFFERENTIATE.fullmatch(line)) is not None:
-        by = match["by"] or _only_name(match["text"])
-        return _checked(match["text"], by, "derivative", "1", "")
+    for pattern in _DERIVATIVES:
+        if (match := pattern.fullmatch(line)) is not None:
+            said = {"order": None, "point": None, "name": None} | match.groupdict()
+            by = said["by"] or said["name"] or _only_name(match["text"])
+            if said["name"] not in (None, by):
+                return None
+            order = _ORDERS[(said["order"] or "first").lower()]
+            return _checked(match["text"], by, "derivative", str(order), said["point"] or "")
     if (match := _LEIBNIZ.fullmatch(line)) is not None:
-        text = match["text"].removesuffix("$") if "$" in line else match["text"]
-        text = text.strip()
+        text = (match["text"].removesuffix("$") if "$" in line else match["text"]).strip()
         if not (text.startswith(("(", "[")) or _single(text)):
             return None  # where "d/dx x^2 + 1" ends may be read in two ways
         return _checked(text, match["by"] or match["by2"], "derivative", "1", "")
@@ -140,45 +139,37 @@ def _single(text: str) -> bool:
     return True
 
 
-def _integral(line: str) -> CalculusProblem | None:
-    if (match := _SIGN.fullmatch(line)) is not None:
-        low, high, by = match["a"], match["b"], match["d"]
-        text = match["text"]
+def _integral(line: str) -> SolverProblem | None:
+    match = _SIGN.fullmatch(line)
+    if match is not None:
+        text, by = match["text"], match["d"]
     else:
-        match = (
-            _FROM_TO_FIRST.fullmatch(line)
-            or _INTEGRAL.fullmatch(line)
-            or _INTEGRATE.fullmatch(line)
-        )
+        match = next((m for each in _INTEGRALS if (m := each.fullmatch(line)) is not None), None)
         if match is None:
             return None
+        said = {"by": None, "name": None} | match.groupdict()
         text = match["text"]
-        if text.startswith(("$", "\\(")) and (
-            inner := re.fullmatch(r"(.*?)(?:\\[,;: ])?\s?d([a-z])", bare(text))
-        ):
+        inner = re.fullmatch(r"(.*?)(?:\\[,;: ])?\s?d([a-z])", bare(text))
+        if text.startswith(("$", "\\(")) and inner is not None:
             text, by = inner[1], inner[2]
         else:
-            by = match["d"] or match["by"] or _only_name(text)
-        if (match["d"] and match["by"] and match["d"] != match["by"]) or (
-            match["name"] and match["name"] != by
-        ):
+            by = said["d"] or said["by"] or _only_name(text)
+        if {said["d"] or by, said["by"] or by, said["name"] or by} != {by}:
             return None
-        low, high = match["a"], match["b"]
+    low, high = match["a"], match["b"]
     if low is None:
         return _checked(text, by, "integral")
     return _checked(text, by, "definite", _unbraced(low), _unbraced(high))
 
 
-def _limit(line: str) -> CalculusProblem | None:
-    match = _LIMIT.fullmatch(line) or _LIMIT_FIRST.fullmatch(line) or _LIM.fullmatch(line)
+def _limit(line: str) -> SolverProblem | None:
+    match = next((m for each in _LIMITS if (m := each.fullmatch(line)) is not None), None)
     if match is None:
         return None
-    side = {"left": "-", "right": "+", "-": "-", "+": "+", None: ""}[
-        match["side"].lower() if match["side"] else None
-    ]
     to = _unbraced(match["to"])
     if to[-1:] in "+-":
         return None
+    side = _SIDES[match["side"] and match["side"].lower()]
     return _checked(match["text"], match["by"], "limit", to, side)
 
 
@@ -189,31 +180,24 @@ def _unbraced(text: str) -> str:
 
 def _only_name(text: str) -> str:
     """The variable where none is named: not a letter that may as well stand for a constant."""
-    tree = _tree(text)
+    tree = read(text)
     found = names(tree) if tree is not None else frozenset()
     return next(iter(found)) if len(found) == 1 and found <= _VARIABLES else ""
 
 
-def _tree(text: str) -> Expression | None:
-    try:
-        return expression(text)
-    except Unreadable:
-        return None
-
-
-def _checked(text: str, by: str | None, task: str, *about: str) -> CalculusProblem | None:
+def _checked(text: str, by: str | None, task: str, *about: str) -> SolverProblem | None:
     """The expression must be read whole and have no name but ``by``; so must every point."""
-    tree = _tree(text)
+    tree = read(text)
     if not by or tree is None or not names(tree) <= {by} or by in "ei":
         return None
     points = {"derivative": about[1:], "definite": about, "limit": about[:1]}.get(task, ())
     for point in points:
-        if point and ((inner := _tree(point)) is None or names(inner)):
+        if point and ((inner := read(point)) is None or names(inner)):
             return None
-    return CalculusProblem(task=task, texts=(text,), about=(by, *about))
+    return SolverProblem(kind="calculus", task=task, texts=(text,), about=(by, *about))
 
 
-def solve(problem: SolverProblem) -> Exact | None:
+def solve(problem: SolverProblem) -> str | None:
     """In the child. Raises ``Unreadable``."""
     from mesh.exact.solver import analysis
 
@@ -221,12 +205,11 @@ def solve(problem: SolverProblem) -> Exact | None:
     name, *about = problem.about
     match problem.task:
         case "derivative":
-            order, point = min(int(about[0]), _MAX_ORDER), about[1]
-            text = analysis.derivative(tree, name, order, _tree(point) if point else None)
+            point = expression(about[1]) if about[1] else None
+            return analysis.derivative(tree, name, min(int(about[0]), _MAX_ORDER), point)
         case "integral":
-            text = analysis.integral(tree, name)
+            return analysis.integral(tree, name)
         case "definite":
-            text = analysis.definite(tree, name, expression(about[0]), expression(about[1]))
+            return analysis.definite(tree, name, expression(about[0]), expression(about[1]))
         case _:
-            text = analysis.limit(tree, name, expression(about[0]), about[1])
-    return None if text is None else answer(problem, text, MATH)
+            return analysis.limit(tree, name, expression(about[0]), about[1])

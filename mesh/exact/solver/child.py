@@ -1,4 +1,4 @@
-"""``python -m mesh.exact.solver.child``: started by ``mesh/exact/solver.py``, not by hand.
+"""``python -m mesh.exact.solver.child``: started by ``SolverProcess``, not by hand.
 
 One problem at a time, under limits that it sets itself: address space, CPU time for each problem,
 no core files, no files written. What sympy raises costs the problem its answer, nothing more; out
@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from mesh.errors import ProtocolError
 from mesh.exact.solver import messages as m
+from mesh.exact.solver.problem import SolverProblem
 
 EXIT_OK, EXIT_UNABLE, EXIT_NO_MEMORY = 0, 69, 71  # as in sysexits.h
 
@@ -58,14 +59,16 @@ def limit_cpu(seconds: int) -> None:
 
 def work_out(message: m.Solve) -> m.Solved | m.Unsolved:
     """The answer, or why there is none."""
-    from mesh.exact.solver.kinds import SOLVERS
+    from mesh.exact.solver.kinds import KINDS, solve
 
-    found = SOLVERS.get(message.kind)
-    if found is None:
+    if message.kind not in KINDS:
         return m.Unsolved(number=message.number, why=f"kind '{message.kind}' is not known")
-    problem_type, solve = found
     try:
-        exact = solve(problem_type(task=message.task, texts=message.texts, about=message.about))
+        exact = solve(
+            SolverProblem(
+                kind=message.kind, task=message.task, texts=message.texts, about=message.about
+            )
+        )
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -127,11 +130,10 @@ def main() -> int:
 def _load() -> None:
     """Everything that takes time, before any problem's time runs. Raises ``ImportError``."""
     import sympy
-    import z3
 
     from mesh.exact.solver import analysis, kinds, systems
 
-    del z3, analysis, kinds, systems
+    del analysis, kinds, systems
     # The first factorisation and the first integral import more.
     x = sympy.Symbol("x", real=True)
     sympy.factor_list(x**2 - 1)

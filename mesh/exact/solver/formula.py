@@ -1,4 +1,5 @@
-"""Formulas of propositional logic: their parser, and their truth by table.
+"""Formulas of propositional logic: their parser, and their truth by table. Trees are those of
+``tree``, with the connectives as operators, ``not`` as a call and names as atoms.
 
 Symbols bind as usual: not, and, or, implies, iff. In words "p and q or r" may be read in two ways
 and is refused; so is any other mixture without brackets, and every chain of implications.
@@ -6,69 +7,43 @@ and is refused; so is any other mixture without brackets, and every chain of imp
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mesh.exact.solver.tree import Unreadable
+from mesh.exact.expression.tree import Binary, Call, Constant, Expression, Name, Unreadable, names
 
 MAX_CHARACTERS = 400
 MAX_ATOMS = 10
 _MAX_DEPTH = 30
 
-
-@dataclass(frozen=True, slots=True)
-class Atom:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    value: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    of: Formula
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """``connective``: and, or, xor, implies, iff."""
-
-    connective: str
-    left: Formula
-    right: Formula
-
-
-Formula = Atom | Truth | Not | Connected
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<sign><->|<=>|->|=>|[→⇒↔⇔≡∧∨¬⊕~!()\[\]&|^]|&&|\|\||/\\|\\/)"
     r"|\\(?P<command>[A-Za-z]+)|(?P<word>[A-Za-z]+))"
 )
-_SIGNS = {
-    **dict.fromkeys(("<->", "<=>", "↔", "⇔", "≡"), "iff"),
-    **dict.fromkeys(("->", "=>", "→", "⇒"), "implies"),
-    **dict.fromkeys(("∧", "&", "&&", "/\\", "^"), "and"),
-    **dict.fromkeys(("∨", "|", "||", "\\/"), "or"),
-    **dict.fromkeys(("¬", "~", "!"), "not"),
-    "⊕": "xor",
-    "[": "(",
-    "]": ")",
+_MEANS = {
+    "iff": "<-> <=> ↔ ⇔ ≡ leftrightarrow Leftrightarrow iff",
+    "implies": "-> => → ⇒ to rightarrow Rightarrow implies",
+    "and": "∧ & && /\\ ^ land wedge",
+    "or": "∨ | || \\/ lor vee",
+    "not": "¬ ~ ! lnot neg",
+    "xor": "⊕ oplus",
+    "(": "( [",
+    ")": ") ]",
 }
-_COMMANDS = {
-    **dict.fromkeys(("land", "wedge"), "and"),
-    **dict.fromkeys(("lor", "vee"), "or"),
-    **dict.fromkeys(("lnot", "neg"), "not"),
-    **dict.fromkeys(("to", "rightarrow", "Rightarrow", "implies"), "implies"),
-    **dict.fromkeys(("leftrightarrow", "Leftrightarrow", "iff"), "iff"),
-    "oplus": "xor",
-}
-_WORDS = {"and": "and", "or": "or", "not": "not", "xor": "xor", "implies": "implies", "iff": "iff"}
+_SYMBOLS = {symbol: meant for meant, symbols in _MEANS.items() for symbol in symbols.split()}
 _BINDING = {"iff": 1, "implies": 2, "or": 3, "xor": 3, "and": 4}
+_WORDS = frozenset(("not", *_BINDING))
 _IFF = re.compile(r"\bif and only if\b", re.IGNORECASE)
 _V = re.compile(r"(?<=[\w)\]]) v (?=[\w~!¬(\[])")  # the typist's or
+_TABLES = {
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.ne,
+    "implies": operator.le,
+    "iff": operator.eq,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +52,33 @@ class _Token:
     symbol: bool
 
 
-def formula(text: str) -> Formula:
+def formula(text: str) -> Expression:
     """The whole text. Raises ``Unreadable``."""
     if len(text) > MAX_CHARACTERS:
         raise Unreadable("too long")
     text = text.strip()
     if text.startswith("$") and text.endswith("$"):
         text = text.strip("$")
-    found = _tokens(_V.sub(" | ", _IFF.sub("iff", text)))
-    parser = _Parser(found)
-    tree = parser.whole()
-    if len(atoms(tree)) > MAX_ATOMS:
+    parser = _Parser(_tokens(_V.sub(" | ", _IFF.sub("iff", text))))
+    tree = parser.level(_MAX_DEPTH)
+    if parser.peek():
+        raise Unreadable(f"'{parser.peek()}' is one too many")
+    if len(names(tree)) > MAX_ATOMS:
         raise Unreadable("too many atoms")
     return tree
+
+
+def true(tree: Expression, at: Mapping[str, bool]) -> bool:
+    """By the truth table of each connective."""
+    match tree:
+        case Name(name=name):
+            return at[name]
+        case Call(arguments=(of,)):
+            return not true(of, at)
+        case Binary(operator=connective, left=left, right=right):
+            return bool(_TABLES[connective](true(left, at), true(right, at)))
+        case _:
+            return tree == Constant("true")
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -100,15 +89,12 @@ def _tokens(text: str) -> list[_Token]:
         if match is None:
             raise Unreadable(f"'{text[position : position + 10]}' is no logic")
         position = match.end()
-        if (sign := match["sign"]) is not None:
-            found.append(_Token(_SIGNS.get(sign, sign), True))
-        elif (command := match["command"]) is not None:
-            if command not in _COMMANDS:
-                raise Unreadable(f"'\\{command}' is not read")
-            found.append(_Token(_COMMANDS[command], True))
+        if (word := match["word"]) is not None:
+            found.append(_Token(word.lower() if word.lower() in _WORDS else word, False))
+        elif (symbol := match["sign"] or match["command"]) in _SYMBOLS:
+            found.append(_Token(_SYMBOLS[symbol], True))
         else:
-            word = match["word"]
-            found.append(_Token(_WORDS.get(word.lower(), word), False))
+            raise Unreadable(f"'{symbol}' is not read")
     return found
 
 
@@ -116,127 +102,67 @@ class _Parser:
     def __init__(self, found: list[_Token]) -> None:
         self._tokens = found
         self._at = 0
-        self._depth = 0
 
-    def whole(self) -> Formula:
-        tree = self._level()
-        if self._at < len(self._tokens):
-            raise Unreadable(f"'{self._tokens[self._at].text}' is one too many")
-        return tree
+    def peek(self) -> str:
+        return self._tokens[self._at].text if self._at < len(self._tokens) else ""
 
-    def _peek(self) -> str:
-        return self._tokens[self._at].text.lower() if self._at < len(self._tokens) else ""
-
-    def _level(self) -> Formula:
+    def level(self, depth: int) -> Expression:
         """Operands and connectives up to a closing bracket, put together by how they bind."""
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
+        if depth == 0:
             raise Unreadable("too deep")
-        operands, connectives = [self._operand()], []
-        while self._at < len(self._tokens) and self._peek() in _BINDING:
+        operands, connectives = [self._operand(depth)], []
+        while self.peek() in _BINDING:
             connectives.append(self._tokens[self._at])
             self._at += 1
-            operands.append(self._operand())
-        self._depth -= 1
-        kinds = {token.text for token in connectives}
-        if len(kinds) > 1 and not all(token.symbol for token in connectives):
+            operands.append(self._operand(depth))
+        texts = [token.text for token in connectives]
+        if len(set(texts)) > 1 and not all(token.symbol for token in connectives):
             raise Unreadable("words that bind in two ways without brackets")
-        if len({"or", "xor"} & kinds) > 1:
+        if {"or", "xor"} <= set(texts):
             raise Unreadable("'or' and 'xor' without brackets")
-        for loose in ("implies", "iff"):
-            if sum(token.text == loose for token in connectives) > 1:
-                raise Unreadable("a chain of implications without brackets")
-        return _bound(operands, [token.text for token in connectives])
+        if texts.count("implies") > 1 or texts.count("iff") > 1:
+            raise Unreadable("a chain of implications without brackets")
+        return _bound(operands, texts)
 
-    def _operand(self) -> Formula:
-        negations = 0
-        while self._peek() == "not":
-            negations += 1
-            self._at += 1
-            if negations > _MAX_DEPTH:
-                raise Unreadable("too deep")
-        tree = self._plain_operand()
-        for _ in range(negations):
-            tree = Not(tree)
-        return tree
-
-    def _plain_operand(self) -> Formula:
-        if self._at >= len(self._tokens):
-            raise Unreadable("it ends too early")
+    def _operand(self, depth: int) -> Expression:
+        if not self.peek() or depth == 0:
+            raise Unreadable("it ends too early, or is too deep")
         token = self._tokens[self._at]
         self._at += 1
-        if token.text == "(":
-            tree = self._level()
-            if self._peek() != ")":
-                raise Unreadable("')' is missing")
-            self._at += 1
-            return tree
-        if token.text == "if" and not token.symbol:
-            return self._conditional()
-        if token.symbol or token.text in _BINDING:
+        match token.text.lower():
+            case "not":
+                return Call("not", (self._operand(depth - 1),))
+            case "(":
+                tree = self.level(depth - 1)
+                self._expect(")")
+                return tree
+            case "if":
+                return self._conditional(depth - 1)
+            case "true" | "false" as truth:
+                return Constant(truth)
+        if token.symbol or token.text in _BINDING or len(token.text) != 1:
             raise Unreadable(f"'{token.text}' is out of place")
-        if token.text.lower() in ("true", "false"):
-            return Truth(token.text.lower() == "true")
-        if len(token.text) != 1:
-            raise Unreadable(f"'{token.text}' is a word")
-        return Atom(token.text)
+        return Name(token.text)
 
-    def _conditional(self) -> Formula:
+    def _conditional(self, depth: int) -> Expression:
         """``if p then q``, both without connectives of their own unless in brackets."""
-        left = self._operand()
-        if self._peek() != "then":
-            raise Unreadable("'then' is missing")
-        self._at += 1
-        right = self._operand()
-        if self._peek() in _BINDING:
+        left = self._operand(depth)
+        self._expect("then")
+        right = self._operand(depth)
+        if self.peek() in _BINDING:
             raise Unreadable("where the conditional ends may be read in two ways")
-        return Connected("implies", left, right)
+        return Binary("implies", left, right)
+
+    def _expect(self, text: str) -> None:
+        if self.peek().lower() != text:
+            raise Unreadable(f"'{text}' is missing")
+        self._at += 1
 
 
-def _bound(operands: list[Formula], connectives: list[str]) -> Formula:
+def _bound(operands: list[Expression], connectives: list[str]) -> Expression:
     if not connectives:
         return operands[0]
     loosest = min(_BINDING[each] for each in connectives)
     at = max(i for i, each in enumerate(connectives) if _BINDING[each] == loosest)
     left = _bound(operands[: at + 1], connectives[:at])
-    right = _bound(operands[at + 1 :], connectives[at + 1 :])
-    return Connected(connectives[at], left, right)
-
-
-def atoms(*trees: Formula) -> frozenset[str]:
-    found: set[str] = set()
-    waiting = list(trees)
-    while waiting:
-        match waiting.pop():
-            case Atom(name=name):
-                found.add(name)
-            case Not(of=of):
-                waiting.append(of)
-            case Connected(left=left, right=right):
-                waiting += [left, right]
-            case Truth():
-                pass
-    return frozenset(found)
-
-
-def true(tree: Formula, at: Mapping[str, bool]) -> bool:
-    """By the truth table of each connective."""
-    match tree:
-        case Atom(name=name):
-            return at[name]
-        case Truth(value=value):
-            return value
-        case Not(of=of):
-            return not true(of, at)
-        case Connected(connective=connective, left=left, right=right):
-            first, second = true(left, at), true(right, at)
-            match connective:
-                case "and":
-                    return first and second
-                case "or":
-                    return first or second
-                case "xor":
-                    return first != second
-                case "implies":
-                    return second or not first
-            return first == second
+    return Binary(connectives[at], left, _bound(operands[at + 1 :], connectives[at + 1 :]))

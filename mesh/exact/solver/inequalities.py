@@ -6,37 +6,28 @@ defined, the truth cannot change: one exact test in each stretch, and one at eac
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import operator
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
-from mesh.exact.base import MATH, Exact
-from mesh.exact.solver.parse import relations
-from mesh.exact.solver.problem import SolverProblem, answer, as_decimals
-from mesh.exact.solver.tree import Relation, Unreadable, names
-from mesh.exact.solver.value import Undefined, exact
-from mesh.exact.solver.words import plain
+from mesh.exact.expression.parse import relations
+from mesh.exact.expression.tree import Binary, Relation, Unreadable, names
+from mesh.exact.expression.value import Undefined, exact
+from mesh.exact.phrase import phrase
+from mesh.exact.solver.problem import SolverProblem
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InequalityProblem(SolverProblem):
-    kind: ClassVar[str] = "inequality"
-
-
-_SOLVE = re.compile(
-    r"solve(?: for \$?(?P<name>[a-zA-Z])\$?)?(?: (?:the |this )?(?:following )?"
-    r"(?:linear |quadratic )?inequality)?:? +(?P<text>\S.*?)(?:,? ?for \$?(?P<last>[a-zA-Z])\$?)?",
-    re.IGNORECASE,
+_SOLVE = phrase(
+    r"solve[ for \$?<name>\$?][ [the |this ][following ][linear |quadratic ]inequality]:? +<text>"
+    r"[,? ?for \$?<last>\$?]",
+    name="[a-zA-Z]",
+    last="[a-zA-Z]",
 )
-_SIGNS = ("<", ">", "≤", "≥", "\\le", "\\ge", "\\lt", "\\gt")
+_COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-def recognise(text: str) -> InequalityProblem | None:
-    if not any(sign in text for sign in _SIGNS):
-        return None
-    match = _SOLVE.fullmatch(plain(text))
+def recognise(line: str) -> SolverProblem | None:
+    match = _SOLVE.fullmatch(line)
     if match is None:
         return None
     try:
@@ -49,45 +40,34 @@ def recognise(text: str) -> InequalityProblem | None:
     (name,) = found
     if {match["name"] or name, match["last"] or name} != {name}:
         return None
-    return InequalityProblem(task="solve", texts=(match["text"],), about=(name,))
+    return SolverProblem(kind="inequality", task="solve", texts=(match["text"],), about=(name,))
 
 
-def solve(problem: SolverProblem) -> Exact | None:
+def solve(problem: SolverProblem) -> str | None:
     """In the child. Raises ``Unreadable``, and ``ZeroDivisionError`` for x/0."""
-    from mesh.exact.solver.expression import written
-    from mesh.exact.solver.polynomial import quotient
-    from mesh.exact.solver.roots import roots_of
-    from mesh.exact.solver.tree import Binary
+    from mesh.exact.solver.roots import quotient, roots_of
+    from mesh.exact.solver.symbolic import written
 
     (relation,) = relations(problem.texts[0])
     (name,) = problem.about
     both = quotient(Binary("-", relation.left, relation.right))
     if both is None:
         return None
-    above, below = (roots_of(each, name) if each else None for each in both)
-    if below is None or (both[0] and above is None):
+    above, below = (roots_of(each) for each in both)
+    if below is None or above is None:
         return None
-    found = {*(above.real if above else ()), *below.real}
-    ordered = sorted(found, key=lambda root: root.evalf(40))
-    stretches = _stretches(relation, name, ordered)
-    at_points = [_holds_at(relation, name, point, below.real) for point in ordered]
-    text = _written(name, [written(point) for point in ordered], stretches, at_points)
-    if re.search(r"\.\d", problem.texts[0]):
-        text = as_decimals(text)
-    return answer(problem, text, MATH)
+    points = sorted({*above.real, *below.real}, key=lambda root: root.evalf(40))
+    stretches = _stretches(relation, name, points)
+    at = [_holds_at(relation, name, point, below.real) for point in points]
+    return _written(name, [written(point) for point in points], stretches, at)
 
 
 def _stretches(relation: Relation, name: str, points: list[Any]) -> list[bool]:
     """Whether it holds before the first point, between each two, and after the last."""
-    if not points:
-        return [_holds(relation, {name: Fraction(0)})]
-    between = [_fraction((a.evalf(40) + b.evalf(40)) / 2) for a, b in pairwise(points)]
-    ends = (_fraction(points[0].evalf(40)) - 1, _fraction(points[-1].evalf(40)) + 1)
-    return [_holds(relation, {name: at}) for at in (ends[0], *between, ends[1])]
-
-
-def _fraction(value: Any) -> Fraction:
-    return Fraction(str(value))
+    near = [Fraction(str(point.evalf(40))) for point in points] or [Fraction(0)]
+    inside = [(a + b) / 2 for a, b in pairwise(near)]
+    tried = [near[0] - 1, *inside, near[-1] + 1] if points else near
+    return [_holds(relation, {name: at}) for at in tried]
 
 
 def _holds(relation: Relation, at: dict[str, Fraction]) -> bool:
@@ -95,14 +75,7 @@ def _holds(relation: Relation, at: dict[str, Fraction]) -> bool:
     left, right = exact(relation.left, at), exact(relation.right, at)
     if left is None or right is None:
         raise Unreadable("no exact value")
-    match relation.operator:
-        case "<":
-            return left < right
-        case "<=":
-            return left <= right
-        case ">":
-            return left > right
-    return left >= right
+    return bool(_COMPARED[relation.operator](left, right))
 
 
 def _holds_at(relation: Relation, name: str, point: Any, poles: tuple[Any, ...]) -> bool:
@@ -122,17 +95,14 @@ def _written(name: str, points: list[str], stretches: list[bool], at: list[bool]
     parts: list[str] = []
     index = 0
     while index < len(stretches):
-        # A run of stretches whose points in between hold too.
-        if not stretches[index]:
-            alone = index < len(at) and at[index] and not stretches[index + 1]
-            if alone:
-                parts.append(f"{name} = {points[index]}")
-            index += 1
-            continue
         begin = index
-        while index < len(at) and at[index] and stretches[index + 1]:
-            index += 1
-        parts.append(_interval(name, points, at, begin, index))
+        if not stretches[index]:
+            if index < len(at) and at[index] and not stretches[index + 1]:
+                parts.append(f"{name} = {points[index]}")
+        else:  # and on, over points that hold too
+            while index < len(at) and at[index] and stretches[index + 1]:
+                index += 1
+            parts.append(_interval(name, points, at, begin, index))
         index += 1
     return " or ".join(parts) if parts else "no solution"
 

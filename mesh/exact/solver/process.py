@@ -1,4 +1,4 @@
-"""The parent's side of the solver: one child process that sympy and z3 may fill or hang.
+"""The parent's side of the solver: one child process that sympy may fill or hang.
 
 The child is started when the first problem comes, so that an orchestrator that never meets one pays
 nothing. A problem that is not done by its deadline costs the child its life: sympy cannot be
@@ -26,7 +26,7 @@ from mesh.types import Specialty
 _LOG = logging.getLogger(__name__)
 
 MAX_WAITING = 8  # problems, the running one included; one more is not taken
-START_S = 30.0  # for loading sympy and z3 on a slow and busy box
+START_S = 30.0  # for loading sympy on a slow and busy box
 _BACK_OFF_S = (0.5, 2.0, 10.0, 60.0)  # after failures in a row; killing at a deadline is none
 
 

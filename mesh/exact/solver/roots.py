@@ -1,7 +1,7 @@
 """The real solutions of one equation in one unknown, all of them or nothing. Child only.
 
-Quotients of polynomials: factored over the rationals, each factor solved by a formula, and counted
-by Sturm's theorem. Others (roots, absolute values, exponentials, logarithms): sympy's ``solveset``,
+Quotients of polynomials: factored over the rationals, each factor's roots by a formula, and as many
+as sympy isolates. Others (roots, absolute values, exponentials, logarithms): sympy's ``solveset``,
 searched for what it left out. Every solution is put back into the equation as the prompt wrote it.
 """
 
@@ -14,14 +14,26 @@ from typing import Any
 
 import sympy
 from mpmath import mp
-from sympy import Poly, Rational
+from sympy import CRootOf, Poly
 
-from mesh.exact.solver.expression import symbol, symbolic
-from mesh.exact.solver.polynomial import Polynomial, distinct_real_roots, quotient, univariate
-from mesh.exact.solver.tree import Binary, Expression, functions, names
-from mesh.exact.solver.value import DIGITS, Undefined, close, exact, numeric
+from mesh.exact.expression.tree import (
+    Binary,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Unreadable,
+    functions,
+    names,
+)
+from mesh.exact.expression.value import Undefined, constant, exact
+from mesh.exact.solver.numeric import DIGITS, close, numeric
+from mesh.exact.solver.symbolic import symbol, symbolic
 
-_MAX_DEGREE = 40
+_MAX_DEGREE = 40  # of what is solved
+_MAX_TOTAL_DEGREE = 200
+_MAX_TERMS = 400
+_MOST_SEARCHED = 8
 _SCANNED = frozenset(("sqrt", "abs", "ln", "exp", "root", "cbrt"))
 
 
@@ -37,44 +49,99 @@ class Solutions:
     every: bool = False
 
 
+def quotient(tree: Expression) -> tuple[Any, Any] | None:
+    """Numerator and denominator as sympy's ``Poly`` over the fractions, nothing cancelled, so that
+    the denominator is zero wherever the tree has no value; None when the tree is no quotient of
+    polynomials. Raises ``Unreadable`` past the limits, ``ZeroDivisionError`` for x/0."""
+    unknowns = [symbol(name) for name in sorted(names(tree))] or [symbol("x")]
+    one = Poly(1, *unknowns, domain="QQ")
+
+    def of(tree: Expression) -> tuple[Any, Any] | None:
+        match tree:
+            case Number() | Name():
+                return one * Poly(symbolic(tree), *unknowns, domain="QQ"), one
+            case Negative(of=inner):
+                found = of(inner)
+                return None if found is None else (-found[0], found[1])
+            case Binary(operator="^", left=left, right=right):
+                base, exponent = of(left), constant(right)
+                if base is None or exponent is None or exponent.denominator != 1:
+                    return None
+                return _power(*base, int(exponent), one)
+            case Binary(operator=operator, left=left, right=right):
+                first, second = of(left), of(right)
+                if first is None or second is None:
+                    return None
+                return _combined(operator, *first, *second)
+        return None
+
+    return of(tree)
+
+
+def _combined(operator: str, above: Any, below: Any, over: Any, under: Any) -> tuple[Any, Any]:
+    match operator:
+        case "*":
+            return _product(above, over), _product(below, under)
+        case "/":
+            return _divided(_product(above, under), _product(below, over), under)
+    over = over if operator == "+" else -over
+    if below == under:
+        return above + over, below
+    return _product(above, under) + _product(over, below), _product(below, under)
+
+
+def _divided(above: Any, below: Any, holes: Any) -> tuple[Any, Any]:
+    """The quotient, with no value where ``holes`` is zero: 1/(1/x) is x, but for x = 0."""
+    if below.is_zero:
+        raise ZeroDivisionError
+    if holes.is_ground:
+        return above, below
+    return _product(above, holes), _product(below, holes)
+
+
+def _power(above: Any, below: Any, exponent: int, one: Any) -> tuple[Any, Any]:
+    if exponent < 0:
+        above, below = _divided(below, above, below)
+    if abs(exponent) > _MAX_TOTAL_DEGREE:
+        raise Unreadable("a power too large")
+    if exponent == 0 and above.is_zero:
+        raise ZeroDivisionError
+    top = bottom = one
+    for _ in range(abs(exponent)):
+        top, bottom = _product(top, above), _product(bottom, below)
+    return top, bottom
+
+
+def _product(first: Any, second: Any) -> Any:
+    found = first * second
+    if len(found.terms()) > _MAX_TERMS or found.total_degree() > _MAX_TOTAL_DEGREE:
+        raise Unreadable("too many terms")
+    return found
+
+
 def solutions(left: Expression, right: Expression, name: str) -> Solutions | None:
     """None when they are not surely all. Raises ``Unreadable``, ``ZeroDivisionError``."""
     both = quotient(Binary("-", left, right))
     if both is None:
         return _searched(left, right, name)
     above, below = both
-    if not above:
-        holes = roots_of(below, name)
-        if holes is None or not _holds_anywhere(left, right, name):
-            return None
-        return Solutions(holes.real, every=True)
-    roots = roots_of(above, name)
+    roots = roots_of(below if above.is_zero else above)
     if roots is None:
         return None
-    real, imaginary = roots.real, roots.complex_too
-    if any(symbolic_zero(below, name, root) for root in imaginary):
+    if above.is_zero:
+        return Solutions(roots.real, every=True) if _holds_anywhere(left, right, name) else None
+    if any(_is_root(below, root) for root in roots.complex_too):
         return None
     with mp.workdps(DIGITS):
-        kept = tuple(root for root in real if not symbolic_zero(below, name, root))
-        for root in kept:
-            if not _solves(left, right, name, root):
-                return None
-        # What was left out must be undefined in the equation itself, not only in our fraction.
-        for root in set(real) - set(kept):
-            if _solves(left, right, name, root):
-                return None
-    return Solutions(kept, imaginary, more=roots.more)
+        kept = tuple(root for root in roots.real if not _is_root(below, root))
+        # What is left out must be undefined in the equation itself, not only in our fraction.
+        if any(_solves(left, right, name, root) != (root in kept) for root in roots.real):
+            return None
+    return Solutions(kept, roots.complex_too, more=roots.more)
 
 
-def symbolic_zero(polynomial: Polynomial, name: str, root: Any) -> bool:
-    """Whether a root is one of this polynomial too."""
-    with mp.workdps(DIGITS):
-        value = mp.mpc(*(mp.mpf(part.evalf(DIGITS)) for part in root.as_real_imag()))
-        total = sum(
-            (mp.mpf(each.numerator) / each.denominator * value**power)
-            for power, each in enumerate(univariate(polynomial, name))
-        )
-        return bool(abs(total) < mp.mpf(10) ** -25)
+def _is_root(polynomial: Any, root: Any) -> bool:
+    return bool(abs(polynomial.as_expr().subs(polynomial.gen, root).evalf(DIGITS)) < 10.0**-25)
 
 
 def _holds_anywhere(left: Expression, right: Expression, name: str) -> bool:
@@ -88,7 +155,7 @@ def _holds_anywhere(left: Expression, right: Expression, name: str) -> bool:
         except Undefined:
             continue
         agreed += 1
-    return agreed > 200
+    return agreed > _MAX_TOTAL_DEGREE
 
 
 def _solves(left: Expression, right: Expression, name: str, root: Any) -> bool:
@@ -99,96 +166,50 @@ def _solves(left: Expression, right: Expression, name: str, root: Any) -> bool:
         return False
 
 
-def roots_of(polynomial: Polynomial, name: str) -> Solutions | None:
+def roots_of(polynomial: Any) -> Solutions | None:
     """Distinct roots; None where no short formula has all the real ones."""
-    values = univariate(polynomial, name)
-    if len(values) - 1 > _MAX_DEGREE:
+    if polynomial.degree() > _MAX_DEGREE:
         return None
-    if len(values) == 1:
-        return Solutions(())
-    unknown = symbol(name)
-    poly = Poly([Rational(v.numerator, v.denominator) for v in reversed(values)], unknown)
     real: list[Any] = []
     imaginary: list[Any] = []
     distinct = 0
-    for factor, _ in poly.factor_list()[1]:
+    for factor, _ in polynomial.factor_list()[1] if not polynomial.is_ground else ():
         distinct += factor.degree()
-        terms = [Fraction(int(c.p), int(c.q)) for c in reversed(factor.all_coeffs())]
-        found = _formula(terms)
-        if found is None:
-            if distinct_real_roots(terms):
+        found = factor.real_roots()
+        if any(root.has(CRootOf) for root in found):
+            # Without the long formulas of degrees three and four: those that are left are short.
+            short = sympy.roots(factor, filter="R", cubics=False, quartics=False, quintics=False)
+            if len(short) != len(found):
                 return None
-            continue
-        real += found[0]
-        imaginary += found[1]
-    if len(real) != distinct_real_roots(values):
-        return None
-    all_known = len(real) + len(imaginary) == distinct
+            found = [sympy.sqrtdenest(root) for root in short]
+        real += [sympy.together(root) for root in found]
+        if factor.degree() == 2 and not found:
+            imaginary += sorted(sympy.roots(factor), key=lambda root: sympy.im(root))
     return Solutions(
         tuple(sorted(real, key=lambda root: root.evalf(DIGITS))),
-        tuple(imaginary) if all_known else (),
+        tuple(imaginary) if len(real) + len(imaginary) == distinct else (),
         more=distinct > len(real),
     )
-
-
-def _formula(values: Sequence[Fraction]) -> tuple[list[Any], list[Any]] | None:
-    """Real and other roots of an irreducible polynomial, constant first. Of ``x^n + c`` only the
-    real ones."""
-    degree = len(values) - 1
-    exact_values = [Rational(v.numerator, v.denominator) for v in values]
-    if degree == 1:
-        return [-exact_values[0] / exact_values[1]], []
-    if degree == 2:
-        return _quadratic(*exact_values)
-    if not any(values[1:degree]):
-        radicand = -exact_values[0] / exact_values[degree]
-        if degree % 2:
-            return [sympy.real_root(radicand, degree)], []
-        if radicand < 0:
-            return [], []
-        root = sympy.root(radicand, degree)
-        return [-root, root], []
-    if degree == 4 and not values[1] and not values[3]:
-        squares, others = _quadratic(exact_values[0], exact_values[2], exact_values[4])
-        if others:
-            return [], []
-        real = []
-        for square in squares:
-            if square.evalf(DIGITS) > 0:
-                root = sympy.sqrtdenest(sympy.sqrt(square))
-                real += [-root, root]
-        return real, []
-    return None
-
-
-def _quadratic(c: Any, b: Any, a: Any) -> tuple[list[Any], list[Any]]:
-    discriminant = b * b - 4 * a * c
-    root = sympy.sqrt(abs(discriminant))
-    middle, spread = -b / (2 * a), root / (2 * abs(a))
-    if discriminant > 0:
-        return [sympy.together(middle - spread), sympy.together(middle + spread)], []
-    return [], [middle - sympy.I * spread, middle + sympy.I * spread]
 
 
 def _searched(left: Expression, right: Expression, name: str) -> Solutions | None:
     if not functions(left, right) <= _SCANNED or names(left, right) != {name}:
         return None
     found = sympy.solveset(symbolic(left) - symbolic(right), symbol(name), domain=sympy.S.Reals)
-    if found is sympy.S.EmptySet:
-        roots: tuple[Any, ...] = ()
-    elif isinstance(found, sympy.FiniteSet) and len(found) <= 8:
-        roots = tuple(sympy.nsimplify(root) if root.is_Float else root for root in found)
-    else:
+    if found is not sympy.S.EmptySet and not isinstance(found, sympy.FiniteSet):
         return None
+    if len(found) > _MOST_SEARCHED:
+        return None
+    roots = [sympy.nsimplify(root) if root.is_Float else root for root in found]
     if any(not root.is_real or root.has(sympy.Float) for root in roots):
         return None
-    roots = tuple(sorted(map(_shorter, roots), key=lambda root: root.evalf(DIGITS)))
+    roots = sorted(map(_shorter, roots), key=lambda root: root.evalf(DIGITS))
     with mp.workdps(DIGITS):
         if not all(_solves(left, right, name, root) for root in roots):
             return None
     if _left_out(left, right, name, [float(root) for root in roots]):
         return None
-    return Solutions(roots)
+    return Solutions(tuple(roots))
 
 
 def _shorter(root: Any) -> Any:

@@ -10,22 +10,16 @@ there are any.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from mesh.exact.base import LOGIC, Exact
-from mesh.exact.solver.problem import SolverProblem, answer
-from mesh.exact.solver.words import folded, plain
+from mesh.exact.base import words
+from mesh.exact.phrase import phrase
+from mesh.exact.solver.problem import SolverProblem
 
 MAX_TERMS = 6
 _MAX_STATEMENTS = 6
 _MAX_CHARACTERS = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetProblem(SolverProblem):
-    kind: ClassVar[str] = "syllogism"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,52 +28,39 @@ class Statement:
     subject: str
     predicate: str
 
+    @property
+    def terms(self) -> tuple[str, str]:
+        return self.subject, self.predicate
+
 
 _TERM = r"[A-Za-z][A-Za-z-]*(?: [A-Za-z][A-Za-z-]*){0,2}?"
 _STATEMENT = re.compile(
     rf"(?:(?P<q>all|every|each|any|no|some) (?:of the )?(?P<s>{_TERM}) (?:are|is)(?P<not> not)?"
     rf"|(?P<one>[A-Z][a-z]+) is) (?:an? )?(?P<p>{_TERM})"
 )
-_QUESTION = re.compile(
-    r"(?:(?:then|so),? )?(?:is|are|must|does it follow that|can (?:we|you|i|one) (?:conclude"
-    r"|say) (?:that )?"
-    r"|is it (?:true|certain|correct) that) (?P<rest>.+)",
-    re.IGNORECASE,
+_QUESTION = phrase(
+    "[(then|so)[,] ](is|are|must|does it follow that|can (we|you|i|one) (conclude|say) [that ]"
+    "|is it (true|certain|correct) that) <rest>",
+    rest=".+",
 )
 _FILLER = re.compile(r"\b(?:definitely|necessarily|certainly|also|therefore|always|then|be) ")
-_IF = re.compile(
-    r"if (?P<given>.+?), (?:then )?(?P<asked>(?:is|are|must|does|can|then) .+)", re.IGNORECASE
-)
+_IF = phrase("if <given>, [then ]<asked>", given=".+?", asked="(?:is|are|must|does|can|then) .+")
 _SPLIT = re.compile(r"\s*[.;]\s*(?:and\s)?|,\s*(?:and\s)?|\sand\s")
-_BANNED = frozenset(
-    (
-        *("not", "no", "all", "some", "every", "any", "each", "most", "many", "few", "none", "a"),
-        *("who", "which", "that", "and", "or", "but", "only", "except", "if", "than", "then", "so"),
-        *("is", "are", "was", "were", "there", "can", "cannot", "will", "would", "may", "might"),
-        *("must", "have", "has", "of", "in", "on", "at", "with", "both", "either", "neither"),
-        *("never", "always", "sometimes", "the", "an", "as", "it", "they", "he", "she", "i", "you"),
-        *("we", "different", "same", "more", "less"),
-    )
+_BANNED = words(
+    "not no all some every any each most many few none a who which that and or but only except if",
+    "than then so is are was were there can cannot will would may might must have has of in on at",
+    "with both either neither never always sometimes the an as it they he she i you we different",
+    "same more less",
 )
 _IRREGULAR = {
-    "men": "man",
-    "women": "woman",
-    "people": "person",
-    "children": "child",
-    "mice": "mouse",
-    "geese": "goose",
-    "wolves": "wolf",
-    "knives": "knife",
-}
+    "men": "man", "women": "woman", "people": "person", "children": "child", "mice": "mouse",
+    "geese": "goose", "wolves": "wolf", "knives": "knife",
+}  # fmt: skip
 _QUANTIFIERS = {"every": "all", "each": "all", "any": "all"}
 _PLURAL = frozenset(("all", "no", "some"))
 
 
-def recognise(text: str) -> SetProblem | None:
-    lower = folded(text)
-    if not any(word in lower for word in ("all ", "no ", "every ", "each ", "some ")):
-        return None
-    line = plain(text)
+def recognise(line: str) -> SolverProblem | None:
     if len(line) > _MAX_CHARACTERS:
         return None
     match = _IF.fullmatch(line)
@@ -121,7 +102,7 @@ def _statement(text: str) -> Statement | None:
 
 
 def _clean(statement: Statement) -> Statement | None:
-    for term in (statement.subject, statement.predicate):
+    for term in statement.terms:
         if any(word.lower() in _BANNED for word in term.split() if len(word) > 1):
             return None
     return statement
@@ -136,7 +117,7 @@ def _question(text: str, statements: Sequence[Statement]) -> Statement | None:
     if direct is not None and direct.quantifier != "one":
         return direct
     # "are all A B": the terms are known from the statements, which says where the first one ends.
-    known = {term for each in statements for term in (each.subject, each.predicate)}
+    known = {term for each in statements for term in each.terms}
     found = set()
     match = re.fullmatch(r"(?P<q>all|any|some|no|every) (?P<rest>.+)", rest)
     quantifier = (
@@ -176,10 +157,10 @@ def _key(term: str) -> str:
 
 def _problem(
     statements: Sequence[Statement], question: Statement, exact_forms: bool
-) -> SetProblem | None:
-    terms = {t for each in (*statements, question) for t in (each.subject, each.predicate)}
+) -> SolverProblem | None:
+    terms = {t for each in (*statements, question) for t in each.terms}
     keys = {_key(term) for term in terms}
-    known = {_key(t) for each in statements for t in (each.subject, each.predicate)}
+    known = {_key(t) for each in statements for t in each.terms}
     asked = {_key(question.subject), _key(question.predicate)}
     if not 3 <= len(keys) <= MAX_TERMS or len(asked) != 2 or not asked <= known:
         return None
@@ -189,42 +170,31 @@ def _problem(
     distinct = len(terms) == len(keys) == len({key[:4] for key in keys})
     surely = exact_forms and distinct and question.quantifier != "one" and not names
     texts = tuple(f"{e.quantifier}|{e.subject}|{e.predicate}" for e in (*statements, question))
-    return SetProblem(task="follows", texts=texts, about=("plain" if surely else "mixed",))
+    return SolverProblem(
+        kind="syllogism", task="follows", texts=texts, about=("plain" if surely else "mixed",)
+    )
 
 
-# In the child
-
-
-def solve(problem: SolverProblem) -> Exact | None:
+def solve(problem: SolverProblem) -> str | None:
     """In the child."""
     *statements, question = [Statement(*text.split("|")) for text in problem.texts]
-    verdicts = {
-        (by(statements, question, existing), existing)
-        for by in (_by_regions, _by_z3)
-        for existing in (False, True)
-    }
-    words = {word for word, _ in verdicts}
-    if len(words) != 1:
+    verdicts = {_by_regions(statements, question, existing) for existing in (False, True)}
+    if len(verdicts) != 1:
         return None
-    (word,) = words
+    (word,) = verdicts
     if word == "inconsistent" or (word == "open" and problem.about[0] != "plain"):
         return None
-    subject, predicate = question.subject, question.predicate
-    match word, question.quantifier:
-        case "open", _:
-            text = "that does not follow: it may be so or not"
-        case said, quantifier if quantifier == "one" or not (
-            len(subject) == 1 or subject.endswith("s")
-        ):
-            text = said  # a sentence about "every dog" would need its plural
-        case "yes", quantifier:
-            text = f"yes, {_said(quantifier, subject, predicate)}"
-        case _, quantifier:
-            opposite = {"all": "some not", "some": "no", "no": "some", "some not": "all"}[
-                quantifier
-            ]
-            text = f"no, {_said(opposite, subject, predicate)}"
-    return answer(problem, text, LOGIC)
+    if word == "open":
+        return "that does not follow: it may be so or not"
+    quantifier, subject = question.quantifier, question.subject
+    if quantifier == "one" or not (len(subject) == 1 or subject.endswith("s")):
+        return word  # a sentence about "every dog" would need its plural
+    if word == "no":
+        quantifier = _OPPOSITES[quantifier]
+    return f"{word}, {_said(quantifier, subject, question.predicate)}"
+
+
+_OPPOSITES = {"all": "some not", "some": "no", "no": "some", "some not": "all"}
 
 
 def _said(quantifier: str, subject: str, predicate: str) -> str:
@@ -236,102 +206,50 @@ def _said(quantifier: str, subject: str, predicate: str) -> str:
 Regions = frozenset[int]  # of a Venn diagram: bit n says whether it lies inside term n
 
 
-def _terms(statements: Iterable[Statement]) -> list[str]:
-    return sorted({_key(t) for each in statements for t in (each.subject, each.predicate)})
+def _by_regions(statements: Sequence[Statement], question: Statement, existing: bool) -> str:
+    """``yes``, ``no``, ``open`` or ``inconsistent``, by which regions must be empty or cannot all
+    be. ``existing``: there is something inside every term."""
+    terms = sorted({_key(t) for each in (*statements, question) for t in each.terms})
 
+    def regions(term: str) -> Regions:
+        place = terms.index(_key(term))
+        return frozenset(region for region in range(1 << len(terms)) if region >> place & 1)
 
-def _both(terms: Sequence[str], statement: Statement, inside: bool) -> Regions:
-    """Regions inside the subject, and inside (or outside of) the predicate."""
-    first, second = terms.index(_key(statement.subject)), terms.index(_key(statement.predicate))
-    return frozenset(
-        region
-        for region in range(1 << len(terms))
-        if region >> first & 1 and (region >> second & 1) == inside
-    )
-
-
-def _constraints(
-    statements: Sequence[Statement], question: Statement, existing: bool
-) -> tuple[Regions, list[Regions], Regions, Regions]:
-    """Regions that are empty; sets of regions of which one is not; and those of the question
-    whose emptiness says yes (or no), for a question with all (or one); as ``inside``,
-    ``outside``."""
-    terms = _terms((*statements, question))
     empty: set[int] = set()
     filled: list[Regions] = []
     for each in statements:
+        subject, predicate = regions(each.subject), regions(each.predicate)
         match each.quantifier:
             case "all" | "one":
-                empty |= _both(terms, each, inside=False)
+                empty |= subject - predicate
             case "no":
-                empty |= _both(terms, each, inside=True)
+                empty |= subject & predicate
             case "some":
-                filled.append(_both(terms, each, inside=True))
+                filled.append(subject & predicate)
             case _:
-                filled.append(_both(terms, each, inside=False))
-    exist = {_key(each.subject) for each in statements if each.quantifier == "one"}
-    for term in terms if existing else sorted(exist):
-        place = terms.index(term)
-        filled.append(frozenset(r for r in range(1 << len(terms)) if r >> place & 1))
-    inside = _both(terms, question, inside=True)
-    return frozenset(empty), filled, inside, _both(terms, question, inside=False)
-
-
-def _by_regions(statements: Sequence[Statement], question: Statement, existing: bool) -> str:
-    empty, filled, inside, outside = _constraints(statements, question, existing)
+                filled.append(subject - predicate)
+        if existing:
+            filled += [subject, predicate]
+        elif each.quantifier == "one":
+            filled.append(subject)
     left = [each - empty for each in filled]
     if not all(left):
         return "inconsistent"
+    inside = regions(question.subject) & regions(question.predicate)
+    outside = regions(question.subject) - inside
 
-    def none_in(regions: Regions) -> bool:
-        return regions <= empty
-
-    def some_in(regions: Regions) -> bool:
-        return any(each <= regions for each in left)
+    def some_in(where: Regions) -> bool:
+        return any(each <= where for each in left)
 
     match question.quantifier:
         case "all":
-            yes, no = none_in(outside), some_in(outside)
+            yes, no = outside <= empty, some_in(outside)
         case "one":
-            yes, no = none_in(outside), none_in(inside)
+            yes, no = outside <= empty, inside <= empty
         case "no":
-            yes, no = none_in(inside), some_in(inside)
+            yes, no = inside <= empty, some_in(inside)
         case "some":
-            yes, no = some_in(inside), none_in(inside)
+            yes, no = some_in(inside), inside <= empty
         case _:
-            yes, no = some_in(outside), none_in(outside)
+            yes, no = some_in(outside), outside <= empty
     return "yes" if yes else "no" if no else "open"
-
-
-def _by_z3(statements: Sequence[Statement], question: Statement, existing: bool) -> str:
-    """The same question as satisfiability: is there a world with the premises and not this?"""
-    import z3
-
-    empty, filled, inside, outside = _constraints(statements, question, existing)
-    something = {region: z3.Bool(f"r{region}") for region in inside | outside | empty}
-    for each in filled:
-        something.update({region: z3.Bool(f"r{region}") for region in each})
-
-    def some(regions: Regions) -> Any:
-        return z3.Or([something[region] for region in regions])
-
-    premises = [z3.Not(something[region]) for region in empty] + [some(each) for each in filled]
-    claim = {
-        "all": z3.Not(some(outside)),
-        "one": z3.Not(some(outside)),
-        "no": z3.Not(some(inside)),
-        "some": some(inside),
-        "some not": some(outside),
-    }[question.quantifier]
-
-    def possible(extra: Any) -> bool:
-        solver = z3.Solver()
-        solver.add(*premises, extra)
-        return bool(solver.check() == z3.sat)
-
-    if not possible(z3.BoolVal(True)):
-        return "inconsistent"
-    if not possible(z3.Not(claim)):
-        return "yes"
-    denied = z3.Not(some(inside)) if question.quantifier == "one" else z3.Not(claim)
-    return "no" if not possible(z3.Not(denied)) else "open"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import sympy
 from mpmath import mp
 
-from mesh.exact.solver.expression import read_back, symbol, symbolic, written
-from mesh.exact.solver.polynomial import Polynomial, coefficients, degree, quotient, unknowns
-from mesh.exact.solver.roots import Solutions, solutions
-from mesh.exact.solver.tree import Binary, Expression, Name, Number, names, replace
-from mesh.exact.solver.value import DIGITS, Undefined, close, exact, numeric, same
+from mesh.exact.expression.tree import Binary, Expression, names, replace
+from mesh.exact.expression.value import Undefined
+from mesh.exact.solver.numeric import DIGITS, close, numeric, same
+from mesh.exact.solver.roots import Solutions, quotient, solutions
+from mesh.exact.solver.symbolic import read_back, symbol, symbolic, written
 
 Equations = Sequence[tuple[Expression, Expression]]
 Point = Mapping[str, Any]  # a sympy value for each unknown
@@ -23,7 +22,7 @@ _MOST_POINTS = 6
 
 def solved(equations: Equations, about: Sequence[str]) -> str | None:
     """The answer to "solve ... for ``about``"; None when it is not sure."""
-    unknown = names(*(side for equation in equations for side in equation))
+    unknown = _unknown(equations)
     if len(equations) == 1:
         left, right = equations[0]
         if unknown == set(about):
@@ -33,14 +32,15 @@ def solved(equations: Equations, about: Sequence[str]) -> str | None:
     found_points = points(equations, unknown)
     if isinstance(found_points, str) or found_points is None:
         return found_points
-    shown = dict.fromkeys(_point(point, about) for point in found_points)
+    shown = dict.fromkeys(
+        ", ".join(f"{name} = {_root(point[name])}" for name in about) for point in found_points
+    )
     return " or ".join(shown)
 
 
 def value(equations: Equations, wanted: Expression) -> str | None:
     """What ``wanted`` is worth wherever all equations hold; None when that differs."""
-    unknown = names(*(side for equation in equations for side in equation))
-    found = points(equations, unknown)
+    found = points(equations, _unknown(equations))
     if not found or isinstance(found, str):
         return None
     values = []
@@ -50,8 +50,7 @@ def value(equations: Equations, wanted: Expression) -> str | None:
         if not worth.is_real or worth.has(sympy.Float):
             return None
         with mp.workdps(DIGITS):
-            at = {name: mp.mpf(each.evalf(DIGITS)) for name, each in point.items()}
-            if not close(numeric(wanted, at), numeric(read_back(written(worth)), {})):
+            if not close(numeric(wanted, _at(point)), numeric(read_back(written(worth)), {})):
                 return None
         values.append(worth)
     if any(sympy.simplify(each - values[0]) != 0 for each in values):
@@ -67,99 +66,66 @@ def points(equations: Equations, unknown: frozenset[str]) -> list[Point] | str |
         if found is None or found.every or found.more:
             return None
         return [{name: root} for root in found.real]
-    fractions = [quotient(Binary("-", left, right)) for left, right in equations]
-    if any(each is None or degree(each[1]) != 0 for each in fractions):
-        return None
-    above = [each[0] for each in fractions if each is not None]
-    if all(degree(each) <= 1 for each in above):
+    above = []
+    for left, right in equations:
+        both = quotient(Binary("-", left, right))
+        if both is None or not both[1].is_ground:
+            return None
+        above.append(both[0])
+    if all(each.total_degree() <= 1 for each in above):
         return _linear(equations, above, sorted(unknown))
     if len(equations) == 2 and len(unknown) == 2:
         return _by_substitution(equations, above)
     return None
 
 
+def _unknown(equations: Equations) -> frozenset[str]:
+    return names(*(side for equation in equations for side in equation))
+
+
 def _linear(
-    equations: Equations, above: Sequence[Polynomial], order: Sequence[str]
+    equations: Equations, above: Sequence[Any], order: Sequence[str]
 ) -> list[Point] | str | None:
-    """By elimination over the fractions, and once more by sympy; both must agree."""
-    rows = [
-        [each.get(((name, 1),), Fraction(0)) for name in order] + [-each.get((), Fraction(0))]
-        for each in above
-    ]
-    theirs = sympy.linsolve(
-        [symbolic(left) - symbolic(right) for left, right in equations], [symbol(n) for n in order]
-    )
-    pivots = _eliminate(rows, len(order))
-    if any(row[-1] and not any(row[:-1]) for row in rows):
-        return "no solution" if theirs is sympy.S.EmptySet else None
-    if len(pivots) < len(order):
-        free = isinstance(theirs, sympy.FiniteSet) and any(e.free_symbols for e in theirs.args[0])
-        return "infinitely many solutions" if free else None
-    values = {order[column]: rows[row][-1] for row, column in enumerate(pivots)}
-    for left, right in equations:
-        if exact(left, values) != exact(right, values):
-            return None
-    point = {name: sympy.Rational(v.numerator, v.denominator) for name, v in values.items()}
-    if theirs != sympy.FiniteSet(tuple(point[name] for name in order)):
-        return None
-    return [point]
+    found = sympy.linsolve([each.as_expr() for each in above], [symbol(name) for name in order])
+    if found is sympy.S.EmptySet:
+        return "no solution"
+    (values,) = found
+    if values.free_symbols:
+        return "infinitely many solutions"
+    point = dict(zip(order, values, strict=True))
+    return [point] if _holds(equations, point) else None
 
 
-def _eliminate(rows: list[list[Fraction]], width: int) -> list[int]:
-    """Gauss-Jordan in place; the columns that have a pivot."""
-    pivots: list[int] = []
-    for column in range(width):
-        top = len(pivots)
-        found = next((row for row in range(top, len(rows)) if rows[row][column]), None)
-        if found is None:
-            continue
-        rows[top], rows[found] = rows[found], rows[top]
-        rows[top] = [each / rows[top][column] for each in rows[top]]
-        for other in range(len(rows)):
-            if other != top and (factor := rows[other][column]):
-                rows[other] = [a - factor * b for a, b in zip(rows[other], rows[top], strict=True)]
-        pivots.append(column)
-    return pivots
-
-
-def _by_substitution(equations: Equations, above: Sequence[Polynomial]) -> list[Point] | None:
+def _by_substitution(equations: Equations, above: Sequence[Any]) -> list[Point] | None:
     """One of two equations is linear: the other has then one unknown."""
-    for index in (0, 1):
-        polynomial = above[index]
-        if degree(polynomial) != 1:
+    for linear, (left, right) in zip(above, reversed(equations), strict=True):
+        if linear.total_degree() != 1:
             continue
-        name = sorted(unknowns(polynomial))[-1]
-        constant, slope = coefficients(polynomial, name)
-        others = (unknowns(above[0]) | unknowns(above[1])) - {name}
-        if len(others) != 1:
+        name = sorted(each.name for each in linear.free_symbols)[-1]
+        line = sympy.solve(linear.as_expr(), symbol(name))[0]
+        by = {name: read_back(written(line))}
+        left, right = replace(left, by), replace(right, by)
+        if len(others := _unknown(equations) - {name}) != 1:
             return None
         (other,) = others
-        line = _tree(constant, -1 / slope[()])
-        left, right = equations[1 - index]
-        by = {name: line}
-        found = solutions(replace(left, by), replace(right, by), other)
+        found = solutions(left, right, other)
         if found is None or found.every or found.more or not 1 <= len(found.real) <= _MOST_POINTS:
             return None
         result: list[Point] = [
-            {other: root, name: sympy.radsimp(symbolic(line).subs(symbol(other), root))}
+            {other: root, name: sympy.radsimp(line.subs(symbol(other), root))}
             for root in found.real
         ]
         return result if all(_holds(equations, point) for point in result) else None
     return None
 
 
-def _tree(polynomial: Polynomial, factor: Fraction) -> Expression:
-    """A linear polynomial times ``factor`` as a tree."""
-    total: Expression = Number(polynomial.get((), Fraction(0)) * factor)
-    for monomial, number in polynomial.items():
-        for name, _ in monomial:
-            total = Binary("+", total, Binary("*", Number(number * factor), Name(name)))
-    return total
+def _at(point: Point) -> Point:
+    return {name: mp.mpf(each.evalf(DIGITS + 10)) for name, each in point.items()}
 
 
 def _holds(equations: Equations, point: Point) -> bool:
     with mp.workdps(DIGITS):
-        at = {name: mp.mpf(each.evalf(DIGITS + 10)) for name, each in point.items()}
+        at = _at(point)
         try:
             return all(close(numeric(left, at), numeric(right, at)) for left, right in equations)
         except Undefined:
@@ -169,48 +135,27 @@ def _holds(equations: Equations, point: Point) -> bool:
 def _in_terms_of_others(left: Expression, right: Expression, name: str) -> str | None:
     """``y = 4 - 2x``, where the equation is linear in ``name``."""
     both = quotient(Binary("-", left, right))
-    unknown = names(left, right)
-    if both is None or degree(both[1]) != 0:
+    if both is None or not both[1].is_ground or both[0].degree(symbol(name)) != 1:
         return None
-    by_power = coefficients(both[0], name)
-    if len(by_power) != 2:
-        return None
-    slope = by_power[1]
-    solution = sympy.cancel(
-        sympy.solve(symbolic(left) - symbolic(right), symbol(name), dict=True)[0][symbol(name)]
-    )
-    text = written(solution)
+    slope = sympy.Poly(both[0].as_expr(), symbol(name)).LC()
+    text = written(sympy.cancel(sympy.solve(both[0].as_expr(), symbol(name))[0]))
     tree = read_back(text)
     if name in names(tree):
         return None
     by = {name: tree}
     first, second = replace(left, by), replace(right, by)
-    if not same(lambda at: numeric(first, at), lambda at: numeric(second, at), unknown - {name}):
+    others = names(left, right) - {name}
+    if not same(lambda at: numeric(first, at), lambda at: numeric(second, at), others):
         return None
     # Where the coefficient vanishes the division by it means nothing.
-    condition = ""
-    if unknowns(slope):
-        parts = sympy.factor_list(_symbolic(slope))[1]
-        condition = " (" + ", ".join(f"{written(part)} != 0" for part, _ in parts) + ")"
-    return f"{name} = {text}{condition}"
-
-
-def _symbolic(polynomial: Polynomial) -> Any:
-    return sympy.Add(
-        *(
-            sympy.Rational(c.numerator, c.denominator)
-            * sympy.Mul(*(symbol(name) ** power for name, power in monomial))
-            for monomial, c in polynomial.items()
-        )
-    )
+    condition = ", ".join(f"{written(part)} != 0" for part, _ in sympy.factor_list(slope)[1])
+    return f"{name} = {text}" + (f" ({condition})" if condition else "")
 
 
 def _listed(found: Solutions, name: str) -> str | None:
     if found.every:
-        if not found.real:
-            return f"every {name}"
         holes = " and ".join(f"{name} = {_root(root)}" for root in found.real)
-        return f"every {name} except {holes}"
+        return f"every {name} except {holes}" if holes else f"every {name}"
     real = " or ".join(f"{name} = {_root(root)}" for root in found.real)
     others = " or ".join(f"{name} = {_complex(root)}" for root in found.complex_too)
     complex_too = f"complex: {others}" if others else ""
@@ -220,10 +165,6 @@ def _listed(found: Solutions, name: str) -> str | None:
         return real
     only = f"the only real solution{'s' if len(found.real) > 1 else ''}"
     return f"{real} ({only}; {complex_too})" if others else f"{real} ({only})"
-
-
-def _point(point: Point, about: Sequence[str]) -> str:
-    return ", ".join(f"{name} = {_root(point[name])}" for name in about)
 
 
 def _root(root: Any) -> str:

@@ -6,6 +6,11 @@ import re
 from functools import lru_cache
 
 MAX_PROMPT_CHARACTERS = 600
+ASK = (
+    "[(find|compute|calculate|determine|evaluate|give me|what is|what's|what are|list|take"
+    "|work out) ]"
+)
+NAME = r"\$?[a-zA-Z]\$?"
 
 _POLITE_START = re.compile(
     r"(?:(?:please|kindly|hey|hi|hello|ok|okay|so|now|quick question)[,:!]?\s+"
@@ -34,12 +39,6 @@ def plain(text: str) -> str:
     if any(word in end for word in _POLITE_WORDS):
         text = text[: -len(end)] + _POLITE_END.sub("", end)
     return text.rstrip(" .?" if text.endswith("!") else " .?!")  # "5!" keeps its factorial
-
-
-@lru_cache(maxsize=16)
-def folded(text: str) -> str:
-    """``plain`` in small letters, to look for words in."""
-    return plain(text).lower()
 
 
 _MATHEMATICS = (("$$", "$$"), ("$", "$"), ("\\[", "\\]"), ("\\(", "\\)"))

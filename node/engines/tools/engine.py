@@ -2,7 +2,7 @@
 
 A word of the answer is a token, and answers are those of the orchestrator's own stage. What the
 tools do not read whole is refused with ``CannotAnswer``, so that the request moves on to who has a
-model. Problems for sympy or z3 are solved in the solver's process; meanwhile this engine's other
+model. Problems for sympy are solved in the solver's process; meanwhile this engine's other
 slots wait, for ``timeout_ms`` at the most.
 """
 
@@ -29,7 +29,7 @@ _LEAST_MEMORY = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``solver``: whether problems for sympy and z3 are taken at all. ``timeout_ms``: for one of
+    """``solver``: whether problems for sympy are taken at all. ``timeout_ms``: for one of
     them; ``memory_bytes``: that the process which solves them may have."""
 
     solver: bool = True

@@ -3,84 +3,54 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from mesh.exact.solver.tree import MAX_DIGITS, Unreadable
+from mesh.exact.expression.tree import Unreadable
 
 MAX_CHARACTERS = 1200
 MAX_TOKENS = 400
+MAX_DIGITS = 400  # of one number; what a tool does with it may be limited further
 
 _SIGNS = str.maketrans(
-    {
-        "×": "*",
-        "·": "*",
-        "⋅": "*",
-        "∙": "*",
-        "÷": "/",
-        "∕": "/",
-        "−": "-",
-        "–": "-",
-        "＋": "+",
-        "＝": "=",
-        "π": " pi ",
-        "∞": " infinity ",
-        "√": " sqrt ",
-        "≤": "<=",
-        "≥": ">=",
-        "°": "^\\circ ",
-        "⁰": "^0",
-        "¹": "^1",
-        "²": "^2",
-        "³": "^3",
-        "⁴": "^4",
-        "⁵": "^5",
-        "⁶": "^6",
-        "⁷": "^7",
-        "⁸": "^8",
-        "⁹": "^9",
-        "’": "'",
-    }
+    dict(zip("×·⋅∙÷∕−–＋＝’", "****//--+='", strict=True))
+    | {power: f"^{digit}" for digit, power in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+    | {"π": " pi ", "∞": " infinity ", "√": " sqrt ", "≤": "<=", "≥": ">=", "°": "^\\circ "}
 )
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]{2}")
 _LATEX_SPACE = re.compile(r"\\[,;:! ]|\\q?quad|~|\\displaystyle|\\limits")
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(?P<word>[A-Za-z]+)|\\(?P<command>[A-Za-z]+)"
+    r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+|⁄[0-9]+)?|\.[0-9]+)|(?P<word>[A-Za-z]+)|\\(?P<command>[A-Za-z]+)"
     r"|(?P<sign>\*\*|<=|>=|[-+*/^()\[\]{}|,=<>!_']))"
 )
-_COMMANDS = {
-    "cdot": "*",
-    "times": "*",
-    "div": "/",
-    "le": "<=",
-    "leq": "<=",
-    "ge": ">=",
-    "geq": ">=",
-    "lt": "<",
-    "gt": ">",
-}
-_WORD_COMMANDS = frozenset(
-    (
-        *("pi", "ln", "log", "exp", "sin", "cos", "tan", "sec", "csc", "cot"),
-        *("arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"),
+_COMMANDS = dict(
+    zip(
+        ["cdot", "times", "div", "le", "leq", "ge", "geq", "lt", "gt", "infty"],
+        ["*", "*", "/", "<=", "<=", ">=", ">=", "<", ">", "infinity"],
+        strict=True,
     )
 )
-_TRIGONOMETRIC = (
-    *("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh"),
-    *("arcsin", "arccos", "arctan"),
-)
+_TRIGONOMETRIC = [
+    "sin",
+    "cos",
+    "tan",
+    "sec",
+    "csc",
+    "cot",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsin",
+    "arccos",
+    "arctan",
+]
+_WORD_COMMANDS = frozenset(("pi", "ln", "log", "exp", *_TRIGONOMETRIC))
 FUNCTIONS = {
-    **{name: name for name in _TRIGONOMETRIC},
+    **{name: name for name in (*_TRIGONOMETRIC, "ln", "exp", "sqrt", "cbrt", "abs")},
     "asin": "arcsin",
     "acos": "arccos",
     "atan": "arctan",
-    "ln": "ln",
-    "exp": "exp",
-    "sqrt": "sqrt",
-    "cbrt": "cbrt",
-    "abs": "abs",
 }
 
 
@@ -118,9 +88,8 @@ def tokens(text: str) -> tuple[list[Token], bool]:
         if kind == "command":
             mathematics = True
             if word in _COMMANDS:
-                kind, word = "sign", _COMMANDS[word]
-            elif word == "infty":
-                kind, word = "word", "infinity"
+                word = _COMMANDS[word]
+                kind = "word" if word.isalpha() else "sign"
             elif word in _WORD_COMMANDS:
                 kind = "word"
         found.append(Token(kind, "^" if word == "**" else word, spaced))
@@ -128,42 +97,6 @@ def tokens(text: str) -> tuple[list[Token], bool]:
             raise Unreadable("too many signs")
         position = match.end()
     return found, mathematics
-
-
-class Cursor:
-    """A place in a list of tokens, and what stands there."""
-
-    def __init__(self, found: list[Token]) -> None:
-        self._tokens = found
-        self._at = 0
-
-    @property
-    def _next(self) -> Token | None:
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    def _is(self, *signs: str) -> bool:
-        token = self._next
-        return token is not None and token.kind == "sign" and token.text in signs
-
-    def _is_command(self, *commands: str) -> bool:
-        token = self._next
-        return token is not None and token.kind == "command" and token.text in commands
-
-    def take_any(self, signs: Collection[str]) -> str | None:
-        """The sign that stands here, if it is one of ``signs``; then the next token is next."""
-        if self._is(*signs):
-            self._at += 1
-            return self._tokens[self._at - 1].text
-        return None
-
-    def _expect(self, sign: str) -> None:
-        if self.take_any((sign,)) is None:
-            raise Unreadable(f"'{sign}' is missing")
-
-    def end(self) -> None:
-        """Raises ``Unreadable`` unless everything was read."""
-        if (token := self._next) is not None:
-            raise Unreadable(f"'{token.text}' is one too many")
 
 
 def undressed(text: str) -> tuple[str, bool]:

@@ -1,7 +1,6 @@
-"""What an expression of the parser's tree is worth at a point, exactly or to 40 digits.
+"""What a tree is worth at a point, to 40 digits: functions, pi and all. Child only.
 
-Answers are checked with this: it shares neither parser nor simplification with sympy. mpmath is
-imported late, since only the child needs it.
+Answers are checked with this: it shares neither parser nor simplification with sympy.
 """
 
 from __future__ import annotations
@@ -9,10 +8,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
+from operator import add, mul, sub, truediv
 from typing import Any
 
-from mesh.exact.solver.tree import (
+from mpmath import mp
+
+from mesh.exact.expression.tree import (
     Binary,
     Call,
     Constant,
@@ -20,78 +21,25 @@ from mesh.exact.solver.tree import (
     Name,
     Negative,
     Number,
-    Unreadable,
-    combine,
     names,
 )
+from mesh.exact.expression.value import MAX_FACTORIAL, Undefined
 
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": add,
+    "-": sub,
+    "*": mul,
+    "/": truediv,
+    "^": pow,
+}
 DIGITS = 40
 _CLOSE = 10.0**-25  # relative; far above rounding at 40 digits, far below any honest difference
-_MOST_FACTORIAL = 200
 _MOST = 1e30  # of arguments and exponents; mpmath has any exponent, at a price
-
-
-class Undefined(ArithmeticError):
-    """The expression has no real value at that point."""
-
-
-def exact(tree: Expression, at: Mapping[str, Fraction]) -> Fraction | None:
-    """The value as a fraction; None where it is none (a root, pi). Raises ``Undefined`` for
-    division by zero, ``Unreadable`` for a number too large, ``KeyError`` for a name without value.
-    """
-    match tree:
-        case Number(value=value):
-            return value
-        case Name(name=name):
-            return at[name]
-        case Negative(of=of):
-            inner = exact(of, at)
-            return None if inner is None else -inner
-        case Binary(operator=operator, left=left, right=right):
-            first, second = exact(left, at), exact(right, at)
-            if first is None or second is None:
-                return None
-            if operator == "/" and second == 0:
-                raise Undefined("division by zero")
-            if operator == "^" and first == 0 and second <= 0:
-                raise Undefined("zero to a power that is not positive")
-            if operator == "^" and second.denominator != 1:
-                return _rational_root(first, second)
-            return combine(operator, first, second)
-        case Call(function="abs", arguments=(argument,)):
-            inner = exact(argument, at)
-            return None if inner is None else abs(inner)
-        case Call(function="sqrt", arguments=(argument,)):
-            inner = exact(argument, at)
-            return None if inner is None else _rational_root(inner, Fraction(1, 2))
-        case Call(function="factorial", arguments=(argument,)):
-            inner = exact(argument, at)
-            if inner is None or inner.denominator != 1 or inner < 0:
-                raise Undefined("a factorial of what is no natural number")
-            if inner > _MOST_FACTORIAL:
-                raise Unreadable("a number too large")
-            return Fraction(math.factorial(int(inner)))
-        case _:
-            return None
-
-
-def _rational_root(base: Fraction, power: Fraction) -> Fraction | None:
-    """Only square roots that come out; the rest is left to 40 digits."""
-    if power.denominator != 2:
-        return None
-    if base < 0:
-        raise Undefined("the root of a negative number")
-    above, below = math.isqrt(base.numerator), math.isqrt(base.denominator)
-    if above * above != base.numerator or below * below != base.denominator:
-        return None
-    return combine("^", Fraction(above, below), Fraction(power.numerator))
 
 
 def numeric(tree: Expression, at: Mapping[str, Any]) -> Any:
     """The value as mpmath's ``mpf``, of ``DIGITS`` digits or what ``mp`` is set to. Raises
     ``Undefined``."""
-    from mpmath import mp
-
     match tree:
         case Number(value=value):
             return mp.mpf(value.numerator) / value.denominator
@@ -106,30 +54,15 @@ def numeric(tree: Expression, at: Mapping[str, Any]) -> Any:
         case Negative(of=of):
             return -numeric(of, at)
         case Binary(operator=operator, left=left, right=right):
-            return _combine(operator, numeric(left, at), numeric(right, at))
+            first, second = numeric(left, at), numeric(right, at)
+            if operator == "/" and second == 0:
+                raise Undefined("division by zero", division=True)
+            return OPERATORS[operator](first, second) if operator != "^" else _power(first, second)
         case Call(function=function, arguments=arguments):
             return _call(function, [numeric(each, at) for each in arguments])
 
 
-def _combine(operator: str, left: Any, right: Any) -> Any:
-    match operator:
-        case "+":
-            return left + right
-        case "-":
-            return left - right
-        case "*":
-            return left * right
-        case "/":
-            if right == 0:
-                raise Undefined("division by zero")
-            return left / right
-        case _:
-            return _power(left, right)
-
-
 def _power(base: Any, exponent: Any) -> Any:
-    from mpmath import mp
-
     if base == 0 and exponent <= 0:
         raise Undefined("zero to a power that is not positive")
     whole = exponent == mp.nint(exponent)
@@ -142,8 +75,6 @@ def _power(base: Any, exponent: Any) -> Any:
 
 
 def _call(function: str, values: Sequence[Any]) -> Any:
-    from mpmath import mp
-
     value = values[0]
     match function:
         case "sqrt":
@@ -163,7 +94,7 @@ def _call(function: str, values: Sequence[Any]) -> Any:
                 raise Undefined("a number too large")
             return mp.exp(value)
         case "factorial":
-            if value != mp.nint(value) or not 0 <= value <= _MOST_FACTORIAL:
+            if value != mp.nint(value) or not 0 <= value <= MAX_FACTORIAL:
                 raise Undefined("a factorial of what is no natural number")
             return mp.mpf(math.factorial(int(value)))
         case "arcsin" | "arccos":
@@ -182,8 +113,6 @@ def _call(function: str, values: Sequence[Any]) -> Any:
 
 
 def _quotient(function: str, value: Any) -> Any:
-    from mpmath import mp
-
     if abs(value) > _MOST:
         raise Undefined("a number too large")
     sine, cosine = mp.sin(value), mp.cos(value)
@@ -195,8 +124,6 @@ def _quotient(function: str, value: Any) -> Any:
 
 
 def _root(value: Any, degree: Any) -> Any:
-    from mpmath import mp
-
     if degree != mp.nint(degree) or not 1 <= degree <= 1000:
         raise Undefined("a root whose degree is no small natural number")
     if value < 0:
@@ -221,8 +148,6 @@ def same(
 ) -> bool:
     """Whether two functions agree wherever the first is defined, at ``points`` random points or,
     with no variables, at the one there is. False also when too few points are defined."""
-    from mpmath import mp
-
     generator = random.Random(seed)
     agreed = 0
     wanted = points if of else 1

@@ -11,8 +11,8 @@ from typing import Any
 import sympy
 from sympy import Add, Mul, Pow, Rational, Symbol
 
-from mesh.exact.solver.parse import expression
-from mesh.exact.solver.tree import (
+from mesh.exact.expression.parse import expression
+from mesh.exact.expression.tree import (
     Binary,
     Call,
     Constant,
@@ -22,26 +22,32 @@ from mesh.exact.solver.tree import (
     Number,
     Unreadable,
 )
+from mesh.exact.solver.numeric import OPERATORS
 
 _FUNCTIONS = {
-    "sin": sympy.sin,
-    "cos": sympy.cos,
-    "tan": sympy.tan,
-    "sec": sympy.sec,
-    "csc": sympy.csc,
-    "cot": sympy.cot,
+    name: getattr(sympy, name)
+    for name in [
+        "sin",
+        "cos",
+        "tan",
+        "sec",
+        "csc",
+        "cot",
+        "sinh",
+        "cosh",
+        "tanh",
+        "exp",
+        "sqrt",
+        "factorial",
+    ]
+} | {
     "arcsin": sympy.asin,
     "arccos": sympy.acos,
     "arctan": sympy.atan,
-    "sinh": sympy.sinh,
-    "cosh": sympy.cosh,
-    "tanh": sympy.tanh,
     "ln": sympy.log,
-    "exp": sympy.exp,
-    "sqrt": sympy.sqrt,
     "abs": sympy.Abs,
-    "factorial": sympy.factorial,
 }
+_CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "infinity": sympy.oo}
 _NAMES = {function: name for name, function in _FUNCTIONS.items() if name != "sqrt"}
 _JOINS = re.compile(r"\(.*|[a-eij-oq-zA-EI-OQ-Z](?:\^\d+)?")  # f(x) would be a function's value
 _SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4  # how tightly a text binds
@@ -58,26 +64,12 @@ def symbolic(tree: Expression) -> Any:
             return Rational(value.numerator, value.denominator)
         case Name(name=name):
             return symbol(name)
-        case Constant(name="pi"):
-            return sympy.pi
-        case Constant(name="e"):
-            return sympy.E
-        case Constant():
-            return sympy.oo
+        case Constant(name=name):
+            return _CONSTANTS[name]
         case Negative(of=of):
             return -symbolic(of)
         case Binary(operator=operator, left=left, right=right):
-            first, second = symbolic(left), symbolic(right)
-            match operator:
-                case "+":
-                    return first + second
-                case "-":
-                    return first - second
-                case "*":
-                    return first * second
-                case "/":
-                    return first / second
-            return first**second
+            return OPERATORS[operator](symbolic(left), symbolic(right))
         case Call(function="cbrt", arguments=(argument,)):
             return sympy.real_root(symbolic(argument), 3)
         case Call(function="root", arguments=(argument, degree)):
@@ -105,10 +97,9 @@ def _write(value: Any) -> tuple[str, int]:
         return f"{value.p}/{value.q}", _PRODUCT if value > 0 else _SUM
     if isinstance(value, Symbol):
         return value.name, _ATOM
-    if value is sympy.pi:
-        return "pi", _ATOM
-    if value is sympy.E:
-        return "e", _ATOM
+    for name, constant in _CONSTANTS.items():
+        if value is constant and name != "infinity":
+            return name, _ATOM
     if isinstance(value, Add):
         return _write_sum(value), _SUM
     if isinstance(value, Mul):

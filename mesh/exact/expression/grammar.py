@@ -1,18 +1,13 @@
-"""A precedence parser of its own, since ``sympify`` and ``eval`` run what they are given.
-
-It refuses what people read in two ways: ``1/2x``, ``6/2(1+2)``, ``a^b^c``, ``sin x/2``, ``e^2x``,
-``log x`` without a base. A refusal costs nothing; a wrong reading would be a wrong answer.
-"""
+"""The grammar of expressions, by precedence, the loosest binding first; see ``parse``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
-from mesh.exact.solver.lex import FUNCTIONS, Cursor, Token, tokens
-from mesh.exact.solver.tree import (
-    MAX_DEPTH,
+from mesh.exact.expression.lex import FUNCTIONS, Token
+from mesh.exact.expression.tree import (
     Binary,
     Call,
     Constant,
@@ -20,96 +15,109 @@ from mesh.exact.solver.tree import (
     Name,
     Negative,
     Number,
-    Relation,
     Unreadable,
-    check,
 )
 
+MAX_DEPTH = 40
+_END = Token("end", "", False)
+_FRACTIONS = ("frac", "dfrac", "tfrac")
+_DEGREE = Binary("/", Constant("pi"), Number(Fraction(180)))
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 _GLUED = re.compile(r"(sin|cos|tan|sec|csc|cot|ln|sqrt)([a-z])")  # "sinx"
-_PRODUCT = re.compile(
-    r"[xyz]{2,3}|[abc]{2,3}|[xyz]e"
-)  # "xy" is x*y even in plain text; "by" is not
+_PRODUCT = re.compile(r"[xyz]{2,3}|[abc]{2,3}|[xyz]e")  # "xy" is x*y even in words; "by" is not
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_ENDS = ("+", "-", ")", "]", "}", "|", *"=<>,", "<=", ">=")  # of "sin x"
-_RELATIONS = ("=", "<", "<=", ">", ">=")
+_ENDS = ("+", "-", ")", "]", "}", "|", *"=<>,", "<=", ">=", "")  # of "sin x"
+_TWO_WAYS = "where the exponent ends may be read in two ways"
 
 
-def expression(
-    text: str, *, mathematics: bool = False, defined: Collection[str] = (), euler: bool = False
-) -> Expression:
-    """The whole text as one expression. ``mathematics``: a run of letters is a product, as between
-    dollar signs. ``defined``: names that are functions here, such as ``f``. ``euler``: ``e`` is
-    always the number, as in our own answers. Raises ``Unreadable``."""
-    found, dressed = tokens(text)
-    parser = _Parser(found, mathematics or dressed, defined, euler)
-    tree = parser.sum()
-    parser.end()
-    check(tree)
-    return tree
+class Parser:
+    """A place in a list of tokens. ``mathematics``: a run of letters is a product. ``defined``:
+    names that are functions. ``euler``: ``e`` is always the number. ``plain``: see
+    ``parse.arithmetic``. All methods raise ``Unreadable``."""
 
-
-def relations(text: str, *, mathematics: bool = False) -> tuple[Relation, ...]:
-    """The whole text as ``a = b``, or as a chain of such. Raises ``Unreadable``."""
-    found, dressed = tokens(text)
-    parser = _Parser(found, mathematics or dressed)
-    chain: list[Relation] = []
-    left = parser.sum()
-    while (sign := parser.take_any(_RELATIONS)) is not None:
-        right = parser.sum()
-        chain.append(Relation(sign, left, right))
-        left = right
-    parser.end()
-    for relation in chain:
-        check(relation.left)
-        check(relation.right)
-    if not chain:
-        raise Unreadable("no equation")
-    return tuple(chain)
-
-
-def _divides(token: Token, exponent: Number) -> bool:
-    divisor = Fraction(token.text)
-    return bool(divisor) and exponent.value % divisor == 0
-
-
-class _Parser(Cursor):
     def __init__(
         self,
-        found: list[Token],
-        mathematics: bool,
+        found: Sequence[Token],
+        mathematics: bool = False,
+        *,
         defined: Collection[str] = (),
         euler: bool = False,
+        plain: bool = False,
     ) -> None:
-        super().__init__(found)
-        self._euler = euler
+        self._tokens = list(found)
+        self._at = 0
         self._mathematics = mathematics
         self._defined = defined
+        self._euler = euler
+        self._plain = plain
+        self._loose = False
         self._depth = 0
         self._bars = 0
         self._arguments = 0
 
-    # Grammar, the loosest binding first
+    # What stands here
+
+    def _ahead(self, offset: int = 0) -> Token:
+        at = self._at + offset
+        return self._tokens[at] if at < len(self._tokens) else _END
+
+    def _is(self, *signs: str) -> bool:
+        return self._ahead().kind == "sign" and self._ahead().text in signs
+
+    def _is_command(self, *commands: str) -> bool:
+        return self._ahead().kind == "command" and self._ahead().text in commands
+
+    def take_any(self, signs: Collection[str]) -> str | None:
+        """The sign that stands here, if it is one of ``signs``; then the next token is next."""
+        if not self._is(*signs):
+            return None
+        self._at += 1
+        return self._tokens[self._at - 1].text
+
+    def _expect(self, sign: str) -> None:
+        if self.take_any((sign,)) is None:
+            raise Unreadable(f"'{sign}' is missing")
+
+    def end(self) -> None:
+        """Raises ``Unreadable`` unless everything was read."""
+        if self._ahead() is not _END:
+            raise Unreadable(f"'{self._ahead().text}' is one too many")
+
+    def _tight(self) -> bool:
+        """Whether the sign before has no blank on either side."""
+        return not (self._tokens[self._at - 1].spaced or self._ahead().spaced)
+
+    # Sums of products of powers
 
     def sum(self) -> Expression:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Unreadable("too deep")
+        outer, self._loose, tight = self._loose, False, False
         tree = self._product()
         while (sign := self.take_any("+-")) is not None:
+            tight = tight or self._tight()
             tree = Binary(sign, tree, self._product())
+        if self._plain and tight and self._loose:
+            raise Unreadable("blanks that say otherwise than precedence")
         self._depth -= 1
+        self._loose = outer
         return tree
 
     def _product(self) -> Expression:
         tree = self._signed()
-        divided = False
+        divided = divided_loosely = False
         while True:
             if (sign := self.take_any("*/")) is not None:
+                tight = self._tight()
+                if self._plain and divided_loosely and tight:
+                    raise Unreadable("blanks that say otherwise than precedence")
+                self._loose = self._loose or not tight
                 divided = divided or sign == "/"
+                divided_loosely = divided_loosely or (sign == "/" and not tight)
                 tree = Binary(sign, tree, self._signed())
             elif self._begins_operand():
-                if divided:
+                if divided or self._plain:
                     raise Unreadable("what is divided by may be read in two ways")
                 tree = Binary("*", tree, self._power())
             else:
@@ -118,49 +126,51 @@ class _Parser(Cursor):
     def _signed(self) -> Expression:
         """Signs in front bind looser than a power: -x^2 is -(x^2)."""
         negative = False
-        for _ in range(MAX_DEPTH):
-            sign = self.take_any("+-")
+        for _ in range(1 if self._plain else MAX_DEPTH):
+            sign = self.take_any("-" if self._plain else "+-")
             if sign is None:
                 tree = self._power()
                 return Negative(tree) if negative else tree
             negative ^= sign == "-"
-        raise Unreadable("too many signs in a row")
+        if not self._plain:
+            raise Unreadable("too many signs in a row")
+        tree = self._factorial(self._operand())
+        if self._is("^"):
+            raise Unreadable("-2^2 is -4 to one reader and 4 to the other")
+        return Negative(tree)
 
     def _begins_operand(self) -> bool:
-        token = self._next
-        if token is None:
-            return False
+        token = self._ahead()
         if token.kind == "number":
             raise Unreadable("a number after something that it is not joined to")
         if token.kind == "sign":
             return token.text in "([{" or (token.text == "|" and not self._bars)
-        return token.kind == "word" or token.text in ("frac", "dfrac", "tfrac", "sqrt")
+        return token.kind == "word" or self._is_command(*_FRACTIONS, "sqrt")
 
     def _power(self) -> Expression:
-        start = self._next
+        start = self._ahead()
         base = self._factorial(self._operand())
         if not self._is("^"):
             return base
         self._at += 1
-        if self._is_command("circ") or (
-            self._is("{")
-            and self._at + 2 < len(self._tokens)
-            and self._tokens[self._at + 1].text == "circ"
-        ):
-            self._degree()
-            return Binary("*", base, Binary("/", Constant("pi"), Number(Fraction(180))))
+        if self._degree():
+            return Binary("*", base, _DEGREE)
         tree = Binary("^", base, self._exponent(start))
         if self._is("^"):
             raise Unreadable("a power of a power without parentheses")
         return self._factorial(tree)
 
-    def _degree(self) -> None:
+    def _degree(self) -> bool:
+        """Takes ``\\circ`` after a caret, with or without braces."""
+        braced = self._is("{")
+        if self._ahead(braced).text != "circ":
+            return False
         if not self._arguments:
             raise Unreadable("degrees outside of a function")
-        braced = self.take_any(("{",)) is not None
-        self._at += 1
+        self._at += 1 + braced
         if braced:
             self._expect("}")
+        return True
 
     def _factorial(self, tree: Expression) -> Expression:
         if self.take_any(("!",)) is None:
@@ -169,54 +179,46 @@ class _Parser(Cursor):
             raise Unreadable("'!!' and '!=' are not read")
         return Call("factorial", (tree,))
 
-    def _exponent(self, base: Token | None) -> Expression:
+    def _exponent(self, base: Token) -> Expression:
         if self._is("{"):
             return self._bracketed()
-        negative = self.take_any("+-") == "-"
-        first = self._next
+        negative = self.take_any("-" if self._plain else "+-") == "-"
+        figures = self._ahead().kind == "number"
         tree = self._operand(after_caret=True)
-        after = self._next
-        joined = (
-            first is not None
-            and first.kind == "number"
-            and after is not None
-            and after.kind == "word"
-            and not after.spaced
-        )
-        if joined and base is not None and (base.kind == "number" or base.text == "e"):
-            raise Unreadable("where the exponent ends may be read in two ways")
+        after = self._ahead()
+        joined = figures and after.kind == "word" and not after.spaced
+        if joined and (base.kind == "number" or base.text == "e"):
+            raise Unreadable(_TWO_WAYS)
         if self._is("!"):
             raise Unreadable("a factorial in an exponent without parentheses")
-        slash = self._is("/") and not self._tokens[self._at].spaced
-        if slash and isinstance(tree, Number) and not self._euler:
-            # x^3/3 is (x^3)/3, but x^1/2 and x^2/3 may mean roots.
-            divisor = self._tokens[self._at + 1 : self._at + 2]
-            if not divisor or (divisor[0].kind == "number" and not _divides(divisor[0], tree)):
-                raise Unreadable("where the exponent ends may be read in two ways")
+        if self._is("/") and not after.spaced and not self._euler:
+            # 4^1/2 is a quotient by precedence, and a root to many who type it; so may x^2/3 mean
+            # one, while x^3/3 is (x^3)/3.
+            divisor = self._ahead(1)
+            root = divisor is _END or (divisor.kind == "number" and not _divides(divisor, tree))
+            if figures if self._plain else isinstance(tree, Number) and root:
+                raise Unreadable(_TWO_WAYS)
         return Negative(tree) if negative else tree
 
     def _operand(self, *, after_caret: bool = False) -> Expression:
-        token = self._next
-        if token is None:
-            raise Unreadable("it ends too early")
+        token = self._ahead()
         match token.kind:
             case "number":
                 self._at += 1
                 text = token.text
-                if self._is_command("frac", "dfrac", "tfrac"):
+                if self._is_command(*_FRACTIONS):
                     raise Unreadable("a mixed number, or a product")
                 if after_caret and self._mathematics and len(text) > 1:
                     raise Unreadable("an exponent of several digits without braces")
-                return Number(Fraction(text))
+                return Number(Fraction(text.replace("⁄", "/")))
             case "word":
                 return self._word(token)
             case "command":
                 return self._command(token)
-            case _:
-                if token.text in _CLOSING:
-                    return self._bracketed()
-                if token.text == "|":
-                    return self._absolute()
+        if token.text in _CLOSING:
+            return self._bracketed()
+        if token.text == "|":
+            return self._absolute()
         raise Unreadable(f"'{token.text}' is out of place")
 
     def _bracketed(self) -> Expression:
@@ -254,25 +256,20 @@ class _Parser(Cursor):
         """What a LaTeX command applies to: braces, or one digit or letter."""
         if self._is("{"):
             return self._bracketed()
-        token = self._next
-        if token is None or token.kind not in ("number", "word"):
+        token = self._ahead()
+        first, rest = token.text[:1], token.text[1:]
+        if token.kind not in ("number", "word") or first == "." or "." in rest:
             raise Unreadable("braces are missing")
-        self._at += 1
-        first, rest = token.text[0], token.text[1:]
-        if rest:
-            self._at -= 1
-            self._tokens[self._at] = Token(token.kind, rest, False)
-        if token.kind == "number":
-            if not first.isdigit() or "." in rest:
-                raise Unreadable("braces are missing")
-            return Number(Fraction(first))
-        return Name(first)
+        self._tokens[self._at : self._at + 1] = [Token(token.kind, rest, False)] if rest else []
+        return Number(Fraction(first)) if token.kind == "number" else Name(first)
 
     def _word(self, token: Token) -> Expression:
         self._at += 1
         word = token.text
         if word in self._defined:
-            return Call(word, self._called())
+            if not self._is("("):
+                raise Unreadable("a function without its argument")
+            return Call(word, (self._bracketed(),))
         if word.lower() in FUNCTIONS:
             return self._function(FUNCTIONS[word.lower()])
         if word == "log":
@@ -290,15 +287,15 @@ class _Parser(Cursor):
             self._tokens[self._at : self._at + 1] = [
                 Token("word", letter, False) for letter in word
             ]
-            return self._word(self._tokens[self._at])
+            return self._word(self._ahead())
         if word == "e":
             # Euler's number where it can be nothing else.
             if self._euler or self._is("^") or self._arguments:
                 return Constant("e")
             raise Unreadable("'e' may be a number or a name")
         if word in ("x", "X") and token.spaced and self._at > 1:
-            before, after = self._tokens[self._at - 2], self._next
-            if before.kind == "number" and after is not None and after.text == "(" and after.spaced:
+            before, after = self._tokens[self._at - 2], self._ahead()
+            if before.kind == "number" and after.text == "(" and after.spaced:
                 raise Unreadable("'x' may be a name or a sign")
         if word in ("i", "I"):
             raise Unreadable("'i' may be a number, a name or a word")
@@ -308,28 +305,21 @@ class _Parser(Cursor):
             raise Unreadable("names with marks are not read")
         return Name(word)
 
-    def _called(self) -> tuple[Expression, ...]:
-        if not self._is("("):
-            raise Unreadable("a function without its argument")
-        return (self._bracketed(),)
-
     def _logarithm(self) -> Expression:
         if self.take_any(("_",)) is None:
             raise Unreadable("'log' without its base may be read in two ways")
-        base = self._group_or_number()
-        return Binary("/", Call("ln", (self._argument(),)), Call("ln", (base,)))
-
-    def _group_or_number(self) -> Expression:
-        if not self._mathematics and (token := self._next) is not None and token.kind == "number":
+        if self._ahead().kind == "number" and not self._mathematics:
+            base: Expression = Number(Fraction(self._ahead().text))
             self._at += 1
-            return Number(Fraction(token.text))
-        return self._group()
+        else:
+            base = self._group()
+        return Binary("/", Call("ln", (self._argument(),)), Call("ln", (base,)))
 
     def _function(self, function: str) -> Expression:
         power: Expression | None = None
         if self._is("^"):  # sin^2(x)
             self._at += 1
-            power = self._exponent(None)
+            power = self._exponent(_END)
             if power == Negative(Number(Fraction(1))):
                 if function not in _INVERSE:
                     raise Unreadable("the power -1 of a function may be read in two ways")
@@ -350,39 +340,38 @@ class _Parser(Cursor):
 
     def _bare_argument(self) -> Expression:
         """``sin 2x``: a number, then one name; whatever would follow them closer is refused."""
-        token = self._next
-        if self._is_command("frac", "dfrac", "tfrac", "sqrt"):
+        token = self._ahead()
+        if self._plain and self._ahead(1) is not _END:
+            raise Unreadable("how far the bar of the root went is lost in text")
+        if token.kind == "number":
             tree = self._operand()
-        elif token is not None and token.kind == "number":
-            tree = self._operand()
-            after = self._next
-            if after is not None and after.kind == "word" and after.text not in FUNCTIONS:
-                tree = Binary("*", tree, self._word(after))
-        elif token is not None and token.kind == "word" and token.text not in FUNCTIONS:
+            if self._is_name():
+                tree = Binary("*", tree, self._word(self._ahead()))
+        elif self._is_name():
             tree = self._word(token)
+        elif self._is_command(*_FRACTIONS, "sqrt"):
+            tree = self._operand()
         else:
             raise Unreadable("a function without its argument")
-        if self._is("^") and self._at + 1 < len(self._tokens):
-            inner = self._tokens[self._at + 1].text
-            if inner == "circ" or inner == "{":
-                self._at += 1
-                if self._is_command("circ") or self._tokens[self._at + 1].text == "circ":
-                    self._degree()
-                    degree = Binary("/", Constant("pi"), Number(Fraction(180)))
-                    return Binary("*", tree, degree)
+        if self._is("^"):
+            self._at += 1
+            if self._degree():
+                return Binary("*", tree, _DEGREE)
             raise Unreadable("what the power belongs to may be read in two ways")
-        after = self._next
-        if self._is("*"):
-            after = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else None
-        spaced = self._is("/") and self._tokens[self._at].spaced
-        if (
-            spaced
-            and self._tokens[self._at + 1 : self._at + 2][:1]
-            and self._tokens[self._at + 1].spaced
-        ):
+        if self._is("/") and self._ahead().spaced and self._ahead(1).spaced:
             return tree  # "sin x / x"
-        function = after is not None and after.kind == "word" and after.text in FUNCTIONS
-        ends = after is None or (after.kind == "sign" and after.text in _ENDS)
-        if not (function or ends):
+        after = self._ahead(1) if self._is("*") else self._ahead()
+        function = after.kind == "word" and after.text in FUNCTIONS
+        if not function and (
+            after.kind in ("number", "word", "command") or after.text not in _ENDS
+        ):
             raise Unreadable("where the function's argument ends may be read in two ways")
         return tree
+
+    def _is_name(self) -> bool:
+        return self._ahead().kind == "word" and self._ahead().text not in FUNCTIONS
+
+
+def _divides(token: Token, exponent: Expression) -> bool:
+    divisor = Fraction(token.text)
+    return isinstance(exponent, Number) and bool(divisor) and exponent.value % divisor == 0

@@ -1,0 +1,1 @@
+"""Mathematical expressions: text to a tree, and what a tree is worth."""

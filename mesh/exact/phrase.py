@@ -1,0 +1,29 @@
+"""How questions are put, in a notation that is easier to read than a regular expression."""
+
+from __future__ import annotations
+
+import re
+
+TEXT = r"\S.*?"
+_NOTATION = re.compile(r"\\.|<(\w+)>|[\[\].]|\((?!\?)")
+
+
+def phrase(text: str, /, **slots: str) -> re.Pattern[str]:
+    """How a question is put, as a pattern in any letter case: ``[x|y]`` may be missing, ``(x|y)``
+    are choices, ``<name>`` is a group of that name, what ``slots`` say or any text."""
+
+    def meant(found: re.Match[str]) -> str:
+        if found[1]:
+            return f"(?P<{found[1]}>{slots.get(found[1], TEXT)})"
+        return {"[": "(?:", "]": ")?", "(": "(?:", ".": r"\."}.get(found[0], found[0])
+
+    return re.compile(_NOTATION.sub(meant, text), re.IGNORECASE)
+
+
+def words_of(*patterns: re.Pattern[str]) -> frozenset[str]:
+    """Every word that stands in the patterns."""
+    return frozenset(
+        word
+        for pattern in patterns
+        for word in re.findall("[a-z]+", re.sub(r"\\.|\(\?(?:[:=]|P<\w+>)", " ", pattern.pattern))
+    )
