@@ -90,6 +90,7 @@ def test_figures_are_answered_exactly_or_rounded_and_said_so(text: str, expected
     ("text", "expected"),
     [
         ("twelve times seven", "84"),
+        ("4^(1/2)/two and a half", "0.8"),
         ("what is twenty-five plus seven", "32"),
         ("a hundred and five minus five", "100"),
         ("what is 1 million twelve hundred divided by 400 thousand", "2.503"),

@@ -210,7 +210,7 @@ class Parser:
                     raise Unreadable("a mixed number, or a product")
                 if after_caret and self._mathematics and len(text) > 1:
                     raise Unreadable("an exponent of several digits without braces")
-                return Number(Fraction(text.replace("⁄", "/")))
+                return Number(_value(text))
             case "word":
                 return self._word(token)
             case "command":
@@ -309,7 +309,7 @@ class Parser:
         if self.take_any(("_",)) is None:
             raise Unreadable("'log' without its base may be read in two ways")
         if self._ahead().kind == "number" and not self._mathematics:
-            base: Expression = Number(Fraction(self._ahead().text))
+            base: Expression = Number(_value(self._ahead().text))
             self._at += 1
         else:
             base = self._group()
@@ -372,6 +372,10 @@ class Parser:
         return self._ahead().kind == "word" and self._ahead().text not in FUNCTIONS
 
 
+def _value(number: str) -> Fraction:
+    return Fraction(number.replace("⁄", "/"))
+
+
 def _divides(token: Token, exponent: Expression) -> bool:
-    divisor = Fraction(token.text)
+    divisor = _value(token.text)
     return isinstance(exponent, Number) and bool(divisor) and exponent.value % divisor == 0
