@@ -13,9 +13,9 @@ from datetime import date
 
 from mesh.exact.base import QUICK_CHARACTERS, SLOW_CHARACTERS, Declined, Exact, Problem
 from mesh.exact.plain import MOST_OTHER, ambiguous_numbers, plain
-from mesh.exact.quick import calculator, date_forms, dates, sums, unit_forms, units
+from mesh.exact.quick import calculator, dates, sums, unit_forms, units
 from mesh.exact.quick.calculator import Sum
-from mesh.exact.quick.dates import DateAfter, DaysBetween, DaysInMonth, LeapYear, Weekday
+from mesh.exact.quick.dates import Dated
 from mesh.exact.quick.numerals import spelt
 from mesh.exact.quick.units import Conversion
 from mesh.exact.quick.wrapping import POLITE_WORDS, unwrap
@@ -31,7 +31,7 @@ _LATEX = re.compile(r"[$\\]")
 _OPERATORS = str.maketrans({"×": "*", "÷": "/"})
 # What `plain` takes away is beyond ASCII; so a longer text is longer than any kind reads after it.
 _MOST_CHARACTERS = max(QUICK_CHARACTERS, MAX_PROMPT_CHARACTERS) + MOST_OTHER
-_KNOWN = sums.WORDS | unit_forms.WORDS | date_forms.WORDS | POLITE_WORDS
+_KNOWN = sums.WORDS | unit_forms.WORDS | dates.WORDS | POLITE_WORDS
 
 
 def read(text: str, today: date) -> Problem | None:
@@ -57,7 +57,7 @@ def read(text: str, today: date) -> Problem | None:
                 problem = (
                     sums.recognise(asked, figures)
                     or unit_forms.recognise(asked, figures)
-                    or date_forms.recognise(asked, figures, today)
+                    or dates.recognise(asked, figures, today)
                 )
                 if problem is not None:
                     return problem
@@ -77,6 +77,6 @@ def answer(problem: Problem) -> Exact | Declined | None:
             return calculator.solve(problem)
         case Conversion():
             return units.solve(problem)
-        case DaysBetween() | DateAfter() | Weekday() | LeapYear() | DaysInMonth():
-            return dates.solve(problem)
+        case Dated(answer=answered):
+            return answered
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.exact.base import MATH
@@ -254,6 +256,29 @@ def test_what_is_not_whole_is_not_read(prompt: str) -> None:
 )
 def test_a_megabyte_is_not_even_looked_at(prompt: str) -> None:
     assert recognise(prompt) is None
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "What is the capital of France?",
+        "Write a poem about the sea and the people who live by it",
+        "Why do cats purr, and is it good for them",
+        "Tell me who painted the ceiling of that chapel",
+        "Translate this sentence: I would like a cup of tea, please.",
+    ],
+)
+def test_a_prompt_with_nothing_of_mathematics_is_offered_to_no_kind(
+    prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(line: str) -> None:
+        raise AssertionError(line)
+
+    for name, kind in KINDS.items():
+        monkeypatch.setitem(KINDS, name, replace(kind, read=read))
+    assert recognise(prompt) is None
+    with pytest.raises(AssertionError):
+        recognise("solve 2x + 3 = 7")
 
 
 def test_a_kind_that_nobody_knows_has_no_answer() -> None:

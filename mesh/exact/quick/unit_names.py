@@ -207,5 +207,3 @@ FLUID_OUNCE = NAMES["fluid ounce"]
 CELSIUS = NAMES["celsius"]
 FAHRENHEIT = NAMES["fahrenheit"]
 KELVIN = NAMES["kelvin"]
-DEGREE = NAMES["degree"]
-MOST_WORDS = max(len(name.split()) for name in NAMES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mesh.exact.phrase import words_of
+
 _OPENING = re.compile(
     r"(?:hey|hi|hello|okay|ok|so|well|um|uh|please|pls|plz|kindly|quickly|quick question)\b[ ,!:.]*"
 )
@@ -93,8 +95,6 @@ def _without(pattern: re.Pattern[str], text: str) -> str:
 
 
 # Every word that the patterns above can take away.
-POLITE_WORDS = frozenset({"whats", "equals"}) | frozenset(
-    word
-    for pattern in (_OPENING, _POLITE, _VERB, _QUESTION, _IF, _CLOSING)
-    for word in re.findall("[a-z]+", re.sub(r"\\.|\(\?[:=]", " ", pattern.pattern))
+POLITE_WORDS = frozenset({"whats", "equals"}) | words_of(
+    _OPENING, _POLITE, _VERB, _QUESTION, _IF, _CLOSING
 )
