@@ -16,7 +16,7 @@ time, which leaves out what a busy machine did in between.
 * ``prior``: what a conversation of 200 turns was about (``prior_of``), before its last one is
   decided. The turns are the same rows;
 * ``1 MB``: texts of a megabyte that were made to be slow;
-* ``first token``: ``Answers.generate`` from the call to its first ``Tokens``, for a prompt that the
+* ``first token``: the whole chain from the call to its first ``Tokens``, for a prompt that the
   memo has and for one that the exact tools answer, with a span and all that a request carries.
 """
 
@@ -43,7 +43,6 @@ from mesh.clock import SystemClock
 from mesh.settings.router import RouterSettings
 from mesh.stream import StreamEvent, Tokens
 from mesh.types import Message, Request, RequestId, Role, Specialty
-from orchestrator.api import Answers
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.conversation import prior_of
@@ -201,30 +200,23 @@ async def _first_tokens(cascade: Cascade) -> dict[str, list[Spent]]:
     found: dict[str, list[Spent]] = {"memo": [], "exact": []}
     async with Mesh() as mesh:
         await mesh.node("a", specialties=tuple(map(Specialty, ("chat", "code", "math"))))
-        answers = Answers(
-            mesh.fleet,
-            mesh.dispatch,
-            Fixed(cascade),
-            SystemClock(),
-            default_timeout_s=10.0,
-            max_request_bytes=1_000_000,
-        )
+        mesh.cascades.current = cascade
         kept = [_request(f"Write a function that sorts list number {n}.") for n in range(100)]
         for asked in kept:
-            async with aclosing(answers.generate(asked)) as events:
+            async with aclosing(mesh.answered(asked)) as events:
                 async for _ in events:
                     pass
         for number in range(ANSWERS):
-            found["memo"].append(await _first(answers, kept[number % len(kept)], "memo"))
+            found["memo"].append(await _first(mesh, kept[number % len(kept)], "memo"))
             asked = _request(f"What is {number} times {number + 7}?")
-            found["exact"].append(await _first(answers, asked, "exact"))
+            found["exact"].append(await _first(mesh, asked, "exact"))
     return found
 
 
-async def _first(answers: Answers, asked: Request, stage: str) -> Spent:
+async def _first(mesh: Mesh, asked: Request, stage: str) -> Spent:
     began = time.perf_counter(), time.thread_time()
     spent: Spent | None = None
-    async with aclosing(answers.generate(asked)) as events:
+    async with aclosing(mesh.answered(asked)) as events:
         async for event in events:
             match event:
                 case Tokens() if spent is None:

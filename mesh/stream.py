@@ -27,6 +27,7 @@ __all__ = [
     "Decided",
     "Done",
     "FleetStatus",
+    "Grant",
     "NodeStatus",
     "Progress",
     "Ready",
@@ -123,6 +124,23 @@ class Route:
     candidates: tuple[Candidate, ...]
     ready: Ready | None = None
     prior: Specialty | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A ticket as a client gets it. ``token`` goes to the node as it is; the rest says what it is
+    good for. ``endpoint``: ``host:port``. ``lifetime_s``: seconds from now. ``max_tokens``: of each
+    answer; ``max_streams``: at once. ``tokenizer_hash``: the model's."""
+
+    token: str
+    node: NodeId
+    node_name: str
+    endpoint: str
+    model: ModelId
+    lifetime_s: float
+    max_tokens: int
+    max_streams: int
+    tokenizer_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """One orchestrator, wired: registry and links make the fleet, the fleet feeds admission, dispatch
-makes answers, and the gateway serves them. Nothing here decides anything."""
+makes answers, the chain stands around them, and gateways serve them. Nothing here decides
+anything."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from mesh import __version__
 from mesh.clock import Clock
 from mesh.errors import MeshError
+from mesh.fleet.placement import specialty_of
 from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS, Registry
 from mesh.security.tickets import Signer
@@ -22,11 +24,14 @@ from mesh.settings.state import state_dir
 from mesh.transport.base import Dialer
 from mesh.transport.dialers import Dialers, all_dialers
 from mesh.types import Specialty
-from orchestrator.api import Answers
+from orchestrator.answering.admit import Door
+from orchestrator.answering.chain import chain
+from orchestrator.answering.decide import Decider
+from orchestrator.api import Api
 from orchestrator.attempts.dispatch import Dispatch
 from orchestrator.attempts.embed import Embedder
 from orchestrator.attempts.hedge import HedgePolicy
-from orchestrator.gateway.grpc import GrpcGateway
+from orchestrator.gateway.base import opened
 from orchestrator.identity import Identity, identify
 from orchestrator.picture.fleet import Fleet
 from orchestrator.router.compiled import CompiledRules
@@ -35,6 +40,7 @@ from orchestrator.router.stages import Stages
 from orchestrator.rules.decision_log import DecisionLog
 from orchestrator.slots.capacity import Capacity
 from orchestrator.slots.queue import Admission
+from orchestrator.strategies.single import single
 from orchestrator.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -71,7 +77,7 @@ class Orchestrator:
         self._stages = Stages(
             settings.router,
             clock,
-            ask=lambda asked: self.answers.generate(asked),
+            ask=lambda asked: self.api.generate(self.api.ask(asked)),
             cache=cache,
         )
         self._log = DecisionLog(settings.router.log, clock)
@@ -104,18 +110,6 @@ class Orchestrator:
                 share=settings.hedge_share,
             ),
         )
-        self.answers = Answers(
-            self.fleet,
-            self.dispatch,
-            self._rules,
-            clock,
-            default_timeout_s=settings.default_timeout_s,
-            max_request_bytes=settings.max_request_bytes,
-            name=settings.name,
-            substitutes=settings.router.substitutes,
-            log=self._log if settings.router.log.file else None,
-            notes_in_traces=settings.router.notes_in_traces,
-        )
         self._tickets = Tickets(
             signer or Signer.generate(),
             identity.id,
@@ -125,25 +119,47 @@ class Orchestrator:
             max_streams=settings.ticket_streams,
             affinity=self.dispatch.affinity,
         )
-        self.embedder = Embedder(
+        embedder = Embedder(
             self.fleet,
             self.dispatch.failover,
             clock,
             default_timeout_s=settings.default_timeout_s,
             max_request_bytes=settings.max_request_bytes,
         )
-        self._gateway = GrpcGateway(
-            self.answers,
-            clock,
-            bind=settings.bind,
-            max_request_bytes=settings.max_request_bytes,
-            tickets=self._tickets,
-            embedder=self.embedder,
+        door = Door(settings.request_limit)
+        decider = Decider(
+            self._rules,
+            lambda model: specialty_of(self.fleet.view, model),
+            settings.router.substitutes,
         )
+        answer = chain(
+            single(self.dispatch),
+            door=door,
+            decider=decider,
+            affinity=self.dispatch.affinity,
+            clock=clock,
+            name=settings.name,
+            max_request_bytes=settings.max_request_bytes,
+            log=self._log if settings.router.log.file else None,
+            notes_in_traces=settings.router.notes_in_traces,
+        )
+        self.api = Api(
+            answer,
+            fleet=self.fleet,
+            dispatch=self.dispatch,
+            embedder=embedder,
+            decider=decider,
+            door=door,
+            tickets=self._tickets,
+            clock=clock,
+            default_timeout_s=settings.default_timeout_s,
+            max_request_bytes=settings.max_request_bytes,
+        )
+        self._gateways = opened(self.api, settings)
 
     @property
     def endpoint(self) -> str:
-        """``host:port`` of the client plane, "" before ``run`` has bound it."""
+        """``host:port`` of the first gateway, "" before ``run`` has bound it."""
         return self._endpoint
 
     def stop(self) -> None:
@@ -153,7 +169,8 @@ class Orchestrator:
     async def run(self) -> None:
         """Serves until ``stop``, or cancelled. Raises ``PortInUse``, ``ConfigError`` or
         ``DuplicateNode``."""
-        self._endpoint = self._gateway.bind()
+        addresses = {name: gateway.bind() for name, gateway in self._gateways.items()}
+        self._endpoint = next(iter(addresses.values()))
         self._announce()
         failure: MeshError | None = None
         try:
@@ -166,10 +183,12 @@ class Orchestrator:
                     "rules": self._rules.run(),
                     "stages": self._stages.run(),
                     "decision log": self._log.run(),
-                    "gateway": self._gateway.run(),
                 }
+                for name, gateway in self._gateways.items():
+                    parts[f"gateway {name}"] = gateway.run()
                 tasks = [group.create_task(_run(part), name=name) for name, part in parts.items()]
-                log.info("ready: gRPC at %s, registry %s", self._endpoint, self._settings.etcd)
+                at = ", ".join(f"{name} at {address}" for name, address in addresses.items())
+                log.info("ready: %s, registry %s", at, self._settings.etcd)
                 await self._stopping.wait()
                 self._registry.withdraw(self._key)
                 await self._drained()
@@ -185,12 +204,17 @@ class Orchestrator:
         log.info("stopping: open streams have %.0f s", DRAIN_S)
         async with asyncio.TaskGroup() as group:
             hurry = group.create_task(self._hurried(), name="hurry")
-            await self._gateway.stop(DRAIN_S)
+            await self._closed(DRAIN_S)
             hurry.cancel()
 
     async def _hurried(self) -> None:
         await self._hurry.wait()
-        await self._gateway.stop(None)
+        await self._closed(None)
+
+    async def _closed(self, drain_s: float | None) -> None:
+        async with asyncio.TaskGroup() as group:
+            for gateway in self._gateways.values():
+                group.create_task(gateway.stop(drain_s))
 
     @property
     def _key(self) -> str:

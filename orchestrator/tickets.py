@@ -10,9 +10,8 @@ import secrets
 
 from mesh.clock import Clock
 from mesh.fleet.records import FleetView, ModelRecord, ModelState, NodeView
-from mesh.protobuf.direct import Grant
 from mesh.security.tickets import Signer, Ticket
-from mesh.stream import Route
+from mesh.stream import Grant, Route
 from mesh.types import OrchestratorId, Request, Specialty
 from orchestrator.picture.affinity import Affinity
 

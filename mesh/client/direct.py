@@ -29,11 +29,11 @@ from mesh.errors import (
     NodeLost,
     Overloaded,
 )
-from mesh.protobuf.direct import Grant, direct_to_wire, grant_from_wire
+from mesh.protobuf.direct import direct_to_wire, grant_from_wire
 from mesh.protobuf.events import decision_from_wire, event_from_wire
 from mesh.protobuf.metadata import TRACEPARENT
 from mesh.protobuf.route import route_request_to_wire
-from mesh.stream import Decided, Done, StreamEvent
+from mesh.stream import Decided, Done, Grant, StreamEvent
 from mesh.telemetry import spans
 from mesh.types import Decision, Request
 from mesh.v1 import mesh_pb2_grpc

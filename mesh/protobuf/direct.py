@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from mesh.errors import ProtocolError
 from mesh.protobuf.request import request_to_wire
+from mesh.stream import Grant
 from mesh.types import ModelId, NodeId, Request
 from mesh.v1 import mesh_pb2 as pb
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """A ticket as a client gets it. ``token`` goes to the node as it is; the rest says what it is
-    good for. ``endpoint``: ``host:port``. ``lifetime_s``: seconds from now. ``max_tokens``: of each
-    answer; ``max_streams``: at once. ``tokenizer_hash``: the model's."""
-
-    token: str
-    node: NodeId
-    node_name: str
-    endpoint: str
-    model: ModelId
-    lifetime_s: float
-    max_tokens: int
-    max_streams: int
-    tokenizer_hash: str = ""
 
 
 def grant_to_wire(grant: Grant) -> pb.Ticket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mesh.errors import ConfigError
 from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD, check_bind
@@ -14,12 +15,15 @@ from mesh.types import SPECIALTY_PATTERN
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorSettings:
     """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
-    priority. ``default_timeout_s``: budget of a request that names none. ``hedge_after_ms``: a
-    second attempt on another node when the first token is not there after so long; 0: the 95th
-    percentile of the model's own times; None: never. ``hedge_share``: such extra attempts per
-    request, at most. ``ticket_lifetime_s``,
-    ``ticket_streams``: how long a ticket to stream straight from a node holds, in seconds, and how
-    many streams at once it allows; ``ticket_max_tokens``: per answer. ``router``: see there."""
+    priority; ``request_limit``: requests inside the process at all, likewise, and more are refused
+    before the router looks at them. ``default_timeout_s``: budget of a request that names none.
+    ``hedge_after_ms``: a second attempt on another node when the first token is not there after so
+    long; 0: the 95th percentile of the model's own times; None: never. ``hedge_share``: such extra
+    attempts per request, at most. ``ticket_lifetime_s``, ``ticket_streams``: how long a ticket to
+    stream straight from a node holds, in seconds, and how many streams at once it allows;
+    ``ticket_max_tokens``: per answer. ``router``: see there. ``gateways``: where clients come in;
+    the first one's address is what the record names. ``gateway``: a table for each that has
+    settings of its own."""
 
     name: str
     state_dir: str = ""
@@ -31,6 +35,7 @@ class OrchestratorSettings:
     rules: str | None = None
     fallback: str = "chat"
     queue_limit: int = 256
+    request_limit: int = 2048
     max_request_bytes: int = 4 * 1024 * 1024
     default_timeout_s: float = 120.0
     max_attempts: int = 3
@@ -40,6 +45,8 @@ class OrchestratorSettings:
     ticket_streams: int = 4
     ticket_max_tokens: int = 32_768
     router: RouterSettings = field(default_factory=RouterSettings)
+    gateways: tuple[str, ...] = ("grpc",)
+    gateway: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = "local"
     otlp_endpoint: str | None = None
     log_level: str = "info"
@@ -55,6 +62,12 @@ class OrchestratorSettings:
         if not SPECIALTY_PATTERN.fullmatch(self.fallback):
             raise ConfigError(f"{where}: fallback '{self.fallback}' is not a specialty name")
         self.router.check(where)
+        if not 1 <= self.request_limit <= 1_000_000:
+            raise ConfigError(
+                f"{where}: request_limit must be 1 to 1000000 requests, not {self.request_limit}"
+            )
+        if not self.gateways or len(set(self.gateways)) < len(self.gateways):
+            raise ConfigError(f"{where}: gateways must name at least one gateway, and each once")
         if self.hedge_after_ms is not None and not 0.0 <= self.hedge_after_ms <= 600_000.0:
             raise ConfigError(
                 f"{where}: hedge_after_ms must be 0 (the 95th percentile) to 600000 milliseconds, "

@@ -6,14 +6,14 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError, NoCandidate
+from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError
 from mesh.protobuf.direct import grant_to_wire
 from mesh.protobuf.embed import embed_request_from_wire, embeddings_to_wire
 from mesh.protobuf.events import event_to_bytes
@@ -21,12 +21,12 @@ from mesh.protobuf.fleet import fleet_to_wire
 from mesh.protobuf.request import request_from_wire
 from mesh.protobuf.route import MAX_BATCH, route_request_from_wire, route_to_wire, routed_to_wire
 from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
+from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
 from mesh.v1 import mesh_pb2 as pb
-from orchestrator.api import Answers
-from orchestrator.attempts.embed import Embedder
-from orchestrator.tickets import Tickets
+from orchestrator.api import Api
+from orchestrator.gateway.base import GatewaySpec
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
 WHO = "the orchestrator"  # in the words of a defect
@@ -44,18 +44,12 @@ class GrpcGateway:
 
     def __init__(
         self,
-        answers: Answers,
-        clock: Clock,
+        api: Api,
         *,
         bind: str,
         max_request_bytes: int,
-        tickets: Tickets | None = None,
-        embedder: Embedder | None = None,
     ) -> None:
-        self._tickets = tickets
-        self._embedder = embedder
-        self._answers = answers
-        self._clock = clock
+        self._api = api
         self._bind = bind
         self._limit = max_request_bytes + SIZE_SLACK_BYTES
         self._health = health.aio.HealthServicer()
@@ -133,9 +127,11 @@ class GrpcGateway:
 
     async def _stream(self, wire: Any, context: Any, fresh_id: RequestId) -> None:
         request = request_from_wire(whole(wire), fresh_id=fresh_id)
-        request = self._answers.budget(request, context.time_remaining())
-        events = self._answers.generate(request, traceparent=traceparent_of(context))
-        timeout_s = max(0.0, request.timeout_s or 0.0) + WRITE_SLACK_S
+        ask = self._api.ask(
+            request, granted_s=context.time_remaining(), traceparent=traceparent_of(context)
+        )
+        events = self._api.generate(ask)
+        timeout_s = max(0.0, ask.deadline - ask.arrived) + WRITE_SLACK_S
         try:
             # When the client is gone, gRPC cancels this task; closing the events then frees the
             # node's slot. Each write waits for the wire, and with it credit.
@@ -156,20 +152,15 @@ class GrpcGateway:
 
         async def answer() -> pb.RouteResponse:
             request = route_request_from_wire(whole(wire), fresh_id=request_id)
-            route = await self._answers.route(request)
+            if not wire.want_ticket:
+                return route_to_wire(await self._api.route(request), request_id)
+            route, grant = await self._api.ticket(request, conversation=wire.conversation_id)
             response = route_to_wire(route, request_id)
-            if wire.want_ticket and route.ready is not None:
-                response.no_ticket = (
-                    f"the orchestrator has this answer already ({route.ready.source})"
-                )
-                return response
-            if wire.want_ticket and self._tickets is not None:
-                view, conversation = self._answers.view, wire.conversation_id
-                match self._tickets.issue(request, route, view, conversation=conversation):
-                    case str(why):
-                        response.no_ticket = why
-                    case grant:
-                        response.ticket.CopyFrom(grant_to_wire(grant))
+            match grant:
+                case str(why):
+                    response.no_ticket = why
+                case _:
+                    response.ticket.CopyFrom(grant_to_wire(grant))
             return response
 
         return await guarded(context, request_id, WHO, answer)
@@ -201,7 +192,7 @@ class GrpcGateway:
     ) -> Route | MeshError:
         try:
             request = route_request_from_wire(prompt, fresh_id=request_id)
-            return await self._answers.route(request, candidates=candidates)
+            return await self._api.route(request, candidates=candidates)
         except MeshError as error:
             return error
 
@@ -210,10 +201,8 @@ class GrpcGateway:
 
         async def answer() -> pb.EmbedResponse:
             request = embed_request_from_wire(whole(wire), fresh_id=request_id)
-            if self._embedder is None:
-                raise NoCandidate("this orchestrator makes no embeddings; ask another one")
             # When the client is gone, gRPC cancels this task, and that frees the node's slot.
-            found = await self._embedder.embed(
+            found = await self._api.embed(
                 request,
                 granted_s=context.time_remaining(),
                 traceparent=traceparent_of(context),
@@ -225,11 +214,12 @@ class GrpcGateway:
     async def _fleet(self, wire: Any, context: Any) -> pb.FleetResponse:
         async def answer() -> pb.FleetResponse:
             whole(wire)
+            seen = self._api.fleet()
             return fleet_to_wire(
-                self._answers.view,
-                registry_connected=self._answers.registry_connected,
-                now=self._clock.now(),
-                wall=self._clock.wall(),
+                seen.view,
+                registry_connected=seen.registry_connected,
+                now=seen.now,
+                wall=seen.wall,
             )
 
         return await guarded(context, _fresh_id(), WHO, answer)
@@ -254,3 +244,17 @@ async def _write_ahead(
 
 def _fresh_id() -> RequestId:
     return RequestId(uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcSettings:
+    """None of its own: ``bind`` and ``max_request_bytes`` are the orchestrator's."""
+
+    def check(self, where: str) -> None: ...
+
+
+def _make(api: Api, settings: OrchestratorSettings, _: GrpcSettings) -> GrpcGateway:
+    return GrpcGateway(api, bind=settings.bind, max_request_bytes=settings.max_request_bytes)
+
+
+GATEWAY = GatewaySpec(settings=GrpcSettings, make=_make)

@@ -39,7 +39,7 @@ class CheckedClient:
         deadline = clock.now() + (self.request.timeout_s or 0.0)
         begun = clock.now()
         try:
-            async with aclosing(self.mesh.answers.generate(self.request)) as events:
+            async with aclosing(self.mesh.answered(self.request)) as events:
                 while not self.outcome:
                     begun = clock.now()
                     event = await anext(events, None)

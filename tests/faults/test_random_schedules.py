@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import pytest
 
 from mesh.stream import Tokens
-from mesh.types import Priority, Request, Sampling
+from mesh.types import Priority, Sampling
+from orchestrator.answering.ask import Ask
 from tests.faults.checked_client import ANSWERED, CANCELLED, CheckedClient
 from tests.faults.faulty_node import FaultyNode
 from tests.faults.moved_time import LoopClock, run_moved
@@ -210,13 +211,13 @@ def test_one_seed_is_one_schedule() -> None:
     ids=["gap", "duplicate", "another answer's", "cut short"],
 )
 def test_the_check_itself_sees(events: list[Tokens], names: str) -> None:
-    async def generate(_: Request) -> AsyncGenerator[Tokens, None]:
+    async def generate(_: Ask) -> AsyncGenerator[Tokens, None]:
         for event in events:
             yield event
 
     async def run() -> list[str]:
         mesh = Mesh(clock=LoopClock())
-        mesh.answers.generate = generate  # type: ignore[method-assign, assignment]
+        mesh.api.generate = generate  # type: ignore[method-assign, assignment]
         client = CheckedClient(mesh=mesh, request=request(timeout_s=1.0))
         await client.run()
         return client.defects

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +15,10 @@ from opentelemetry.trace import INVALID_SPAN
 
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.errors import MeshError
+from mesh.fleet.placement import specialty_of
 from mesh.fleet.work import chain
 from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.security.tickets import Signer
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import RouterSettings
 from mesh.settings.timing import Timing
@@ -32,8 +34,12 @@ from mesh.types import (
     Sampling,
     Specialty,
 )
-from orchestrator.api import Answers
+from orchestrator.answering.admit import Door
+from orchestrator.answering.chain import chain as answer_chain
+from orchestrator.answering.decide import Decider
+from orchestrator.api import Api
 from orchestrator.attempts.dispatch import Dispatch
+from orchestrator.attempts.embed import Embedder
 from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.identity import Identity
 from orchestrator.picture.fleet import Fleet
@@ -42,6 +48,8 @@ from orchestrator.router.cascade import Outcome
 from orchestrator.service import Orchestrator
 from orchestrator.slots.capacity import Capacity
 from orchestrator.slots.queue import Admission
+from orchestrator.strategies.single import single
+from orchestrator.tickets import Tickets
 from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 
 TIMING = Timing(lease_ttl_s=2.0, heartbeat_s=0.1, peer_timeout_s=0.6, connect_timeout_s=0.5)
@@ -55,6 +63,7 @@ specialty = "math"
 pattern = "[0-9] ?[+] ?[0-9]"
 weight = 0.9
 """
+MAX_BYTES = 1_000_000  # of a request's messages
 WAIT_S = 10.0  # deadline of every condition that a test waits for
 
 
@@ -92,9 +101,11 @@ class FixedCascade:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class FixedCascades:
-    current: FixedCascade = FixedCascade()
+@dataclass(slots=True)
+class OneCascade:
+    """``current``: a test puts another one there."""
+
+    current: Any
 
 
 class Mesh:
@@ -111,6 +122,9 @@ class Mesh:
         cascade: FixedCascade | None = None,
         suspect_after_s: float | None = None,
         hedging: HedgePolicy | None = None,
+        substitutes: dict[str, str] | None = None,
+        notes_in_traces: bool = False,
+        request_limit: int = 1000,
     ) -> None:
         self.clock: Clock = beside.clock if beside else clock or SystemClock()
         self.network: MemoryNetwork = (
@@ -133,13 +147,12 @@ class Mesh:
         self.dispatch = Dispatch(
             self.fleet, self.admission, self.clock, max_attempts=max_attempts, hedging=hedging
         )
-        self.answers = Answers(
-            self.fleet,
-            self.dispatch,
-            FixedCascades(cascade or FixedCascade()),
-            self.clock,
-            default_timeout_s=10.0,
-            max_request_bytes=1_000_000,
+        self.cascades = OneCascade(cascade or FixedCascade())
+        self.api = api_of(
+            self,
+            substitutes=substitutes or {},
+            notes_in_traces=notes_in_traces,
+            request_limit=request_limit,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._exit = AsyncExitStack()
@@ -194,7 +207,7 @@ class Mesh:
         """Dispatch's events for the request, as if the cascade had said ``decided``."""
         now = self.clock.now()
         specialty = request.specialty or decided
-        if request.specialty is not None:  # as ``Answers`` does
+        if request.specialty is not None:  # as ``Decider`` does
             fallback = None
         return self.dispatch.generate(
             request,
@@ -205,8 +218,56 @@ class Mesh:
             span=INVALID_SPAN,
         )
 
+    def answered(self, request: Request) -> AsyncGenerator[StreamEvent, None]:
+        """The whole chain's events for the request."""
+        return self.api.generate(self.api.ask(request))
+
     async def collect(self, request: Request, **given: Any) -> list[StreamEvent]:
         return [event async for event in self.generate(request, **given)]
+
+
+def api_of(
+    mesh: Mesh,
+    *,
+    substitutes: dict[str, str],
+    notes_in_traces: bool,
+    request_limit: int,
+) -> Api:
+    """The chain around the mesh's dispatch, as ``orchestrator/service.py`` puts it together."""
+    fleet, dispatch, clock = mesh.fleet, mesh.dispatch, mesh.clock
+    limits: dict[str, Any] = {"default_timeout_s": 10.0, "max_request_bytes": MAX_BYTES}
+    decider = Decider(mesh.cascades, lambda model: specialty_of(fleet.view, model), substitutes)
+    door = Door(request_limit)
+    answer = answer_chain(
+        single(dispatch),
+        door=door,
+        decider=decider,
+        affinity=dispatch.affinity,
+        clock=clock,
+        name="",
+        max_request_bytes=MAX_BYTES,
+        notes_in_traces=notes_in_traces,
+    )
+    embedder = Embedder(fleet, dispatch.failover, clock, **limits)
+    tickets = Tickets(
+        Signer.generate(),
+        OrchestratorId("orch-test"),
+        clock,
+        lifetime_s=60.0,
+        max_tokens=1000,
+        max_streams=4,
+    )
+    return Api(
+        answer,
+        fleet=fleet,
+        dispatch=dispatch,
+        embedder=embedder,
+        decider=decider,
+        door=door,
+        tickets=tickets,
+        clock=clock,
+        **limits,
+    )
 
 
 def request(text: str = "what is 1 + 1?", *, number: int = 1, **given: Any) -> Request:

@@ -50,21 +50,21 @@ def _ready(whole: Orchestrator, node: RealNode) -> bool:
 def served(whole: Orchestrator) -> list[Any]:
     """Counts the orchestrator's calls by method."""
     calls: list[Any] = []
-    gateway = whole._gateway
-    route = gateway._answers.route
+    api = whole.api
+    route = api.route
 
     def counted(*args: Any, **given: Any) -> Any:
         calls.append("route")
         return route(*args, **given)
 
-    gateway._answers.route = counted  # type: ignore[method-assign]
-    generate = gateway._answers.generate
+    api.route = counted  # type: ignore[method-assign]
+    generate = api.generate
 
     def counted_too(*args: Any, **given: Any) -> Any:
         calls.append("generate")
         return generate(*args, **given)
 
-    gateway._answers.generate = counted_too  # type: ignore[method-assign]
+    api.generate = counted_too  # type: ignore[method-assign]
     return calls
 
 

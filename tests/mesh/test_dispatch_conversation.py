@@ -250,10 +250,10 @@ async def test_a_dry_run_says_that_a_conversation_stays() -> None:
         history, _, _ = await turn(mesh, (), "begin")
         await mesh.node("b", slots=8)
         asked: Request = request(messages=(*history, user("go on")))
-        route = await mesh.answers.route(asked)
+        route = await mesh.api.route(asked)
         assert [row.node_name for row in route.candidates] == ["a", "b"]
         assert route.candidates[0].reason.startswith("holds this conversation; ")
-        bare = await mesh.answers.route(request("new"), candidates=False)
+        bare = await mesh.api.route(request("new"), candidates=False)
         assert bare.candidates == ()
 
 

@@ -185,7 +185,7 @@ async def test_the_fallback_answers_when_no_specialist_can_work() -> None:
         await until(lambda: _told_to_drain(mesh, math))
         events = await mesh.collect(request(), fallback=CHAT)
         assert done_of(events).node == chat.id
-        route = await mesh.answers.route(request())
+        route = await mesh.api.route(request())
         assert route.candidates[0].node == chat.id
         assert route.candidates[0].reason.startswith("no node can take 'math' now; resident")
         assert not math.attempts

@@ -14,12 +14,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.errors import ConfigError, NodeLost, Overloaded, PortInUse, RuleError
+from mesh.protobuf.errors import MAX_DETAIL_CHARS, details_of, status_of, trailers_of
 from mesh.protobuf.fleet import fleet_from_wire
 from mesh.protobuf.metadata import ERROR_CODE, REQUEST_ID
 from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 from orchestrator.gateway.grpc import SERVICE, GrpcGateway
-from orchestrator.gateway.status import MAX_DETAIL_CHARS, details_of, status_of, trailers_of
 from tests.mesh.fakes import Mesh, orchestrator, until
 from tests.mesh.scripted import endless, fail, hang, hold, words
 
@@ -278,23 +278,21 @@ async def test_a_second_stop_does_not_wait_for_open_streams() -> None:
 
 async def test_a_taken_port_is_named() -> None:
     async with served() as (_, whole, _):
-        second = GrpcGateway(
-            whole.answers, whole._clock, bind=whole.endpoint, max_request_bytes=1000
-        )
+        second = GrpcGateway(whole.api, bind=whole.endpoint, max_request_bytes=1000)
         with pytest.raises(PortInUse, match=f"{whole.endpoint} is in use"):
             second.bind()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        third = GrpcGateway(whole.answers, whole._clock, bind=address, max_request_bytes=1000)
+        third = GrpcGateway(whole.api, bind=address, max_request_bytes=1000)
         with pytest.raises(PortInUse, match=address):
             third.bind()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:http", "203.0.113.7:0"])
 async def test_an_address_that_cannot_be_listened_at_is_named(address: str) -> None:
-    gateway = GrpcGateway(None, None, bind=address, max_request_bytes=1000)  # type: ignore[arg-type]
+    gateway = GrpcGateway(None, bind=address, max_request_bytes=1000)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=address):
         gateway.bind()
 

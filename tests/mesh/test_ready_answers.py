@@ -53,13 +53,8 @@ class Always:
         return Verdict(MATH, 0.9, "always")
 
 
-@dataclass(frozen=True, slots=True)
-class One:
-    current: Cascade
-
-
 def asking(mesh: Mesh, *stages: Stage | MemoStage) -> Mesh:
-    mesh.answers._cascades = One(Cascade(placed(*stages), CHAT, "v1"))
+    mesh.cascades.current = Cascade(placed(*stages), CHAT, "v1")
     return mesh
 
 
@@ -69,7 +64,7 @@ def memo(clock: Clock | None = None) -> MemoStage:
 
 
 async def collected(mesh: Mesh, asked: Request) -> list[StreamEvent]:
-    return [event async for event in mesh.answers.generate(asked)]
+    return [event async for event in mesh.answered(asked)]
 
 
 def kinds(events: Sequence[StreamEvent]) -> list[type]:
@@ -92,7 +87,7 @@ async def test_an_answer_that_a_stage_has_streams_with_no_node_in_the_mesh() -> 
 
 async def test_a_dry_run_shows_the_answer_that_is_ready() -> None:
     async with Mesh() as mesh:
-        route = await asking(mesh, Knows()).answers.route(request("what is 42?"))
+        route = await asking(mesh, Knows()).api.route(request("what is 42?"))
     assert route.ready is not None
     assert (route.ready.text, route.ready.source) == ("forty two", "exact")
     assert route.decision.stage == "exact"
@@ -145,7 +140,7 @@ async def test_the_tools_answer_for_their_own_specialty_where_it_is_asked_for_by
     async with Mesh() as mesh:
         asking(mesh, memo(), Knows(), Always())
         events = await collected(mesh, request("what is 42?", specialty=MATH))
-        route = await mesh.answers.route(request("what is 42?", specialty=MATH))
+        route = await mesh.api.route(request("what is 42?", specialty=MATH))
         with pytest.raises(MeshError):  # "42" or not: chat is not theirs, and nobody is there
             await collected(mesh, request("what is 42?", number=2, specialty=CHAT))
     assert text_of(events) == "forty two"
@@ -155,8 +150,7 @@ async def test_the_tools_answer_for_their_own_specialty_where_it_is_asked_for_by
 
 async def test_a_specialty_asked_for_by_name_has_its_substitute_and_never_the_fallback() -> None:
     sums, units = Specialty("sums"), Specialty("units")
-    async with Mesh() as mesh:
-        mesh.answers._substitutes = {"sums": "math", "units": "weights"}
+    async with Mesh(substitutes={"sums": "math", "units": "weights"}) as mesh:
         asking(mesh, Knows())
         await mesh.node("chatty", specialties=(CHAT,))
         await mesh.node("a", specialties=(MATH,))
@@ -186,7 +180,7 @@ async def test_an_answer_that_breaks_or_is_left_is_not_remembered() -> None:
     async with Mesh() as mesh:
         node = await mesh.node("a")
         asking(mesh, memo(), Always())
-        async with aclosing(mesh.answers.generate(request("hello"))) as events:
+        async with aclosing(mesh.answered(request("hello"))) as events:
             async for event in events:
                 if isinstance(event, Tokens):
                     break

@@ -176,7 +176,7 @@ async def test_a_continuation_is_checked_before_it_is_used(begun: Continuation, 
         await mesh.node("a")
         asked = request(continuation=begun, sampling=Sampling(max_tokens=10))
         with pytest.raises(InvalidRequest, match=says):
-            async for _ in mesh.answers.generate(asked):
+            async for _ in mesh.answered(asked):
                 pass
 
 

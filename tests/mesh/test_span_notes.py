@@ -31,11 +31,6 @@ class Quotes:
         return Abstain(f"not a sum: {features.last_user}")
 
 
-@dataclass(frozen=True, slots=True)
-class One:
-    current: Cascade
-
-
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[ReadableSpan, ...]]:
     """The spans that ended, with all that they carry."""
@@ -50,11 +45,10 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[ReadableSpan, .
 async def test_a_stages_note_is_on_the_span_only_where_the_settings_say_so(
     ended: Callable[[], tuple[ReadableSpan, ...]], wanted: bool
 ) -> None:
-    async with Mesh() as mesh:
+    async with Mesh(notes_in_traces=wanted) as mesh:
         await mesh.node("a")
-        mesh.answers._cascades = One(Cascade(placed(Quotes()), Specialty("math")))
-        mesh.answers._notes_in_traces = wanted
-        async for _ in mesh.answers.generate(request(SECRET)):
+        mesh.cascades.current = Cascade(placed(Quotes()), Specialty("math"))
+        async for _ in mesh.answered(request(SECRET)):
             pass
     written = "".join(span.to_json() for span in ended())
     assert '"squadron.stage": "fallback"' in written

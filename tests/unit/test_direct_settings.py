@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from mesh.errors import ConfigError, ProtocolError
-from mesh.protobuf.direct import Grant, grant_from_wire, grant_to_wire
+from mesh.protobuf.direct import grant_from_wire, grant_to_wire
 from mesh.settings.load import load
 from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.stream import Grant
 from mesh.types import ModelId, NodeId
 from mesh.v1 import mesh_pb2 as pb
 

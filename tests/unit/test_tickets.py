@@ -18,9 +18,8 @@ from mesh.fleet.records import (
     NodeState,
     NodeView,
 )
-from mesh.protobuf.direct import Grant
 from mesh.security.tickets import Signer, check, verify
-from mesh.stream import Route
+from mesh.stream import Grant, Route
 from mesh.types import (
     Candidate,
     Decision,

@@ -1,0 +1,1 @@
+"""What happens around an answer, each thing a wrapper of the one seam: ``ask``, then ``chain``."""

@@ -1,0 +1,1 @@
+"""How one answer is made out of one specialist or several: each strategy is an ``Answer``."""
