@@ -1,16 +1,12 @@
 """Engine ``torch``: Hugging Face models from safetensors, with continuous batching.
 
 One forward serves all slots that have work: chunks of prefill beside a token for each running
-sequence, as ``node.engines.scheduler`` plans them. A closed slot leaves its tokens in the cache
-until the room is needed; the next prompt that begins alike starts from there, or from a copy of a
-busy one.
+sequence, as ``node/engines/batched.py`` has it.
 """
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,39 +17,16 @@ except ImportError as error:
     raise ImportError(f"{error}: pip install 'squadron-mesh[torch]'") from None
 
 from mesh.errors import ConfigError, EngineFailed, InternalError, ModelFileError
-from mesh.types import FinishReason, Message, Sampling
-from node.engines.base import Emission, Ended, Failed, ModelFacts, ModelSpec, Prefilling, Token
-from node.engines.chat_template import PromptBuilder
-from node.engines.scheduler import Pace, Share, Work, choose_reuse, plan
+from mesh.types import Sampling
+from node.engines.base import Emission, Failed, ModelFacts, ModelSpec
+from node.engines.batched import BatchedEngine, Running
+from node.engines.chat_template import Begun, PromptBuilder
+from node.engines.hugging_face.vocabulary import Vocabulary
+from node.engines.scheduler import Reuse, Share
 from node.engines.torch.attention import KEYWORD, Batch, Caches, Segment
 from node.engines.torch.loading import Opened, open_model
 from node.engines.torch.options import read_options
 from node.engines.torch.sampling import Sampler
-
-# A copy between slots moves keys and values of every layer: as engine llama_cpp has it, it must
-# spare so many tokens of prefill, or this share of the context.
-LEAST_COPY, COPY_SHARE = 16, 128
-
-
-@dataclass(slots=True)
-class _Sequence:
-    """An open slot. ``cache``: its row of the caches. The first ``evaluated`` of ``tokens`` are in
-    it, the first ``prefill`` were there at the start; the rest was drawn."""
-
-    slot: int
-    cache: int
-    arrival: int
-    tokens: list[int]
-    prefill: int
-    cached: int
-    evaluated: int
-    sampler: Sampler
-    ended: bool = False
-
-    @property
-    def work(self) -> Work:
-        waiting = max(0, self.prefill - self.evaluated)
-        return Work(slot=self.slot, prefill=waiting, arrival=self.arrival)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,27 +37,16 @@ class _Live:
     batch_size: int
     context_length: int
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.opened.vocabulary
 
-class TorchEngine:
-    """See ``node.engines.base.Engine``. ``fresh_seed`` gives seeds to requests that have none;
-    ``on_progress`` hears how far loading is, 0..1. ``forwards`` counts them."""
 
-    def __init__(
-        self,
-        *,
-        fresh_seed: Callable[[], int] = lambda: secrets.randbits(32),
-        seconds: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.on_progress: Callable[[float], None] = lambda _: None
-        self._fresh_seed = fresh_seed
-        self._seconds = seconds
-        self._live: _Live | None = None
-        self._open: dict[int, _Sequence] = {}
-        self._caches: dict[int, list[int]] = {}  # tokens that each row not in use holds
-        self._last_used: dict[int, int] = {}
-        self._arrivals = 0
-        self._pace = Pace()
-        self.forwards = 0
+class TorchEngine(BatchedEngine[_Live, Sampler]):
+    """``forwards`` counts them."""
+
+    forwards = 0
+    _drawn: dict[int, int | None]  # of the batch in hand, by slot; None: no number came out
 
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Raises ``ModelFileError``, and ``ConfigError`` for a bad option."""
@@ -100,100 +62,24 @@ class TorchEngine:
             context_length=spec.context_length,
         )
         self._try(live, spec)
-        self._live = live
-        self._caches = {cache: [] for cache in range(spec.slots)}
+        self._begin(live, spec.slots)
         self.on_progress(1.0)
         return opened.facts
 
-    def open(
-        self,
-        slot: int,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        delivered: Sequence[int],
-        delivered_text: str,
-    ) -> int:
-        """Raises ``ContextOverflow`` and ``InvalidRequest``. Returns the tokens of the messages;
-        what was delivered counts as answer."""
-        live = self._loaded()
-        if slot in self._open or not self._caches:
-            raise InternalError(f"slot {slot} is not free")
-        begun = live.prompts.begin(messages, delivered, delivered_text)
-        reuse = choose_reuse(
-            begun.tokens,
-            self._caches,
-            {s.cache: s.tokens[: s.evaluated] for s in self._open.values()},
-            self._last_used,
-            worth_copying=max(LEAST_COPY, live.context_length // COPY_SHARE),
-        )
-        if reuse.source != reuse.cache:
-            live.caches.copy(reuse.source, reuse.cache, reuse.common)
-        del self._caches[reuse.cache]
-        self._arrivals += 1
-        self._open[slot] = _Sequence(
-            slot=slot,
-            cache=reuse.cache,
-            arrival=self._arrivals,
-            tokens=begun.tokens,
-            prefill=len(begun.tokens),
-            cached=reuse.common,
-            evaluated=reuse.common,
-            sampler=Sampler(sampling, seed=self._fresh_seed(), position=len(begun.answer)),
-        )
-        return len(begun.prompt)
-
-    def step(self, held: frozenset[int]) -> Sequence[Emission]:
-        """Raises ``EngineFailed``: the model is lost."""
-        live = self._loaded()
-        able = [s for s in self._open.values() if s.slot not in held and not s.ended]
-        # Only a resume can find its context full before it starts.
-        full = [s for s in able if s.prefill >= live.context_length]
-        for sequence in full:
-            sequence.ended = True
-        ended: list[Emission] = [Ended(s.slot, FinishReason.CONTEXT) for s in full]
-        work = [s.work for s in able if not s.ended]
-        if not work:
-            return ended
-        running = sum(1 for w in work if not w.prefill)
-        chunk = self._pace.chunk(running=running, batch=live.batch_size)
-        shares = plan(work, batch=live.batch_size, chunk=chunk)
-        started = self._seconds()
-        logits = self._forward(live, shares)
-        drawn = self._draw([s for s in shares if s.sample], logits)
-        self._pace = self._pace.observe(
-            prefilled=sum(s.count for s in shares) - running,
-            running=running,
-            seconds=self._seconds() - started,
-        )
-        return [*ended, *(e for share in shares for e in self._advance(live, share, drawn))]
-
-    def close(self, slot: int) -> None:
-        sequence = self._open.pop(slot, None)
-        if sequence is None:
-            return
-        self._caches[sequence.cache] = sequence.tokens[: sequence.evaluated]
-        self._arrivals += 1
-        self._last_used[sequence.cache] = self._arrivals
-
-    def spell(self, tokens: Sequence[int]) -> bytes:
-        """The raw bytes of ``tokens``. Raises ``InvalidRequest`` for a foreign id."""
-        vocabulary = self._loaded().opened.vocabulary
-        vocabulary.check(tokens)
-        return b"".join(map(vocabulary.piece, tokens))
-
     def unload(self) -> None:
-        self._open.clear()
-        self._caches.clear()
-        live, self._live = self._live, None
+        live = self._end_all()
         on_gpu = live is not None and live.opened.device.type == "cuda"
         del live
         if on_gpu:
             torch.cuda.empty_cache()
 
-    def _loaded(self) -> _Live:
-        if self._live is None:
-            raise InternalError("no model is loaded")
-        return self._live
+    def _sampler(self, live: _Live, sampling: Sampling, begun: Begun) -> Sampler:
+        return Sampler(sampling, seed=self._fresh_seed(), position=len(begun.answer))
+
+    def _take(self, live: _Live, reuse: Reuse) -> int:
+        if reuse.source != reuse.cache:
+            live.caches.copy(reuse.source, reuse.cache, reuse.common)
+        return reuse.common
 
     def _try(self, live: _Live, spec: ModelSpec) -> None:
         """A forward of one token: makes the caches, and shows whether this model can be batched."""
@@ -210,6 +96,11 @@ class TorchEngine:
                 f"model '{spec.id}' ({live.opened.facts.architecture}) does not run in batches of "
                 f"engine torch: {_line(error)}; run it with another engine"
             ) from None
+
+    def _evaluate(self, live: _Live, shares: Sequence[Share]) -> None:
+        """And draws, since that waits for the GPU as well."""
+        logits = self._forward(live, shares)
+        self._drawn = self._draw([share for share in shares if share.sample], logits)
 
     def _forward(self, live: _Live, shares: Sequence[Share]) -> Any:
         """Evaluates the batch; logits of the last token of each share that samples, in order."""
@@ -266,30 +157,13 @@ class TorchEngine:
                     found[share.slot] = sequence.sampler.draw(logits[row], sequence.tokens)
             return found
 
-    def _advance(self, live: _Live, share: Share, drawn: dict[int, int | None]) -> list[Emission]:
-        sequence = self._open[share.slot]
-        sequence.evaluated += share.count
-        emissions: list[Emission] = []
-        if sequence.evaluated <= sequence.prefill:
-            emissions.append(
-                Prefilling(share.slot, sequence.evaluated, sequence.prefill, sequence.cached)
-            )
-        if not share.sample:
-            return emissions
-        token = drawn[share.slot]
+    def _sample(self, live: _Live, running: Running[Sampler]) -> Sequence[Emission]:
+        token = self._drawn[running.slot]
         if token is None:
-            return [*emissions, self._lose(live, sequence)]
-        if live.opened.vocabulary.ends_turn(token):
-            sequence.ended = True
-            return [*emissions, Ended(share.slot, FinishReason.STOP)]
-        sequence.tokens.append(token)
-        emissions.append(Token(share.slot, token, live.opened.vocabulary.piece(token)))
-        if len(sequence.tokens) >= live.context_length:
-            sequence.ended = True
-            emissions.append(Ended(share.slot, FinishReason.CONTEXT))
-        return emissions
+            return (self._lose(live, running),)
+        return self._say(live, running, token)
 
-    def _lose(self, live: _Live, sequence: _Sequence) -> Failed:
+    def _lose(self, live: _Live, sequence: Running[Sampler]) -> Failed:
         """What is in its cache must neither be reused nor reach its neighbours."""
         live.caches.clear(sequence.cache)
         sequence.ended = True
