@@ -25,6 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mesh.errors import ContextOverflow, InvalidRequest, ModelFileError
 from mesh.types import Message
+from node.engines.first_line import first_line
 
 # Ordinary text has 3 to 5 bytes a token: beyond this many a prompt is most likely too long, and
 # is measured in slices, so that a megabyte is refused after the first few of them.
@@ -91,8 +92,8 @@ class ChatTemplate:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as error:
             raise ModelFileError(
-                f"the model's chat template does not parse ({_line(error)}); use another build of "
-                "this model"
+                f"the model's chat template does not parse ({first_line(error)}); use another "
+                "build of this model"
             ) from None
         self._variables: dict[str, Any] = {"bos_token": bos, "eos_token": eos, "tools": None}
 
@@ -107,12 +108,8 @@ class ChatTemplate:
             )
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise InvalidRequest(
-                f"the model's chat template refuses these messages: {_line(error)}"
+                f"the model's chat template refuses these messages: {first_line(error)}"
             ) from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A model's options as an engine's own table of them."""
+"""A model's options as an engine's own table of them, and the sizes that no engine can have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
 
 if TYPE_CHECKING:
@@ -30,3 +30,23 @@ def options_of(spec: ModelSpec, engine: str, kind: type[T]) -> T:
         return msgspec.convert(spec.options, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"model '{spec.id}': engine {engine}: {error}") from None
+
+
+def check_sizes(spec: ModelSpec) -> None:
+    """Raises ``ModelFileError`` for no slots and for no context."""
+    if spec.slots < 1:
+        raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
+    if spec.context_length < 1:
+        raise ModelFileError(
+            f"model '{spec.id}': context_length must be at least 1 token, not {spec.context_length}"
+        )
+
+
+def check_trained(spec: ModelSpec, most: int) -> None:
+    """``most``: tokens that the model was trained for, 0 where it does not say. Raises
+    ``ModelFileError`` for a longer context."""
+    if most and spec.context_length > most:
+        raise ModelFileError(
+            f"model '{spec.id}': a context of {spec.context_length} tokens is more than the {most} "
+            f"it was trained for; set context_length to at most {most}"
+        )

@@ -67,7 +67,9 @@ class EngineTraits(Generic[F]):
     model are on the GPU and the rest on the CPU; others have all layers on one device. ``embeds``:
     some models of its make vectors. ``measured``: its speed is this box's, and is measured.
     ``instant``: an answer takes milliseconds. ``memory_note``: for the record, why nothing is
-    reserved for a model whose files say nothing; None where that is a lack.
+    reserved for a model whose files say nothing; None where that is a lack. ``no_choice``: of
+    ``kv_type``, ``dtype``, ``gpu_layers`` and ``cpu``, what ``mesh models fit`` cannot be asked,
+    each with why not.
 
     An engine states what differs from this one, which is right for one that has neither files nor
     libraries of its own. ``F``: what ``inspect`` returns.
@@ -82,6 +84,7 @@ class EngineTraits(Generic[F]):
     measured: ClassVar[bool] = True
     instant: ClassVar[bool] = False
     memory_note: ClassVar[str | None] = None
+    no_choice: ClassVar[Mapping[str, str]] = {}
 
     def make(self) -> Engine:
         """A new engine. Imports its libraries: called in a runner. Raises ``ImportError`` and
@@ -122,14 +125,6 @@ class EngineTraits(Generic[F]):
         """Variables that suit the runner's process, where the user has not set them."""
         return {}
 
-    def fit_options(
-        self, *, kv_type: str | None, dtype: str | None, gpu_layers: int, device: str
-    ) -> dict[str, Any]:
-        """A model's options for what ``mesh models fit`` was asked. Raises ``ConfigError`` for what
-        the engine gives no choice of."""
-        given = {"kv_type": kv_type, "dtype": dtype}
-        return {name: value for name, value in given.items() if value is not None}
-
 
 def to_embed(options: Mapping[str, Any], files: ModelFiles | None) -> bool:
     """Whether a model is to make vectors: as its option ``embedding`` says, else as its files do.
@@ -138,3 +133,16 @@ def to_embed(options: Mapping[str, Any], files: ModelFiles | None) -> bool:
     if isinstance(chosen, bool):
         return chosen
     return files is not None and files.embeds
+
+
+def check_wanted(files: ModelFiles, *, context_length: int, slots: int) -> None:
+    """Raises ``ConfigError``."""
+    if slots < 1:
+        raise ConfigError(f"slots must be at least 1, not {slots}")
+    if context_length < 1:
+        raise ConfigError(f"the context must be at least 1 token, not {context_length}")
+    if files.context_length and context_length > files.context_length:
+        raise ConfigError(
+            f"a context of {context_length} tokens is more than the {files.context_length} that "
+            f"'{files.name}' was trained for; ask for at most {files.context_length}"
+        )

@@ -297,6 +297,7 @@ class HostedModel:
     def record(self) -> ModelRecord:
         """``used_slots`` is 0 here: it rides on heartbeats, and a stale figure would mislead."""
         facts, prepared = self.facts, self.prepared
+        files = prepared.files if prepared else None
         context = self.settings.context_length or 0
         if prepared is not None:
             context = prepared.spec.context_length
@@ -310,14 +311,10 @@ class HostedModel:
             context_length=facts.context_length if facts else context,
             device=facts.device if facts else "",
             file=prepared.file if prepared else "",
-            file_bytes=prepared.file_bytes if prepared else 0,
-            architecture=(facts and facts.architecture)
-            or (prepared and prepared.architecture)
-            or "",
-            parameters=(facts and facts.parameters) or (prepared and prepared.parameters) or 0,
-            quantisation=(facts and facts.quantisation)
-            or (prepared and prepared.quantisation)
-            or "",
+            file_bytes=files.file_bytes if files else 0,
+            architecture=(facts and facts.architecture) or (files and files.architecture) or "",
+            parameters=(facts and facts.parameters) or (files and files.parameters) or 0,
+            quantisation=(facts and facts.quantisation) or (files and files.quantisation) or "",
             tokenizer_hash=facts.tokenizer_hash if facts else "",
             template_hash=facts.template_hash if facts else "",
             tier=facts.tier if facts else "",

@@ -30,10 +30,6 @@ class Prepared:
     spec: ModelSpec
     files: ModelFiles | None = None
     file: str = ""
-    file_bytes: int = 0
-    architecture: str = ""
-    parameters: int = 0
-    quantisation: str = ""
     embeds: bool = False
     instant: bool = False
 
@@ -58,17 +54,10 @@ def prepare(settings: ModelSettings, model: ModelId, default_threads: int) -> Pr
         gpu_layers=settings.gpu_layers,
         options=settings.options,
     )
-    file = "" if path is None else str(path)
-    if files is None:
-        return Prepared(spec=spec, file=file, embeds=embeds, instant=traits.instant)
     return Prepared(
         spec=spec,
         files=files,
-        file=file,
-        file_bytes=files.file_bytes,
-        architecture=files.architecture,
-        parameters=files.parameters,
-        quantisation=files.quantisation,
+        file="" if path is None else str(path),
         embeds=embeds,
         instant=traits.instant,
     )

@@ -19,6 +19,7 @@ from node.engines.chat_template import PromptBuilder
 from node.engines.draws import Draws
 from node.engines.exllamav2.loading import Opened, open_model
 from node.engines.exllamav2.options import read_options
+from node.engines.first_line import first_line
 
 # What the library raises when something is wrong with the GPU, or with itself.
 _BROKEN = (RuntimeError, AssertionError, ValueError)
@@ -119,7 +120,7 @@ class ExLlamaV2Engine:
                 for result in live.opened.generator.iterate():
                     emissions += self._read(live, result)
         except _BROKEN as error:
-            raise EngineFailed(f"exllamav2 could not go on: {_line(error)}") from None
+            raise EngineFailed(f"exllamav2 could not go on: {first_line(error)}") from None
         return emissions
 
     def close(self, slot: int) -> None:
@@ -206,7 +207,3 @@ class ExLlamaV2Engine:
             reason = FinishReason.STOP if stopped else FinishReason.CONTEXT
             emissions.append(Ended(slot, reason))
         return emissions
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,9 @@ from node.engines.base import ModelFacts, ModelSpec
 from node.engines.chat_template import ChatTemplate
 from node.engines.draws import PENALTY_WINDOW, Draws
 from node.engines.exllamav2.options import Options, cache_tokens
+from node.engines.first_line import first_line
 from node.engines.hugging_face.folder import read_chat, read_json
+from node.engines.options import check_trained
 from node.models.catalogue import CHATML
 from node.models.safetensors_folder import quantisation
 
@@ -144,8 +146,7 @@ def open_model(spec: ModelSpec, options: Options, on_progress: Callable[[float],
     except MeshError:
         raise
     except (RuntimeError, AssertionError, ValueError, TypeError, KeyError, OSError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelFileError(f"exllamav2 cannot load {folder}: {line}") from None
+        raise ModelFileError(f"exllamav2 cannot load {folder}: {first_line(error)}") from None
 
 
 def _open(
@@ -167,12 +168,7 @@ def _open(
             "later, from compute capability 8.0 on; install it, or set slots = 1"
         )
     config = library.ExLlamaV2Config(str(folder))
-    if spec.context_length > config.max_seq_len:
-        raise ModelFileError(
-            f"model '{spec.id}': a context of {spec.context_length} tokens is more than the "
-            f"{config.max_seq_len} it was trained for; set context_length to at most "
-            f"{config.max_seq_len}"
-        )
+    check_trained(spec, config.max_seq_len)
     config.max_seq_len = spec.context_length
     config.max_input_len = options.batch
     model = library.ExLlamaV2(config)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
-from node.engines.options import options_of
+from node.engines.options import check_sizes, options_of
 
 PAGE = 256  # tokens; the library's PAGED_PAGE_SIZE
 _LARGEST_BATCH = 2048
@@ -32,12 +32,7 @@ def read_options(spec: ModelSpec) -> Options:
             f"model '{spec.id}': option 'batch' must be a multiple of {PAGE} up to "
             f"{_LARGEST_BATCH} tokens, not {options.batch}"
         )
-    if spec.slots < 1:
-        raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
-    if spec.context_length < 1:
-        raise ModelFileError(
-            f"model '{spec.id}': context_length must be at least 1 token, not {spec.context_length}"
-        )
+    check_sizes(spec)
     if spec.gpu_layers != -1 or options.device == "cpu":
         raise ModelFileError(
             f"model '{spec.id}': engine exllamav2 has all layers on a CUDA GPU; leave gpu_layers "

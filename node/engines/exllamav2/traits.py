@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from mesh.errors import ConfigError
 from node.engines.base import Engine, ModelSpec
-from node.engines.estimate import CPU
 from node.engines.exllamav2.loading import read_folder
 from node.engines.exllamav2.options import PAGE, read_options
 from node.engines.hugging_face.memory import BYTES, Load
@@ -23,6 +21,10 @@ class ExLlamaV2Traits(FolderTraits):
     name = "exllamav2"
     distribution = "exllamav2"
     needs_gpu = True
+    no_choice: ClassVar = {
+        "dtype": "engine exllamav2 computes in float16; leave --dtype",
+        "cpu": "engine exllamav2 runs on a CUDA GPU; say --vram instead of --cpu",
+    }
 
     def make(self) -> Engine:
         from node.engines.exllamav2.engine import ExLlamaV2Engine
@@ -36,17 +38,6 @@ class ExLlamaV2Traits(FolderTraits):
     def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Load:
         options = read_options(spec)
         return exllamav2_load(files, options.kv_type, options.batch)
-
-    def fit_options(
-        self, *, kv_type: str | None, dtype: str | None, gpu_layers: int, device: str
-    ) -> dict[str, Any]:
-        if dtype is not None:
-            raise ConfigError("engine exllamav2 computes in float16; leave --dtype")
-        if device == CPU:
-            raise ConfigError("engine exllamav2 runs on a CUDA GPU; say --vram instead of --cpu")
-        return super().fit_options(
-            kv_type=kv_type, dtype=None, gpu_layers=gpu_layers, device=device
-        )
 
 
 def exllamav2_load(files: FolderFacts, kv_type: str, batch: int) -> Load:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mesh.errors import ConfigError
 from node.engines import cuda
 from node.engines.estimate import CPU, Estimate, Parts
+from node.engines.traits import check_wanted
 from node.models.safetensors_folder import FolderFacts
 
 MIB = 1024 * 1024
@@ -50,7 +50,7 @@ def need_folder(
 ) -> Estimate:
     """With all layers on one ``device``: ``cpu``, or a GPU's UUID or any name for one. Raises
     ``ConfigError``."""
-    check_folder(facts, context_length=context_length, slots=slots)
+    check_wanted(facts, context_length=context_length, slots=slots)
     each = load.kv_number_bytes
     cells = -(-context_length // load.padding) * load.padding
     per_slot = round(2 * each * facts.layers * facts.key_value_heads * facts.head_width * cells)
@@ -77,19 +77,6 @@ def need_folder(
         kv_slot_bytes=per_slot,
         notes=(cuda.context_note(compute_capability),) if on_gpu else (),
     )
-
-
-def check_folder(facts: FolderFacts, *, context_length: int, slots: int) -> None:
-    """Raises ``ConfigError``."""
-    if slots < 1:
-        raise ConfigError(f"slots must be at least 1, not {slots}")
-    if context_length < 1:
-        raise ConfigError(f"the context must be at least 1 token, not {context_length}")
-    if facts.context_length and context_length > facts.context_length:
-        raise ConfigError(
-            f"a context of {context_length} tokens is more than the {facts.context_length} that "
-            f"'{facts.name}' was trained for; ask for at most {facts.context_length}"
-        )
 
 
 def _compute_bytes(facts: FolderFacts, load: Load, context_length: int, slots: int) -> int:

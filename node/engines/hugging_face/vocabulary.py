@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from mesh.errors import InvalidRequest, ModelFileError
+from node.engines.first_line import first_line
 
 _CHATML_END = "<|im_end|>"
 _SPACE = "\u2581"  # SentencePiece's stand-in for a space
@@ -42,7 +43,7 @@ class Vocabulary:
             ) from None
         except Exception as error:  # noqa: BLE001 - the library raises bare Exception for bad JSON
             raise ModelFileError(
-                f"{path} is no tokenizer ({_line(error)}); download the model again"
+                f"{path} is no tokenizer ({first_line(error)}); download the model again"
             ) from None
         self._control_too = Tokenizer.from_buffer(source)
         self._plain.encode_special_tokens = True  # spelled-out control tokens stay text
@@ -154,7 +155,3 @@ def _byte_characters() -> dict[str, int]:
 
 
 _BYTES = _byte_characters()
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,6 +13,7 @@ import llama_cpp as llama
 
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
+from node.engines.options import check_sizes, check_trained
 from node.models.catalogue import GgufFacts, inspect
 
 DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
@@ -60,16 +61,8 @@ def check(spec: ModelSpec) -> GgufFacts:
             f"{spec.source} does not say how many layers or how wide it is; use a GGUF language "
             "model"
         )
-    if spec.context_length < 1:
-        raise ModelFileError(
-            f"model '{spec.id}': context_length must be at least 1 token, not {spec.context_length}"
-        )
-    if facts.context_length and spec.context_length > facts.context_length:
-        raise ModelFileError(
-            f"model '{spec.id}': a context of {spec.context_length} tokens is more than the "
-            f"{facts.context_length} it was trained for; set context_length to at most "
-            f"{facts.context_length}"
-        )
+    check_sizes(spec)
+    check_trained(spec, facts.context_length)
     return facts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import Engine, ModelSpec
@@ -25,6 +25,7 @@ class LlamaCppTraits(EngineTraits[GgufFacts]):
     sources = frozenset({Source.FILE})
     splits_layers = True
     embeds = True
+    no_choice: ClassVar = {"dtype": "a GGUF file says itself what its numbers are; leave --dtype"}
 
     def make(self) -> Engine:
         from node.engines.llama_cpp.engine import LlamaCppEngine
@@ -65,15 +66,6 @@ class LlamaCppTraits(EngineTraits[GgufFacts]):
 
     def spare_bytes(self, whole: int, mapped: int, files: GgufFacts, estimate: Estimate) -> int:
         return spare_bytes(whole, mapped, files.shape.quantised_bytes, estimate)
-
-    def fit_options(
-        self, *, kv_type: str | None, dtype: str | None, gpu_layers: int, device: str
-    ) -> dict[str, Any]:
-        if dtype is not None:
-            raise ConfigError("a GGUF file says itself what its numbers are; leave --dtype")
-        return super().fit_options(
-            kv_type=kv_type, dtype=None, gpu_layers=gpu_layers, device=device
-        )
 
 
 def _adapters_bytes(option: object) -> int:

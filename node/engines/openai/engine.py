@@ -21,7 +21,6 @@ from mesh.errors import (
     InternalError,
     InvalidRequest,
     MeshError,
-    ModelFileError,
 )
 from mesh.types import Message, Sampling
 from node.engines.base import (
@@ -43,6 +42,7 @@ from node.engines.openai.options import Options, access, read_options
 from node.engines.openai.reading import Ask, End, Rows, Text
 from node.engines.openai.stream import Stream, Wake
 from node.engines.openai.worker import SIGN_S, Worker
+from node.engines.options import check_sizes
 
 _MESSAGE_TOKENS = 4  # what a chat template puts around each message
 _BYTES_PER_TOKEN = 4  # of ordinary text, about
@@ -71,8 +71,7 @@ class OpenAiEngine:
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Finds the model at the upstream. Raises ``ConfigError`` (options, key, address),
         ``ModelFileError`` (no such model), ``Unreachable`` (nobody answers there now)."""
-        if spec.slots < 1:
-            raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
+        check_sizes(spec)
         options = read_options(spec)
         opening = access(options, f"model '{spec.id}': engine openai")
         self.on_progress(0.0)

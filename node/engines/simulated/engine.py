@@ -22,11 +22,10 @@ from mesh.errors import (
     ContextOverflow,
     EngineFailed,
     InternalError,
-    ModelFileError,
 )
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
-from node.engines.options import options_of
+from node.engines.options import check_sizes, options_of
 from node.engines.scheduler import Work, plan
 from node.engines.simulated.vectors import OpenTexts
 
@@ -88,8 +87,7 @@ class SimulatedEngine:
 
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Raises ``ConfigError`` for a bad option, ``ModelFileError`` for no slots."""
-        if spec.slots < 1:
-            raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
+        check_sizes(spec)
         self._options = options_of(spec, "simulated", Options)
         if not 1 <= self._options.dimension <= MAX_DIMENSION:
             raise ConfigError(

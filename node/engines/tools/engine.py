@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError, ModelFileError
+from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError
 from mesh.exact.asking import question
 from mesh.exact.base import Declined, Exact, Problem, pieces
 from mesh.exact.quick import units
@@ -21,7 +21,7 @@ from mesh.exact.reading import answer, read
 from mesh.exact.solver.problem import SolverProblem
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
-from node.engines.options import options_of
+from node.engines.options import check_sizes, options_of
 from node.engines.tools.solver import SolverThread
 
 _LEAST_MEMORY = 256 * 1024 * 1024
@@ -59,8 +59,7 @@ class ToolsEngine:
 
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Raises ``ConfigError`` for a bad option, ``ModelFileError`` for no slots."""
-        if spec.slots < 1:
-            raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
+        check_sizes(spec)
         options = _options(spec)
         self.on_progress(0.0)
         units.load()

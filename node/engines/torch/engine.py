@@ -21,6 +21,7 @@ from mesh.types import Sampling
 from node.engines.base import Emission, Failed, ModelFacts, ModelSpec
 from node.engines.batched import BatchedEngine, Running
 from node.engines.chat_template import Begun, PromptBuilder
+from node.engines.first_line import first_line
 from node.engines.hugging_face.vocabulary import Vocabulary
 from node.engines.scheduler import Reuse, Share
 from node.engines.torch.attention import KEYWORD, Batch, Caches, Segment
@@ -88,13 +89,13 @@ class TorchEngine(BatchedEngine[_Live, Sampler]):
         except torch.OutOfMemoryError as error:
             raise ModelFileError(
                 f"model '{spec.id}': its cache of {spec.slots} x {spec.context_length} tokens does "
-                f"not fit {live.opened.facts.device}: {_line(error)}; use fewer slots or a shorter "
-                "context"
+                f"not fit {live.opened.facts.device}: {first_line(error)}; use fewer slots or a "
+                "shorter context"
             ) from None
         except (TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ModelFileError(
                 f"model '{spec.id}' ({live.opened.facts.architecture}) does not run in batches of "
-                f"engine torch: {_line(error)}; run it with another engine"
+                f"engine torch: {first_line(error)}; run it with another engine"
             ) from None
 
     def _evaluate(self, live: _Live, shares: Sequence[Share]) -> None:
@@ -118,7 +119,7 @@ class TorchEngine(BatchedEngine[_Live, Sampler]):
             return self._run(live, tokens, segments, keep)
         except (RuntimeError, ValueError, ConfigError) as error:  # OutOfMemoryError is one as well
             raise EngineFailed(
-                f"PyTorch could not evaluate a batch of {len(tokens)} tokens: {_line(error)}"
+                f"PyTorch could not evaluate a batch of {len(tokens)} tokens: {first_line(error)}"
             ) from None
 
     def _run(
@@ -175,7 +176,3 @@ class TorchEngine(BatchedEngine[_Live, Sampler]):
                 'is float16, set dtype = "bfloat16" or "float32"'
             ),
         )
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

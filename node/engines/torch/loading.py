@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from mesh.errors import ModelFileError
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.chat_template import ChatTemplate
+from node.engines.first_line import first_line
 from node.engines.hugging_face.folder import read_chat, read_json, told_by_length
 from node.engines.hugging_face.vocabulary import Vocabulary
+from node.engines.options import check_trained
 from node.engines.torch.attention import NAME
 from node.engines.torch.options import Options, Place, number_format, place
 from node.models.catalogue import CHATML
@@ -106,7 +108,9 @@ def _config(folder: Path, described: Mapping[str, Any]) -> Any:
         kind = described.get("model_type", "unknown")
         code = "auto_map" in described
         reason = (
-            "it brings code of its own, which is never run" if code else _line(error).split(". ")[0]
+            "it brings code of its own, which is never run"
+            if code
+            else first_line(error).split(". ")[0]
         )
         raise ModelFileError(
             f"transformers {transformers.__version__} cannot read {folder} (model type '{kind}'): "
@@ -117,11 +121,7 @@ def _config(folder: Path, described: Mapping[str, Any]) -> Any:
 def _check(spec: ModelSpec, folder: Path, config: Any) -> None:
     text = config.get_text_config()  # of a model that also sees or hears, the part that writes
     most = getattr(text, "max_position_embeddings", None)
-    if isinstance(most, int) and spec.context_length > most:
-        raise ModelFileError(
-            f"model '{spec.id}': a context of {spec.context_length} tokens is more than the {most} "
-            f"it was trained for; set context_length to at most {most}"
-        )
+    check_trained(spec, most if isinstance(most, int) else 0)
     short = told_by_length(text.to_dict())
     if short and spec.context_length > short:
         raise ModelFileError(
@@ -151,7 +151,8 @@ def _check_weights(folder: Path) -> None:
                 weights.keys()
         except (SafetensorError, OSError) as error:
             raise ModelFileError(
-                f"{file} is truncated or no safetensors file ({_line(error)}); download it again"
+                f"{file} is truncated or no safetensors file ({first_line(error)}); download it "
+                "again"
             ) from None
 
 
@@ -171,11 +172,11 @@ def _weights(spec: ModelSpec, folder: Path, config: Any, at: Place, dtype: Any) 
         )
     except torch.OutOfMemoryError as error:
         raise ModelFileError(
-            f"model '{spec.id}' does not fit {at.label}: {_line(error)}; use a smaller one, or "
-            "another device"
+            f"model '{spec.id}' does not fit {at.label}: {first_line(error)}; use a smaller one, "
+            "or another device"
         ) from None
     except (ValueError, OSError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
-        raise ModelFileError(f"transformers cannot load {folder}: {_line(error)}") from None
+        raise ModelFileError(f"transformers cannot load {folder}: {first_line(error)}") from None
     # transformers fills up what is missing with random numbers, and says so in a warning.
     for what in ("missing_keys", "mismatched_keys"):
         if names := sorted(map(str, report.get(what) or ())):
@@ -184,7 +185,3 @@ def _weights(spec: ModelSpec, folder: Path, config: Any, at: Place, dtype: Any) 
                 "and so on); download the model again"
             )
     return model.eval()
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

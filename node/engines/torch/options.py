@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
-from node.engines.options import options_of
+from node.engines.options import check_sizes, options_of
 
 CPU = "cpu"
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
@@ -55,12 +55,7 @@ def read_options(spec: ModelSpec) -> Options:
         raise ConfigError(
             f"model '{spec.id}': option 'batch' must be 1 to 65536 tokens, not {options.batch}"
         )
-    if spec.slots < 1:
-        raise ModelFileError(f"model '{spec.id}': slots must be at least 1, not {spec.slots}")
-    if spec.context_length < 1:
-        raise ModelFileError(
-            f"model '{spec.id}': context_length must be at least 1 token, not {spec.context_length}"
-        )
+    check_sizes(spec)
     return options
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from mesh.errors import ConfigError
 from node.engines.base import Engine, ModelSpec
@@ -21,6 +21,10 @@ _NEWEST = (99, 0)
 class TorchTraits(FolderTraits):
     name = "torch"
     distribution = "torch"
+    no_choice: ClassVar = {
+        "kv_type": "engine torch keeps its cache in the model's numbers; say --dtype",
+        "gpu_layers": "engine torch has all layers on one device; leave --gpu-layers",
+    }
 
     def make(self) -> Engine:
         from node.engines.torch.engine import TorchEngine
@@ -41,15 +45,6 @@ class TorchTraits(FolderTraits):
         if target.device != CPU:
             at = Place(label=target.device, capability=_capability(target.compute_capability))
         return torch_load(files, number_format(spec, options, at, files.dtype), options.batch)
-
-    def fit_options(
-        self, *, kv_type: str | None, dtype: str | None, gpu_layers: int, device: str
-    ) -> dict[str, Any]:
-        if kv_type is not None:
-            raise ConfigError("engine torch keeps its cache in the model's numbers; say --dtype")
-        if gpu_layers > 0:
-            raise ConfigError("engine torch has all layers on one device; leave --gpu-layers")
-        return super().fit_options(kv_type=None, dtype=dtype, gpu_layers=gpu_layers, device=device)
 
 
 def torch_load(files: FolderFacts, dtype: str, batch: int) -> Load:

@@ -48,6 +48,17 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def device(self) -> str:
         return CPU if self.vram_bytes is None else GPU
 
+    def options(self, traits: EngineTraits[Any]) -> dict[str, str]:
+        """As a node's settings would have them. Raises ``ConfigError`` for what the engine gives no
+        choice of."""
+        given = {"kv_type": self.kv_type, "dtype": self.dtype}
+        asked = {name: value for name, value in given.items() if value is not None}
+        wished = {**asked, "gpu_layers": self.gpu_layers > 0, "cpu": self.device == CPU}
+        for name, why in traits.no_choice.items():
+            if wished.get(name):
+                raise ConfigError(why)
+        return asked
+
 
 def main(argument: str) -> int:
     """Exit code 0 when it fits as wanted, 3 when not, 2 for a file or settings that are wrong."""
@@ -66,12 +77,7 @@ def main(argument: str) -> int:
 
 def _sums(query: Query) -> tuple[Described, Fit]:
     traits, path = _engine(query)
-    options = traits.fit_options(
-        kv_type=query.kv_type,
-        dtype=query.dtype,
-        gpu_layers=query.gpu_layers,
-        device=query.device,
-    )
+    options = query.options(traits)
     files = traits.inspect(path)
     if files is None:
         raise ConfigError(f"engine {traits.name} cannot tell what {path} takes before it loads")

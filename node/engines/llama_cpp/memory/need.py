@@ -7,11 +7,11 @@ code does not fix (a driver's own share, the allocator) is stated here and in
 
 from __future__ import annotations
 
-from mesh.errors import ConfigError
 from node.engines import cuda
 from node.engines.estimate import CPU, Estimate, Parts
 from node.engines.llama_cpp.memory import compute, kv
 from node.engines.llama_cpp.memory.compute import Batch
+from node.engines.traits import check_wanted
 from node.models.catalogue import GgufFacts
 from node.models.gguf_shape import Shape
 
@@ -55,7 +55,7 @@ def need(
     Raises ``ConfigError`` for no slots, no context, a context longer than the model's, or an
     unknown ``kv_type``.
     """
-    check(facts, context_length=context_length, slots=slots)
+    check_wanted(facts, context_length=context_length, slots=slots)
     micro_batch = DEFAULT_BATCH
     if embeds:
         slots, outputs_per_slot = 1, context_length
@@ -131,19 +131,6 @@ def place(layers: int, gpu_layers: int) -> int:
     CPU, ``dev_output = get_layer_buft_list(n_layer_all)``).
     """
     return layers + 1 if gpu_layers < 0 else min(gpu_layers, layers + 1)
-
-
-def check(facts: GgufFacts, *, context_length: int, slots: int) -> None:
-    """Raises ``ConfigError``."""
-    if slots < 1:
-        raise ConfigError(f"slots must be at least 1, not {slots}")
-    if context_length < 1:
-        raise ConfigError(f"the context must be at least 1 token, not {context_length}")
-    if facts.context_length and context_length > facts.context_length:
-        raise ConfigError(
-            f"a context of {context_length} tokens is more than the {facts.context_length} that "
-            f"'{facts.name}' was trained for; ask for at most {facts.context_length}"
-        )
 
 
 def process_bytes(shape: Shape, *, gpu: bool) -> int:
