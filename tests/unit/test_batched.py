@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,7 +112,19 @@ def test_a_prompt_is_computed_in_chunks_and_goes_on_a_token_a_step() -> None:
     assert made.step(NOBODY) == [Prefilling(0, 4, 6)]
     assert made.step(NOBODY) == [Prefilling(0, 6, 6), Token(0, 16, b"16 ")]
     assert made.step(NOBODY) == [Token(0, 17, b"17 ")]
-    assert model.batches == [{0: 4}, {0: 2}, {0: 1}]
+    assert made.step(NOBODY) == [Token(0, 18, b"18 ")]
+    assert model.batches == [{0: 4}, {0: 2}, {0: 1}, {0: 1}]
+
+
+def test_the_pace_is_learned_from_prompts_and_from_running_slots_apart() -> None:
+    seconds = count()
+    made = Counting(seconds=lambda: float(next(seconds)))
+    made.load(Model(batch_size=4))
+    open_(made, 0, numbers(10, 13))
+    made.step(NOBODY)
+    assert (made._pace.prefill_s, made._pace.decode_s) == (0.25, 0.0)
+    made.step(NOBODY)
+    assert (made._pace.prefill_s, made._pace.decode_s) == (0.25, 1.0)
 
 
 def test_an_answer_ends_with_its_turn_or_its_context_and_then_has_no_work() -> None:
@@ -131,6 +144,7 @@ def test_a_resume_into_a_full_context_ends_at_once_and_others_go_on() -> None:
     open_(made, 1, "20")
     found = made.step(NOBODY)
     assert found == [Ended(0, FinishReason.CONTEXT), Prefilling(1, 1, 1), Token(1, 21, b"21 ")]
+    assert made.step(NOBODY) == [Token(1, 22, b"22 ")], "it has ended once"
 
 
 def test_held_slots_are_in_no_batch() -> None:
@@ -149,9 +163,21 @@ def test_a_prompt_that_begins_alike_starts_where_a_closed_one_left_its_cache() -
     made.step(NOBODY)
     made.close(0)
     made.close(0)
-    open_(made, 1, numbers(10, 39) + " 50")
+    open_(made, 1, numbers(10, 41) + " 50")
     found = made.step(NOBODY)
-    assert found[0] == Prefilling(1, 31, 31, 30), "40 was drawn, and is not what follows here"
+    assert found[0] == Prefilling(1, 33, 33, 31), "40 was drawn and computed, 41 was drawn"
+
+
+def test_the_cache_that_was_left_longest_ago_is_taken_first() -> None:
+    made, _ = engine()
+    for slot in (0, 1, 2):
+        open_(made, slot, f"{slot + 1}0")
+    caches = {slot: running.cache for slot, running in made._open.items()}
+    made.step(NOBODY)
+    for slot in (2, 0, 1):
+        made.close(slot)
+    open_(made, 0, "40")
+    assert made._open[0].cache == caches[2]
 
 
 def test_a_busy_cache_is_copied_where_that_spares_enough() -> None:
@@ -164,6 +190,15 @@ def test_a_busy_cache_is_copied_where_that_spares_enough() -> None:
     assert found == [Prefilling(1, 31, 31, 30), Prefilling(2, 12, 12, 0)]
     assert len({running.cache for running in made._open.values()}) == 3
     assert model.batches[-1] == {0: 1, 1: 1, 2: 12}
+
+
+def test_only_what_is_computed_of_a_busy_cache_is_copied() -> None:
+    made, _ = engine(batch_size=20)
+    open_(made, 0, numbers(10, 39))
+    made.step(NOBODY)
+    open_(made, 1, numbers(10, 39))
+    assert made._open[1].cached == 20
+    made.step(NOBODY)
 
 
 def test_a_slot_that_is_closed_forgets_its_sampler_and_is_free_again() -> None:
