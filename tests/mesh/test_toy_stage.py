@@ -1,5 +1,5 @@
-"""The promise that a stage is a folder: a toy one, installed beside Squadron, decides in a running
-orchestrator, with settings of its own and no other file knowing it."""
+"""The promise that a stage is a folder: the one of docs/stages.md, installed beside Squadron,
+decides in a running orchestrator, with settings of its own and no other file knowing it."""
 
 from __future__ import annotations
 
@@ -17,44 +17,13 @@ from orchestrator.router.chosen import choose
 from tests.mesh.fakes import Mesh, orchestrator
 from tests.mesh.scripted import words
 
-# All there is of it: what it looks for, and for which specialty.
-STAGE = """
-from dataclasses import dataclass
-
-from mesh.errors import ConfigError
-from mesh.types import Specialty
-from orchestrator.router.base import Abstain, Verdict
-from orchestrator.router.spec import StageSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeywordSettings:
-    word: str = "please"
-    specialty: str = "chat"
-
-    def check(self, where):
-        if not self.word:
-            raise ConfigError(f"{where}.word is empty; give a word")
-
-
-class KeywordStage:
-    def __init__(self, settings):
-        self._settings = settings
-
-    def decide(self, features):
-        if self._settings.word in features.last_user.split():
-            return Verdict(Specialty(self._settings.specialty), 0.8, "keyword")
-        return Abstain("the word is not there")
-
-
-SPEC = StageSpec(
-    name="keyword",
-    quick=True,
-    settings=KeywordSettings,
-    after=("rules",),
-    make=lambda settings, parts: KeywordStage(settings),
+# All there is of it, as the manual shows it.
+STAGE = (
+    (Path(__file__).parents[2] / "docs" / "stages.md")
+    .read_text()
+    .partition("```python\n")[2]
+    .partition("```")[0]
 )
-"""
 ROUTER = {"stages": ["rules", "keyword"], "keyword": {"word": "abacus", "specialty": "math"}}
 
 
