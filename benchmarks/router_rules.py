@@ -39,8 +39,8 @@ from orchestrator.router.base import Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import Rule, RuleSet, parse
-from orchestrator.router.rules import SPEC, RulesStage
-from orchestrator.router.spec import Placed, prepare
+from orchestrator.router.rules import SPEC, RulesStage, prepare
+from orchestrator.router.spec import Placed
 from orchestrator.rules.labelled import Labelled
 
 RULES = 500
