@@ -34,7 +34,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class MeshError(Exception):
@@ -176,3 +178,11 @@ BY_CODE: dict[str, type[MeshError]] = _tree(MeshError) | {"internal": InternalEr
 def from_code(code: str, message: str, **ids: str | float | None) -> MeshError:
     """The exception for a code read off a wire; an unknown (newer) code becomes ``MeshError``."""
     return BY_CODE.get(code, MeshError)(message, **ids)  # type: ignore[arg-type]
+
+
+def first_of(group: BaseExceptionGroup[E]) -> E:
+    """The first error in a group, however deep: of parts that fail together, one is told."""
+    error: E | BaseExceptionGroup[E] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

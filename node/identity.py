@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
-import secrets
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.errors import ConfigError, DuplicateNode
+from mesh.identity import check_name, fresh_instance, kept_id
 from mesh.types import NodeId
-
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ID_PATTERN = re.compile(r"node-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +31,7 @@ def claim(state_dir: Path, name: str) -> Iterator[Identity]:
     Raises ``DuplicateNode`` naming the pid that holds it, ``ConfigError`` for a bad name, a folder
     that cannot be written or a damaged identity file.
     """
-    if not NAME_PATTERN.fullmatch(name):
-        raise ConfigError(
-            f"node name '{name}' is not usable: letters, digits, '.', '_' and '-', starting with a "
-            "letter or digit, at most 64"
-        )
+    check_name("node", name)
     folder = state_dir / "nodes" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +42,8 @@ def claim(state_dir: Path, name: str) -> Iterator[Identity]:
         ) from None
     try:
         _take(lock, folder, name)
-        yield Identity(id=_load_or_make(folder), instance=secrets.token_hex(8), folder=folder)
+        known = NodeId(kept_id(folder / "id", who="node", prefix="node"))
+        yield Identity(id=known, instance=fresh_instance(), folder=folder)
     finally:
         os.close(lock)
 
@@ -67,43 +59,3 @@ def _take(lock: int, folder: Path, name: str) -> None:
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-
-
-def _load_or_make(folder: Path) -> NodeId:
-    path = folder / "id"
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return _make(path)
-    except UnicodeDecodeError:
-        text = ""
-    except OSError as error:
-        raise ConfigError(f"cannot read this node's id from {path}: {error.strerror}") from None
-    if not _ID_PATTERN.fullmatch(text):
-        raise ConfigError(
-            f"{path} is damaged: it does not hold 'node-' and 16 hex digits; restore it, or delete "
-            "it to let this box join as a new node"
-        )
-    return NodeId(text)
-
-
-def _make(path: Path) -> NodeId:
-    """Written beside, synced, then renamed: after a power cut there is a whole file or none."""
-    node_id = NodeId(f"node-{uuid.uuid4().hex[:16]}")
-    draft = path.with_name(f".id-{os.getpid()}")
-    try:
-        with draft.open("w", encoding="ascii") as file:
-            file.write(f"{node_id}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise ConfigError(f"cannot write this node's id to {path}: {error.strerror}") from None
-    return node_id

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mesh import __version__
 from mesh.clock import Clock
-from mesh.errors import MeshError
+from mesh.errors import MeshError, first_of
 from mesh.fleet.placement import specialty_of
 from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS, Registry
@@ -195,7 +195,7 @@ class Orchestrator:
                 for task in tasks:
                     task.cancel()
         except* MeshError as errors:
-            failure = _first(errors)
+            failure = first_of(errors)
         if failure is not None:
             raise failure
         log.info("stopped")
@@ -280,8 +280,3 @@ def _state_folder(settings: OrchestratorSettings) -> Path:
 
 async def _run(part: Awaitable[None]) -> None:
     await part
-
-
-def _first(errors: BaseExceptionGroup[MeshError]) -> MeshError:
-    found = errors.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

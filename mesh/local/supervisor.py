@@ -12,6 +12,7 @@ from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mesh.backoff import exponential
 from mesh.clock import Clock
 from mesh.errors import ConfigError, InternalError, MeshError
 from mesh.local import logs
@@ -29,11 +30,6 @@ _LOG_PREFIX = re.compile(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+ (?:node|orchestrator) \S+ 
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
 Report = Callable[[str], None]
-
-
-def backoff(failures: int) -> float:
-    """Seconds to wait before start number ``failures`` + 1: 1, 2, 4, 8, 10, 10, ..."""
-    return min(MAX_BACKOFF_S, float(2 ** min(failures - 1, 10)))
 
 
 def describe_exit(code: int) -> str:
@@ -107,7 +103,7 @@ class Supervisor:
                 self._report(f"{spec.name} ended: {self._last_words(spec)}; not starting it again")
                 return
             failures = 1 if self._clock.now() - began >= STEADY_S else failures + 1
-            delay = backoff(failures)
+            delay = exponential(failures, cap_s=MAX_BACKOFF_S)
             self._report(f"{spec.name} died ({describe_exit(code)}); starting again in {delay:g} s")
             await self._clock.sleep(delay)
 

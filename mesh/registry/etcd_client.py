@@ -1,9 +1,8 @@
-"""``aetcd`` at arm's length: endpoints, channel options, its errors in our words, back-off."""
+"""``aetcd`` at arm's length: endpoints, channel options, its errors in our words."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from mesh.errors import ConfigError, RegistryUnavailable
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # a snapshot of some thousand records in one answer
 CLOSE_TIMEOUT_S = 1.0
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0  # between two tries to reach etcd
 
 CHANNEL_OPTIONS: dict[str, int] = {
     # A channel of its own: else all channels to one address share a connection and its back-off,
@@ -117,21 +118,3 @@ async def connected(endpoint: Endpoint, timeout_s: float) -> AsyncIterator[aetcd
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await client.close()
-
-
-class Backoff:
-    """Decorrelated jitter: each pause is drawn from between the base and three times the last one
-    (M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015). Seconds."""
-
-    def __init__(self, rng: random.Random, base_s: float = 0.05, cap_s: float = 2.0) -> None:
-        self._rng = rng
-        self._base_s = base_s
-        self._cap_s = cap_s
-        self._last_s = base_s
-
-    def next(self) -> float:
-        self._last_s = min(self._cap_s, self._rng.uniform(self._base_s, self._last_s * 3))
-        return self._last_s
-
-    def reset(self) -> None:
-        self._last_s = self._base_s

@@ -10,11 +10,13 @@ from typing import Any
 
 import aetcd
 
+from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import DuplicateNode, RegistryUnavailable
 from mesh.registry.announcements import Announcements, Entry, holder_of
 from mesh.registry.etcd_client import (
-    Backoff,
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
     Endpoint,
     RegistryRejected,
     connected,
@@ -52,7 +54,7 @@ class EtcdSession:
         self._ttl_s = ttl_s
         self._answer_s = answer_s
         self._clock = clock
-        self._backoff = Backoff(rng)
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, rng)
         self._lease: int | None = None
         self._refresh_at = 0.0
         self._up: bool | None = None  # None: nothing was tried yet

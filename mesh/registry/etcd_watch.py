@@ -17,10 +17,17 @@ from typing import Any
 import aetcd
 from aetcd import rpc
 
+from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import RegistryUnavailable
 from mesh.registry.base import Change, Delete, Put
-from mesh.registry.etcd_client import Backoff, Endpoint, connected, translated
+from mesh.registry.etcd_client import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    Endpoint,
+    connected,
+    translated,
+)
 from mesh.registry.feed import Feed
 
 log = logging.getLogger("mesh.registry")
@@ -58,7 +65,7 @@ class EtcdWatch:
         self._probe_s = probe_s
         self._clock = clock
         self._rng = rng
-        self._backoff = Backoff(rng)
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, rng)
         self._seen = 0  # last revision that is in the feed, 0 for none
         self._seen_in: bytes | None = None  # the history that this revision belongs to
         self._warned = False

@@ -13,11 +13,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from mesh import __version__
+from mesh.telemetry import spans
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -71,7 +72,7 @@ def span(
         try:
             yield current
         except Exception as error:
-            current.set_status(Status(StatusCode.ERROR, str(error)))
+            spans.failed(current, error)
             raise
 
 

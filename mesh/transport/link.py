@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 
+from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.errors import NodeLost, Unreachable
 from mesh.settings.timing import Timing
@@ -19,27 +20,6 @@ from mesh.types import NodeId
 FIRST_PAUSE_S = 0.05  # before the first new try; a restarted node is back on the air soon
 
 log = logging.getLogger(__name__)
-
-
-class Backoff:
-    """Decorrelated jitter: each pause is drawn between the base and three times the last one.
-
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-
-    def __init__(self, base_s: float, cap_s: float, rng: random.Random) -> None:
-        self._base_s = base_s
-        self._cap_s = cap_s
-        self._rng = rng
-        self._last_s = base_s
-
-    def next(self) -> float:
-        """Seconds to wait before the next try."""
-        self._last_s = min(self._cap_s, self._rng.uniform(self._base_s, self._last_s * 3))
-        return self._last_s
-
-    def reset(self) -> None:
-        self._last_s = self._base_s
 
 
 class FramedLink:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from mesh.clock import Clock, SystemClock
-from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
+from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded, first_of
 from mesh.fleet.records import ModelCounts, ModelLoad, ModelRecord, ModelState
 from mesh.settings.model import ModelSettings
 from mesh.types import Message, ModelId, Piece, Sampling, Specialty
@@ -229,7 +229,7 @@ class HostedModel:
                 for task in tasks:
                     task.cancel()
         except* MeshError as several:
-            failure = _first(several)
+            failure = first_of(several)
         if failure is not None:
             raise failure
 
@@ -339,15 +339,6 @@ class HostedModel:
             load_percent=self.load_percent if state is ModelState.LOADING else 0,
             counts=self.counts,
         )
-
-
-def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, MeshError):
-        raise TypeError(f"not a MeshError: {error!r}")
-    return error
 
 
 def check_ids(models: Sequence[HostedModel]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Series
 from pathlib import Path
 
+from mesh.backoff import exponential
 from mesh.clock import Clock
 from mesh.errors import (
     BY_CODE,
@@ -45,7 +46,7 @@ def restart_delay(crashes: Series[float], now: float, limit: int = CRASH_LIMIT) 
     recent = sum(1 for at in crashes if now - at <= CRASH_WINDOW_S)
     if recent >= limit:
         return None
-    return min(LONGEST_DELAY_S, 2.0 ** max(0, recent - 1))
+    return exponential(recent, cap_s=LONGEST_DELAY_S)
 
 
 class _Lost(Exception):
@@ -164,7 +165,7 @@ class RunnerProcess:
             if lost.away:
                 away += 1
                 self._change(ModelState.LOADING, lost.message)
-                await self._clock.sleep(min(LONGEST_DELAY_S, 2.0 ** min(away - 1, 16)))
+                await self._clock.sleep(exponential(away, cap_s=LONGEST_DELAY_S))
                 continue
             away = 0
             crashes = [at for at in crashes if now - at <= CRASH_WINDOW_S]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, NodeLost, ProtocolError
+from mesh.errors import DeadlineExceeded, NodeLost, ProtocolError, first_of
 from mesh.transport.base import AttemptEvent, AttemptStream, Finished, Tokens
 from mesh.types import ModelId
 
@@ -91,7 +91,7 @@ async def next_within(stream: AttemptStream, clock: Clock, seconds: float) -> At
             for task in tasks:
                 task.cancel()
     except* NodeLost as group_error:
-        lost = _first(group_error)
+        lost = first_of(group_error)
     if lost is not None:
         raise lost
     return event
@@ -136,8 +136,3 @@ async def race(
         if index != winner:
             stream.cancel()
     return winner, tuple(leads[winner].events)
-
-
-def _first(group: BaseExceptionGroup[NodeLost]) -> NodeLost:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -16,6 +16,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mesh.backoff import exponential
 from mesh.clock import Clock
 from mesh.errors import ConfigError
 
@@ -117,7 +118,7 @@ class RedisLink:
 
     async def run(self) -> None:
         """Connects, and connects again after each loss, until cancelled."""
-        pause = FIRST_PAUSE_S
+        losses = 0  # in a row
         told = False
         while True:
             client = self._connect()
@@ -128,7 +129,7 @@ class RedisLink:
                     since = self._clock.now()
                     await self._serve(client)
                     if self._clock.now() - since >= STEADY_S:
-                        pause = FIRST_PAUSE_S
+                        losses = 0
                 elif not told:  # once, not at every ping
                     told = True
                     _LOG.warning(
@@ -139,8 +140,10 @@ class RedisLink:
             finally:
                 self._client = None
                 await self._close(client)
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            losses += 1
+            await self._clock.sleep(
+                exponential(losses, base_s=FIRST_PAUSE_S, cap_s=LONGEST_PAUSE_S)
+            )
 
     async def _serve(self, client: Redis) -> None:
         _LOG.info("the memo's Redis answers")

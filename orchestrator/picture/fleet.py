@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from mesh.backoff import decorrelated
 from mesh.clock import Clock
 from mesh.fleet import view as change
 from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelState
@@ -169,7 +170,7 @@ class Fleet:
         if aside is not None and aside > self._clock.now() and not suspect:
             return
         last = self._last_pause.get(node, SET_ASIDE_BASE_S)
-        pause = min(SET_ASIDE_CAP_S, self._rng.uniform(SET_ASIDE_BASE_S, 3 * last))
+        pause = decorrelated(last, base_s=SET_ASIDE_BASE_S, cap_s=SET_ASIDE_CAP_S, rng=self._rng)
         self._last_pause[node] = pause
         until = self._clock.now() + pause
         log.warning("node %s set aside for %.2f s: %s", self.name(node), pause, reason)

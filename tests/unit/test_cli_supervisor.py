@@ -22,7 +22,7 @@ from mesh.errors import ConfigError, InternalError, PortInUse
 from mesh.local import logs, run_file
 from mesh.local.plan import ChildSpec, Part
 from mesh.local.ports import can_bind, free_port, require_free
-from mesh.local.supervisor import Supervisor, backoff, describe_exit
+from mesh.local.supervisor import Supervisor, describe_exit
 
 WAIT_S = 20.0
 
@@ -67,13 +67,6 @@ async def supervised(
 
 async def for_ever() -> None:
     await asyncio.sleep(WAIT_S)
-
-
-@pytest.mark.parametrize(
-    ("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (50, 10)]
-)
-def test_back_off_doubles_up_to_ten_seconds(failures: int, seconds: float) -> None:
-    assert backoff(failures) == seconds
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
 from mesh.errors import ConfigError, RegistryUnavailable
 from mesh.local.etcd import etcd_command, find_etcd, wait_healthy
-from mesh.registry.etcd_client import Backoff, parse_endpoints
+from mesh.registry.etcd_client import parse_endpoints
 
 
 @pytest.mark.parametrize(
@@ -29,16 +28,6 @@ def test_endpoints_are_read(text: str, expected: list[str]) -> None:
 def test_a_malformed_endpoint_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="is not an address"):
         parse_endpoints(text)
-
-
-def test_back_off_grows_and_stays_within_its_bounds() -> None:
-    backoff = Backoff(random.Random(3), base_s=0.05, cap_s=2.0)
-    pauses = [backoff.next() for _ in range(200)]
-    assert all(0.05 <= pause <= 2.0 for pause in pauses)
-    assert pauses[0] <= 0.15
-    assert max(pauses) > 1.0
-    backoff.reset()
-    assert backoff.next() <= 0.15
 
 
 def executable(path: Path, content: bytes) -> Path:

@@ -21,6 +21,7 @@ from typing import TypeVar
 import httpx2
 import msgspec
 
+from mesh.backoff import exponential, spread
 from mesh.errors import ConfigError, EngineFailed, MeshError, Unreachable
 from mesh.types import FinishReason
 from node.engines.openai.chunks import shown
@@ -166,7 +167,8 @@ class Upstream:
         if not trouble.again or tries >= self._options.retries:
             return None
         # Half of it by chance, so that those who were refused together do not come back together.
-        delay = _BACK_OFF_S * 2.0**tries * (0.5 + self._rng.random())
+        pause = exponential(tries + 1, base_s=_BACK_OFF_S, cap_s=self._options.retry_within_s)
+        delay = spread(pause, self._rng)
         delay = max(delay, trouble.after_s or 0.0)
         return delay if waited + delay <= self._options.retry_within_s else None
 

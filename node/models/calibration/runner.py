@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mesh.clock import Clock
-from mesh.errors import MeshError, Overloaded
+from mesh.errors import MeshError, Overloaded, first_of
 from mesh.fleet.records import ModelCounts, ModelState
 from mesh.types import Message, Piece, Sampling
 from node import threads
@@ -220,7 +220,7 @@ class MeasuredRunner:
             try:
                 speeds = await self._measured(facts.context_length)
             except* MeshError as errors:
-                log.warning("model %s could not be measured: %s", self._spec.id, _words(errors))
+                log.warning("model %s could not be measured: %s", self._spec.id, first_of(errors))
             if speeds is None or not speeds.known:
                 log.info("model %s: its speed is not known until the node restarts", self._spec.id)
                 self._store.give_up(key)
@@ -258,10 +258,3 @@ class MeasuredRunner:
                 self._measurement = None
                 self._quiet.end()
                 self._settle()
-
-
-def _words(errors: BaseExceptionGroup[MeshError]) -> str:
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return str(first)
