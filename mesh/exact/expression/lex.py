@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mesh.exact.base import words
 from mesh.exact.expression.tree import Unreadable
 
 MAX_CHARACTERS = 1200
@@ -24,27 +25,11 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+|⁄[0-9]+)?|\.[0-9]+)|(?P<word>[A-Za-z]+)|\\(?P<command>[A-Za-z]+)"
     r"|(?P<sign>\*\*|<=|>=|[-+*/^()\[\]{}|,=<>!_']))"
 )
-_COMMANDS = dict(
-    zip(
-        ["cdot", "times", "div", "le", "leq", "ge", "geq", "lt", "gt", "infty"],
-        ["*", "*", "/", "<=", "<=", ">=", ">=", "<", ">", "infinity"],
-        strict=True,
-    )
-)
-_TRIGONOMETRIC = [
-    "sin",
-    "cos",
-    "tan",
-    "sec",
-    "csc",
-    "cot",
-    "sinh",
-    "cosh",
-    "tanh",
-    "arcsin",
-    "arccos",
-    "arctan",
-]
+_COMMANDS = {
+    "cdot": "*", "times": "*", "div": "/", "le": "<=", "leq": "<=", "ge": ">=", "geq": ">=",
+    "lt": "<", "gt": ">", "infty": "infinity",
+}  # fmt: skip
+_TRIGONOMETRIC = words("sin cos tan sec csc cot sinh cosh tanh arcsin arccos arctan")
 _WORD_COMMANDS = frozenset(("pi", "ln", "log", "exp", *_TRIGONOMETRIC))
 FUNCTIONS = {
     **{name: name for name in (*_TRIGONOMETRIC, "ln", "exp", "sqrt", "cbrt", "abs")},
@@ -69,7 +54,10 @@ def tokens(text: str) -> tuple[list[Token], bool]:
     text = text.strip()
     if len(text) > MAX_CHARACTERS:
         raise Unreadable("too long")
-    text, mathematics = undressed(text)
+    inner = bare(text)
+    text, mathematics = inner, inner is not text
+    if _MARKS.search(text):
+        raise Unreadable("mathematics between words")
     if _SUPERSCRIPTS.search(text):
         raise Unreadable("superscripts of more than one digit")
     text = _SIZES.sub(" ", _LATEX_SPACE.sub(" ", text.translate(_SIGNS)))
@@ -99,15 +87,14 @@ def tokens(text: str) -> tuple[list[Token], bool]:
     return found, mathematics
 
 
-def undressed(text: str) -> tuple[str, bool]:
-    """Without the signs that begin and end LaTeX's mathematics, and whether it had them. Raises
-    ``Unreadable`` when they stand anywhere else."""
-    for begin, end in (("$$", "$$"), ("$", "$"), ("\\[", "\\]"), ("\\(", "\\)")):
+_MATHEMATICS = (("$$", "$$"), ("$", "$"), ("\\[", "\\]"), ("\\(", "\\)"))
+_MARKS = re.compile(r"\$|\\[\[\]()]")
+
+
+def bare(text: str) -> str:
+    """Without the signs that begin and end LaTeX's mathematics, where they stand around it all."""
+    text = text.strip()
+    for begin, end in _MATHEMATICS:
         if text.startswith(begin) and text.endswith(end) and len(text) > len(begin) + len(end):
-            inner = text[len(begin) : -len(end)].strip().rstrip(".,;?").rstrip()
-            break
-    else:
-        inner = text
-    if "$" in inner or "\\[" in inner or "\\]" in inner or "\\(" in inner or "\\)" in inner:
-        raise Unreadable("mathematics between words")
-    return inner, inner is not text
+            return text[len(begin) : -len(end)].strip().rstrip(".,;?").rstrip()
+    return text

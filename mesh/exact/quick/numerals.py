@@ -14,59 +14,20 @@ from fractions import Fraction
 
 MOST_DIGITS = 40
 
-_NAMED = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+_NAMES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TEN_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ORDERS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
+    "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
+_NAMED = _NAMES.split()
 _SMALL = {word: value for value, word in enumerate(_NAMED)}
-_TENS = {
-    word: 10 * value
-    for value, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
-    )
-} | {"fourty": 40}
+_TENS = {word: 10 * value for value, word in enumerate(_TEN_NAMES.split(), 2)} | {"fourty": 40}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_ORDERED = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-    "twentieth",
-]
-ORDINALS = {word: value for value, word in enumerate(_ORDERED, start=1)} | {"thirtieth": 30}
+ORDINALS = {word: value for value, word in enumerate(_ORDERS.split(), 1)} | {"thirtieth": 30}
 _PARTS = {word: value for word, value in ORDINALS.items() if value in (*range(3, 11), 12, 20)} | {
     "half": 2,
     "quarter": 4,

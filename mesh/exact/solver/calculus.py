@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
+from mesh.exact.expression.lex import bare
 from mesh.exact.expression.parse import expression, read
 from mesh.exact.expression.tree import names
 from mesh.exact.phrase import phrase
 from mesh.exact.solver.problem import SolverProblem
-from mesh.exact.solver.words import ASK, bare
+from mesh.exact.solver.words import ASK
 
 _MAX_ORDER = 6
 _ORDERS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4}

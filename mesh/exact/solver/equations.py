@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from mesh.exact.expression.lex import bare
 from mesh.exact.expression.parse import expression, read, relations
 from mesh.exact.expression.tree import Constant, Expression, Name, Number, Unreadable, names
 from mesh.exact.phrase import phrase
 from mesh.exact.solver.problem import SolverProblem
-from mesh.exact.solver.words import NAME, bare, listed
+from mesh.exact.solver.words import NAME, listed
 
 MAX_EQUATIONS = 6
 

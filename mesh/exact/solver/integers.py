@@ -10,9 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 
+from mesh.exact.expression.lex import bare
 from mesh.exact.phrase import phrase
 from mesh.exact.solver.problem import SolverProblem
-from mesh.exact.solver.words import ASK, bare
+from mesh.exact.solver.words import ASK
 
 MAX_DIGITS = 300
 MAX_FACTORED_DIGITS = 40  # beyond that a factorisation may take longer than anybody waits

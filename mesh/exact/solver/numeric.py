@@ -74,53 +74,44 @@ def _power(base: Any, exponent: Any) -> Any:
     return mp.power(base, int(exponent)) if whole else mp.power(base, exponent)
 
 
+# By function: whether it has a value there, and which; its argument is no larger than ``_MOST``.
+_FUNCTIONS: dict[str, tuple[Callable[[Any], bool], Callable[[Any], Any]]] = {
+    "abs": (lambda _: True, abs),
+    "ln": (lambda x: x > 0, mp.log),
+    "factorial": (
+        lambda x: x == mp.nint(x) and 0 <= x <= MAX_FACTORIAL,
+        lambda x: mp.mpf(math.factorial(int(x))),
+    ),
+    "arcsin": (lambda x: abs(x) <= 1, mp.asin),
+    "arccos": (lambda x: abs(x) <= 1, mp.acos),
+    "arctan": (lambda _: True, mp.atan),
+    **{
+        name: (lambda x: abs(x) <= _MOST, getattr(mp, name))
+        for name in ("exp", "sin", "cos", "sinh", "cosh", "tanh")
+    },
+}
+_QUOTIENTS = {
+    "tan": (mp.sin, mp.cos),
+    "sec": (lambda _: mp.mpf(1), mp.cos),
+    "csc": (lambda _: mp.mpf(1), mp.sin),
+    "cot": (mp.cos, mp.sin),
+}
+_DEGREES = {"sqrt": 2, "cbrt": 3}
+
+
 def _call(function: str, values: Sequence[Any]) -> Any:
     value = values[0]
-    match function:
-        case "sqrt":
-            return _root(value, mp.mpf(2))
-        case "cbrt":
-            return _root(value, mp.mpf(3))
-        case "root":
-            return _root(value, values[1])
-        case "abs":
-            return abs(value)
-        case "ln":
-            if value <= 0:
-                raise Undefined("the logarithm of what is not positive")
-            return mp.log(value)
-        case "exp":
-            if abs(value) > _MOST:
-                raise Undefined("a number too large")
-            return mp.exp(value)
-        case "factorial":
-            if value != mp.nint(value) or not 0 <= value <= MAX_FACTORIAL:
-                raise Undefined("a factorial of what is no natural number")
-            return mp.mpf(math.factorial(int(value)))
-        case "arcsin" | "arccos":
-            if abs(value) > 1:
-                raise Undefined("outside of -1 to 1")
-            return mp.asin(value) if function == "arcsin" else mp.acos(value)
-        case "arctan":
-            return mp.atan(value)
-        case "sin" | "cos" | "sinh" | "cosh" | "tanh":
-            if abs(value) > _MOST:
-                raise Undefined("a number too large")
-            return getattr(mp, function)(value)
-        case "tan" | "sec" | "csc" | "cot":
-            return _quotient(function, value)
-    raise Undefined(f"'{function}' is not known")
-
-
-def _quotient(function: str, value: Any) -> Any:
-    if abs(value) > _MOST:
-        raise Undefined("a number too large")
-    sine, cosine = mp.sin(value), mp.cos(value)
-    above = {"tan": sine, "sec": mp.mpf(1), "csc": mp.mpf(1), "cot": cosine}[function]
-    below = cosine if function in ("tan", "sec") else sine
-    if abs(below) < mp.mpf(10) ** (8 - mp.dps):
-        raise Undefined("division by zero")
-    return above / below
+    if function in _DEGREES or function == "root":
+        return _root(value, mp.mpf(_DEGREES[function]) if len(values) == 1 else values[1])
+    if function in _QUOTIENTS and abs(value) <= _MOST:
+        above, below = (part(value) for part in _QUOTIENTS[function])
+        if abs(below) < mp.mpf(10) ** (8 - mp.dps):
+            raise Undefined("division by zero", division=True)
+        return above / below
+    defined, function_of = _FUNCTIONS.get(function, (lambda _: False, None))
+    if not defined(value) or function_of is None:
+        raise Undefined(f"no '{function}' of that, or a number too large")
+    return function_of(value)
 
 
 def _root(value: Any, degree: Any) -> Any:

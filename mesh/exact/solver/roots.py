@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import sympy
@@ -26,7 +25,7 @@ from mesh.exact.expression.tree import (
     functions,
     names,
 )
-from mesh.exact.expression.value import Undefined, constant, exact
+from mesh.exact.expression.value import Undefined, constant
 from mesh.exact.solver.numeric import DIGITS, close, numeric
 from mesh.exact.solver.symbolic import symbol, symbolic
 
@@ -129,7 +128,7 @@ def solutions(left: Expression, right: Expression, name: str) -> Solutions | Non
     if roots is None:
         return None
     if above.is_zero:
-        return Solutions(roots.real, every=True) if _holds_anywhere(left, right, name) else None
+        return Solutions(roots.real, every=True)
     if any(_is_root(below, root) for root in roots.complex_too):
         return None
     with mp.workdps(DIGITS):
@@ -142,20 +141,6 @@ def solutions(left: Expression, right: Expression, name: str) -> Solutions | Non
 
 def _is_root(polynomial: Any, root: Any) -> bool:
     return bool(abs(polynomial.as_expr().subs(polynomial.gen, root).evalf(DIGITS)) < 10.0**-25)
-
-
-def _holds_anywhere(left: Expression, right: Expression, name: str) -> bool:
-    """Whether both sides agree exactly at more points than such an equation can have roots."""
-    agreed = 0
-    for point in range(1, 400):
-        at = {name: Fraction(2 * point + 1, 7)}
-        try:
-            if exact(left, at) != exact(right, at):
-                return False
-        except Undefined:
-            continue
-        agreed += 1
-    return agreed > _MAX_TOTAL_DEGREE
 
 
 def _solves(left: Expression, right: Expression, name: str, root: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import sympy
 from sympy import Add, Mul, Pow, Rational, Symbol
 
+from mesh.exact.base import words
 from mesh.exact.expression.parse import expression
 from mesh.exact.expression.tree import (
     Binary,
@@ -24,28 +25,10 @@ from mesh.exact.expression.tree import (
 )
 from mesh.exact.solver.numeric import OPERATORS
 
+_SAME = words("sin cos tan sec csc cot sinh cosh tanh exp sqrt factorial")
+_OTHER = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "ln": "log", "abs": "Abs"}
 _FUNCTIONS = {
-    name: getattr(sympy, name)
-    for name in [
-        "sin",
-        "cos",
-        "tan",
-        "sec",
-        "csc",
-        "cot",
-        "sinh",
-        "cosh",
-        "tanh",
-        "exp",
-        "sqrt",
-        "factorial",
-    ]
-} | {
-    "arcsin": sympy.asin,
-    "arccos": sympy.acos,
-    "arctan": sympy.atan,
-    "ln": sympy.log,
-    "abs": sympy.Abs,
+    name: getattr(sympy, theirs) for name, theirs in {**{n: n for n in _SAME}, **_OTHER}.items()
 }
 _CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "infinity": sympy.oo}
 _NAMES = {function: name for name, function in _FUNCTIONS.items() if name != "sqrt"}

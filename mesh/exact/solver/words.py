@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 MAX_PROMPT_CHARACTERS = 600
 ASK = (
@@ -23,10 +22,8 @@ _POLITE_END = re.compile(
     r"(?:[,.]?\s*(?:please|for me|thanks|thank you|thx))+[.!?]*$", re.IGNORECASE
 )
 _POLITE_END_CHARACTERS = 30
-_POLITE_WORDS = ("ease", "or me", "hank", "hx")
 
 
-@lru_cache(maxsize=16)  # a prompt goes through every recogniser, one after the other
 def plain(text: str) -> str:
     """``text`` on one line without politeness and its final full stop; "" for what is too long to
     be one of the solver's questions."""
@@ -36,21 +33,8 @@ def plain(text: str) -> str:
     if (polite := _POLITE_START.match(text)) is not None:
         text = text[polite.end() :]
     end = text[-_POLITE_END_CHARACTERS:]
-    if any(word in end for word in _POLITE_WORDS):
-        text = text[: -len(end)] + _POLITE_END.sub("", end)
+    text = text[: -len(end)] + _POLITE_END.sub("", end)
     return text.rstrip(" .?" if text.endswith("!") else " .?!")  # "5!" keeps its factorial
-
-
-_MATHEMATICS = (("$$", "$$"), ("$", "$"), ("\\[", "\\]"), ("\\(", "\\)"))
-
-
-def bare(text: str) -> str:
-    """A single name or number without LaTeX's dollar signs around it."""
-    text = text.strip()
-    for begin, end in _MATHEMATICS:
-        if text.startswith(begin) and text.endswith(end) and len(text) > len(begin) + len(end):
-            return text[len(begin) : -len(end)].strip().rstrip(".,;?").strip()
-    return text
 
 
 _SEPARATORS = re.compile(r"\s*(?:[;,]\s+and\s|[;,\n]|\s(?:and|&)\s)\s*", re.IGNORECASE)
