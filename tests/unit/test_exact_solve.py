@@ -10,24 +10,18 @@ from mesh.exact.base import MATH
 from mesh.exact.solver.child import work_out
 from mesh.exact.solver.kinds import KINDS, recognise
 from mesh.exact.solver.messages import Solve, Solved, Unsolved
+from mesh.exact.solver.problem import SolverProblem
 
 
 def answered(prompt: str) -> str | None:
     """By the child's own function, in this process: None where it is not sure."""
     problem = recognise(prompt)
     assert problem is not None, f"not read: {prompt}"
-    message = Solve(
-        number=1,
-        kind=problem.kind,
-        task=problem.task,
-        texts=problem.texts,
-        about=problem.about,
-        cpu_s=5,
-    )
+    message = Solve(number=1, problem=problem, cpu_s=5)
     match work_out(message):
-        case Solved(text=text, specialty=specialty):
-            assert specialty == MATH
-            return text
+        case Solved(exact=exact):
+            assert exact.specialty == MATH
+            return exact.text
         case Unsolved():
             return None
 
@@ -282,14 +276,15 @@ def test_a_prompt_with_nothing_of_mathematics_is_offered_to_no_kind(
 
 
 def test_a_kind_that_nobody_knows_has_no_answer() -> None:
-    message = Solve(number=3, kind="poetry", task="x", texts=("x",), about=(), cpu_s=1)
+    problem = SolverProblem(kind="poetry", task="x", texts=("x",))
+    message = Solve(number=3, problem=problem, cpu_s=1)
     assert isinstance(work_out(message), Unsolved)
 
 
 def test_texts_that_do_not_parse_in_the_child_either_have_no_answer() -> None:
     # The child trusts nothing that it is sent: it parses again.
     for kind in KINDS:
-        message = Solve(
-            number=4, kind=kind, task="simplify", texts=("__import__('os')",), about=("x",), cpu_s=1
-        )
+        texts = ("__import__('os')",)
+        problem = SolverProblem(kind=kind, task="simplify", texts=texts, about=("x",))
+        message = Solve(number=4, problem=problem, cpu_s=1)
         assert isinstance(work_out(message), Unsolved)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from mesh.errors import ProtocolError
+from mesh.exact.base import MATH, Exact
 from mesh.exact.solver import child
 from mesh.exact.solver.messages import (
     HEADER_BYTES,
@@ -23,8 +25,10 @@ from mesh.exact.solver.messages import (
     size,
     to_solver,
 )
+from mesh.exact.solver.problem import SolverProblem
 
-SOLVE = Solve(number=7, kind="equation", task="solve", texts=("2x = 4",), about=("x",), cpu_s=2)
+PROBLEM = SolverProblem(kind="equation", task="solve", texts=("2x = 4",), about=("x",))
+SOLVE = Solve(number=7, problem=PROBLEM, cpu_s=2)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ SOLVE = Solve(number=7, kind="equation", task="solve", texts=("2x = 4",), about=
     [
         Ready(),
         Unable(message="no sympy"),
-        Solved(number=1, text="x = 2", specialty="math", note="solve"),
+        Solved(number=1, exact=Exact(text="x = 2", kind="equation", specialty=MATH, note="solve")),
         Unsolved(number=1, why="not sure"),
     ],
 )
@@ -72,7 +76,7 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_limits")
 def test_the_child_answers_in_turn_until_its_pipe_is_closed() -> None:
     sink = io.BytesIO()
-    other = msgspec.structs.replace(SOLVE, number=8, texts=("x = x + 1",))
+    other = msgspec.structs.replace(SOLVE, number=8, problem=replace(PROBLEM, texts=("x = x + 1",)))
     source = io.BytesIO(encode(SOLVE) + encode(other))
     assert child.serve(source, sink) == child.EXIT_OK
     data = sink.getvalue()
@@ -80,9 +84,9 @@ def test_the_child_answers_in_turn_until_its_pipe_is_closed() -> None:
     first = from_solver(data[HEADER_BYTES : HEADER_BYTES + length])
     second = from_solver(data[HEADER_BYTES + length + HEADER_BYTES :])
     assert isinstance(first, Solved)
-    assert (first.number, first.text) == (7, "x = 2")
+    assert (first.number, first.exact.text) == (7, "x = 2")
     assert isinstance(second, Solved)
-    assert (second.number, second.text) == (8, "no real solution")
+    assert (second.number, second.exact.text) == (8, "no real solution")
 
 
 @pytest.mark.usefixtures("no_limits")

@@ -18,7 +18,6 @@ from typing import BinaryIO
 
 from mesh.errors import ProtocolError
 from mesh.exact.solver import messages as m
-from mesh.exact.solver.problem import SolverProblem
 
 EXIT_OK, EXIT_UNABLE, EXIT_NO_MEMORY = 0, 69, 71  # as in sysexits.h
 
@@ -59,16 +58,10 @@ def limit_cpu(seconds: int) -> None:
 
 def work_out(message: m.Solve) -> m.Solved | m.Unsolved:
     """The answer, or why there is none."""
-    from mesh.exact.solver.kinds import KINDS, solve
+    from mesh.exact.solver.kinds import solve
 
-    if message.kind not in KINDS:
-        return m.Unsolved(number=message.number, why=f"kind '{message.kind}' is not known")
     try:
-        exact = solve(
-            SolverProblem(
-                kind=message.kind, task=message.task, texts=message.texts, about=message.about
-            )
-        )
+        exact = solve(message.problem)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -78,9 +71,7 @@ def work_out(message: m.Solve) -> m.Solved | m.Unsolved:
         return m.Unsolved(number=message.number, why=why)
     if exact is None:
         return m.Unsolved(number=message.number, why="not sure")
-    return m.Solved(
-        number=message.number, text=exact.text, specialty=exact.specialty, note=exact.note
-    )
+    return m.Solved(number=message.number, exact=exact)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> int:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import msgspec
 
 from mesh.errors import ProtocolError
+from mesh.exact.base import Exact
+from mesh.exact.solver.problem import SolverProblem
 
 HEADER_BYTES = 4  # the body's length, big-endian
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -15,10 +17,7 @@ class Solve(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="solve
     """Parent -> child. ``cpu_s``: after so many seconds of CPU time the kernel ends the child."""
 
     number: int
-    kind: str
-    task: str
-    texts: tuple[str, ...]
-    about: tuple[str, ...]
+    problem: SolverProblem
     cpu_s: int
 
 
@@ -36,9 +35,7 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="solv
     """Child -> parent."""
 
     number: int
-    text: str
-    specialty: str
-    note: str
+    exact: Exact
 
 
 class Unsolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="unsolved"):

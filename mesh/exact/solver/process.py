@@ -21,7 +21,6 @@ from mesh.errors import ProtocolError
 from mesh.exact.base import Exact, Problem
 from mesh.exact.solver import messages as m
 from mesh.exact.solver.problem import SolverProblem
-from mesh.types import Specialty
 
 _LOG = logging.getLogger(__name__)
 
@@ -117,26 +116,13 @@ class SolverProcess:
         self._number += 1
         number, done = self._number, False
         try:
-            await child.send(
-                m.Solve(
-                    number=number,
-                    kind=problem.kind,
-                    task=problem.task,
-                    texts=problem.texts,
-                    about=problem.about,
-                    cpu_s=math.ceil(timeout_s) + 1,
-                )
-            )
+            cpu_s = math.ceil(timeout_s) + 1
+            await child.send(m.Solve(number=number, problem=problem, cpu_s=cpu_s))
             reply = await child.receive()
             done = getattr(reply, "number", None) == number
             match reply:
-                case m.Solved() if done:
-                    return Exact(
-                        text=reply.text,
-                        kind=problem.kind,
-                        specialty=Specialty(reply.specialty),
-                        note=reply.note,
-                    )
+                case m.Solved(exact=exact) if done:
+                    return exact
                 case m.Unsolved() if done:
                     _LOG.debug("%s %s has no answer: %s", problem.kind, problem.task, reply.why)
             return None
