@@ -41,6 +41,11 @@ class FakeSolver(SolverProcess):
         await asyncio.Event().wait()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _definitions() -> None:
+    units.load()
+
+
 def features(text: str, *, system: str = "", **changes: object) -> Features:
     messages = (Message.of(Role.USER, text),)
     if system:
@@ -80,7 +85,6 @@ def test_a_sum_is_answered_without_waiting_for_anything() -> None:
 
 
 def test_a_conversion_is_answered_in_words_once_the_units_are_loaded() -> None:
-    units.load()
     verdict = consulted(stage(), features("how many cups in 4 quarts"))
     assert isinstance(verdict, Verdict)
     assert verdict.specialty == "units"
