@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         StreamEvent,
         Tokens,
     )
-    from mesh.types import Message, Priority, Role
+    from mesh.types import Image, Message, Priority, Role, Text, ToolCall, ToolResult
 
 # Where each name is, so that a node agent or a runner does not import gRPC for the SDK's sake.
 _FACE = {
@@ -63,7 +63,7 @@ _FACE = {
         "StreamEvent",
         "Tokens",
     ),
-    "mesh.types": ("Message", "Priority", "Role"),
+    "mesh.types": ("Image", "Message", "Priority", "Role", "Text", "ToolCall", "ToolResult"),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 
@@ -80,6 +80,7 @@ __all__ = [
     "Events",
     "FleetStatus",
     "Generation",
+    "Image",
     "Message",
     "NodeStatus",
     "Options",
@@ -93,7 +94,10 @@ __all__ = [
     "StreamEvent",
     "SyncClient",
     "SyncGeneration",
+    "Text",
     "Tokens",
+    "ToolCall",
+    "ToolResult",
     "__version__",
     "connect",
     "connect_sync",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from mesh.errors import InvalidRequest
+from mesh.parts import check_parts, text_bytes
 from mesh.types import (
     SPECIALTY_PATTERN,
     Continuation,
@@ -59,24 +60,25 @@ def check_request(
 
 
 def check_messages(messages: Sequence[Message], *, max_bytes: int = MAX_REQUEST_BYTES) -> None:
-    """Raises ``InvalidRequest``. The last message is the user's and not empty."""
+    """Raises ``InvalidRequest``. The last message is a tool's, or the user's and not empty."""
     if not messages:
         raise InvalidRequest("the request has no messages; send at least one from the user")
     if len(messages) > MAX_MESSAGES:
         raise InvalidRequest(f"{len(messages)} messages are too many; the limit is {MAX_MESSAGES}")
-    size = 0
     for number, message in enumerate(messages, 1):
         if not isinstance(message.role, Role):
             raise unknown_role(message.role, number)
-        if message.role is Role.TOOL or not all(isinstance(p, Text) for p in message.parts):
-            raise InvalidRequest(f"message {number} holds more than text")
-        size += _text_bytes(message.text, f"message {number}")
+    size = check_parts(messages)
     if size > max_bytes:
         raise InvalidRequest(f"the prompt is {size:,} bytes; the limit is {max_bytes:,} bytes")
     last = messages[-1]
+    if last.role is Role.TOOL:
+        return
     if last.role is not Role.USER:
-        raise InvalidRequest(f"the last message must be from the user, not from '{last.role}'")
-    if not last.text.strip():
+        raise InvalidRequest(
+            f"the last message must be from the user or a tool, not from '{last.role}'"
+        )
+    if not last.text.strip() and all(isinstance(part, Text) for part in last.parts):
         raise InvalidRequest("the prompt is empty; write something in the last user message")
 
 
@@ -91,7 +93,7 @@ def check_texts(texts: Sequence[str], *, max_bytes: int = MAX_REQUEST_BYTES) -> 
         )
     size = 0
     for number, text in enumerate(texts, 1):
-        size += _text_bytes(text, f"text {number}")
+        size += text_bytes(text, f"text {number}")
         if not text.strip():
             raise InvalidRequest(f"text {number} is empty; leave it out or write something in it")
     if size > max_bytes:
@@ -130,7 +132,7 @@ def check_sampling(sampling: Sampling) -> None:
     for stop in s.stop:
         if not stop:
             raise InvalidRequest("a stop string is empty; leave it out or give it text")
-        if _text_bytes(stop, "a stop string") > MAX_STOP_BYTES:
+        if text_bytes(stop, "a stop string") > MAX_STOP_BYTES:
             raise InvalidRequest(f"a stop string is longer than {MAX_STOP_BYTES} bytes")
     _check_form(s)
 
@@ -142,7 +144,7 @@ def _check_form(sampling: Sampling) -> None:
             continue
         if not text.strip():
             raise InvalidRequest(f"{name} is empty; leave it out or give it text")
-        size = _text_bytes(text, name)
+        size = text_bytes(text, name)
         if size > MAX_GRAMMAR_BYTES:
             raise InvalidRequest(f"{name} is {size:,} bytes; the limit is {MAX_GRAMMAR_BYTES:,}")
     if sampling.json_schema is None:
@@ -199,13 +201,13 @@ def check_specialty(text: str) -> Specialty:
 
 def check_model_id(text: str) -> None:
     """Raises ``InvalidRequest`` for what can be no model's id."""
-    if _text_bytes(text, "the model's name") > MAX_MODEL_ID_BYTES:
+    if text_bytes(text, "the model's name") > MAX_MODEL_ID_BYTES:
         raise InvalidRequest(f"the model's name is longer than {MAX_MODEL_ID_BYTES} bytes")
 
 
 def check_tenant(text: str) -> str:
     """As it is, "" for none. Raises ``InvalidRequest`` for what can be no tenant's name."""
-    if _text_bytes(text, "the tenant's name") > MAX_TENANT_BYTES:
+    if text_bytes(text, "the tenant's name") > MAX_TENANT_BYTES:
         raise InvalidRequest(f"the tenant's name is longer than {MAX_TENANT_BYTES} bytes")
     return text
 
@@ -216,13 +218,3 @@ def unknown_role(role: object, number: int) -> InvalidRequest:
     return InvalidRequest(
         f"message {number} has the unknown role {str(role)[:40]!r}; one of {roles}"
     )
-
-
-def _text_bytes(text: str, what: str) -> int:
-    """UTF-8 size. Engines take C strings, and a lone surrogate has no UTF-8 form."""
-    if "\0" in text:
-        raise InvalidRequest(f"{what} contains a NUL character; remove it")
-    try:
-        return len(text.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"{what} is not valid Unicode text (a lone surrogate)") from None

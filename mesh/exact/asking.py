@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from mesh.exact.base import SLOW_CHARACTERS, Declined, words
+from mesh.parts import beyond_text
 from mesh.types import Message, Role
 
 # A system text of nothing but these asks for no form that a plain answer would break.
@@ -54,6 +55,8 @@ def last_turn(messages: Sequence[Message]) -> str | Declined:
     what the user said before: ``agreed`` does that, and is worth its time only for a problem."""
     if not messages or messages[-1].role is not Role.USER:
         return Declined(note="the last turn is not the user's")
+    if next(beyond_text(messages), None) is not None:
+        return Declined(note="not all of the conversation is text")
     for message in messages:
         if message.role is Role.SYSTEM and not _harmless(message.text):
             return Declined(note="the system text may ask for a form that a plain answer breaks")

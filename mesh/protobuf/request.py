@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from mesh.errors import InvalidRequest
+from mesh.protobuf.messages import messages_from_wire, messages_to_wire
 from mesh.protobuf.resume import (
     continuation_from_wire,
     continuation_to_wire,
 )
 from mesh.types import (
-    Message,
     ModelId,
     Priority,
     Request,
     RequestId,
-    Role,
     Sampling,
 )
 from mesh.v1 import mesh_pb2 as pb
@@ -25,7 +23,6 @@ from mesh.validation import (
     check_request_id,
     check_specialty,
     check_tenant,
-    unknown_role,
 )
 
 
@@ -66,22 +63,6 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
         tenant=check_tenant(wire.tenant),
         cacheable=wire.cacheable if wire.HasField("cacheable") else None,
     )
-
-
-def messages_from_wire(wire: Sequence[pb.Message]) -> tuple[Message, ...]:
-    """Raises ``InvalidRequest`` for a role that is none."""
-    messages = []
-    for number, message in enumerate(wire, 1):
-        try:
-            role = Role(message.role)
-        except ValueError:
-            raise unknown_role(message.role, number) from None
-        messages.append(Message.of(role, message.content))
-    return tuple(messages)
-
-
-def messages_to_wire(messages: Sequence[Message]) -> list[pb.Message]:
-    return [pb.Message(role=message.role, content=message.text) for message in messages]
 
 
 def sampling_to_wire(sampling: Sampling) -> pb.Sampling:

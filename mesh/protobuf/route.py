@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from mesh.errors import InvalidRequest, MeshError, ProtocolError, from_code
 from mesh.protobuf.events import decision_from_wire, decision_to_wire, reason_from_wire
+from mesh.protobuf.messages import messages_from_wire, messages_to_wire
 from mesh.protobuf.request import (
-    messages_from_wire,
-    messages_to_wire,
     model_from_wire,
     sampling_from_wire,
     sampling_to_wire,

@@ -5,16 +5,18 @@ user's turn and let the rest pose as another's. So a prompt is rendered twice, o
 contents and once with a placeholder for each. If no content spells a control token and both
 renderings hold the same control tokens in the same order, the real one stands as tokenised whole,
 which is what the model saw in training. Otherwise the second one is cut at its placeholders, the
-template's parts are tokenised with control tokens, and the contents without.
+template's parts are tokenised with control tokens, and the contents without. So with results of
+tools and the texts in the arguments of calls; names and ids, which have no signs of their own in
+any rendering, may not spell a control token at all.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import jinja2
@@ -23,14 +25,19 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mesh.errors import ContextOverflow, InvalidRequest, ModelFileError
-from mesh.types import Message
+from mesh.errors import CannotAnswer, ContextOverflow, InvalidRequest, ModelFileError
+from mesh.parts import beyond_text, kind, prompt_bytes, texts_of
+from mesh.types import Message, Role, ToolCall, ToolResult
 from node.engines.first_line import first_line
+from node.engines.placeholders import Placeholders, in_json
+from node.engines.sight import refuse_images
+from node.engines.turns import Turn, turns
 
 # Ordinary text has 3 to 5 bytes a token: beyond this many a prompt is most likely too long, and
 # is measured in slices, so that a megabyte is refused after the first few of them.
 _SUSPICIOUS_BYTES_PER_TOKEN = 6
 _SLICE = 16_384  # characters
+_PLACEHOLDERS = "squadron_placeholders"  # a variable for ``_to_json``
 _CUT_COSTS = 4  # tokens that cutting a text in two may add, generously
 
 
@@ -71,6 +78,16 @@ def _local_time(form: str) -> str:
     return datetime.datetime.now().astimezone().strftime(form)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Whether a template writes calls and results of tools; ``as_text``: it wants the arguments as
+    JSON text."""
+
+    calls: bool
+    results: bool
+    as_text: bool
+
+
 class ChatTemplate:
     """A Hugging Face chat template, rendered in a sandbox: it comes with a downloaded file.
 
@@ -84,9 +101,7 @@ class ChatTemplate:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
         )
-        environment.filters["tojson"] = lambda value, **options: json.dumps(
-            value, ensure_ascii=False, **options
-        )
+        environment.filters["tojson"] = _to_json
         environment.globals.update(raise_exception=_refuse, strftime_now=now)
         try:
             self._template = environment.from_string(source)
@@ -97,19 +112,53 @@ class ChatTemplate:
             ) from None
         self._variables: dict[str, Any] = {"bos_token": bos, "eos_token": eos, "tools": None}
 
-    def render(self, messages: Sequence[tuple[str, str]]) -> str:
-        """The prompt for (role, content) pairs, the assistant's turn opened. Raises
-        ``InvalidRequest`` with the template's own words when it refuses them."""
+    def render(self, turns: Sequence[Turn], placeholders: str = "") -> str:
+        """The prompt for these turns, the assistant's turn opened. ``placeholders``: how those
+        among the turns begin, "" where there are none. Raises ``InvalidRequest`` with the
+        template's own words when it refuses them."""
         try:
             return self._template.render(
-                messages=[{"role": role, "content": content} for role, content in messages],
+                messages=turns,
                 add_generation_prompt=True,
+                **{_PLACEHOLDERS: placeholders},
                 **self._variables,
             )
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise InvalidRequest(
                 f"the model's chat template refuses these messages: {first_line(error)}"
             ) from None
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What of calls it writes into a prompt, found out by giving it some."""
+        as_object = self._shown(as_text=False)
+        # A dictionary that was printed instead of written as JSON has single quotes.
+        as_text = "'squadron-key'" in as_object or not _has_call(as_object)
+        shown = self._shown(as_text=True) if as_text else as_object
+        return Reading(calls=_has_call(shown), results="squadron-result" in shown, as_text=as_text)
+
+    def _shown(self, *, as_text: bool) -> str:
+        call = ToolCall("squadron0", "squadron_tool", '{"squadron-key": "squadron-value"}')
+        asked = (
+            Message.of(Role.USER, "hello"),
+            Message(role=Role.ASSISTANT, parts=(call,)),
+            Message(role=Role.TOOL, parts=(ToolResult(call.id, "squadron-result"),)),
+        )
+        try:
+            return self.render(turns(asked, as_text=as_text))
+        except InvalidRequest:
+            return ""
+
+
+def _has_call(shown: str) -> bool:
+    return all(text in shown for text in ("squadron_tool", "squadron-key", "squadron-value"))
+
+
+@jinja2.pass_context
+def _to_json(context: jinja2.runtime.Context, value: Any, **options: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, **options)
+    begin = context.get(_PLACEHOLDERS)
+    return in_json(text, begin) if begin else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,31 +192,38 @@ class PromptBuilder:
     def build(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the assistant's answer begins.
 
-        Raises ``ContextOverflow`` when they leave no room for one more token, and
-        ``InvalidRequest`` when the template refuses the messages.
+        Raises ``ContextOverflow`` when they leave no room for one more token, ``InvalidRequest``
+        when the template refuses the messages, and ``CannotAnswer`` that names the part for an
+        image, and for a call or a result that the template has no place for.
         """
         if not messages:
             raise InvalidRequest("there are no messages; give at least one")
         self._refuse_what_cannot_fit(messages)
-        pairs = [(m.role.value, m.text) for m in messages]
-        contents = [m.text for m in messages]
-        marks = _placeholders(contents)
-        parts = self._parts(pairs, marks)
+        as_text = self._checked(messages)
+        contents: list[str] = []
+
+        def noted(text: str) -> str:
+            contents.append(text)
+            return text
+
+        real = turns(messages, said=noted, as_text=as_text)
+        placeholders = Placeholders(contents)
+        marks = iter(placeholders.marks)
+        blank = turns(messages, said=lambda _: next(marks), as_text=as_text)
+        parts = placeholders.cut(self._template.render(blank, placeholders.begin))
         expected = [
             token
             for part, is_template in parts
             if is_template
             for token in self._controls(self._tokenizer.with_control(part))
         ]
-        prompt = self._tokenizer.with_control(self._template.render(pairs))
+        prompt = self._tokenizer.with_control(self._template.render(real))
         spelled = any(self._controls(self._tokenizer.with_control(c)) for c in contents)
         if spelled or self._controls(prompt) != expected:
             prompt = []
             for part, is_template in parts:
-                if is_template:
-                    prompt += self._tokenizer.with_control(part)
-                else:
-                    prompt += self._tokenizer.plain(contents[marks.index(part)])
+                tokenise = self._tokenizer.with_control if is_template else self._tokenizer.plain
+                prompt += tokenise(part)
         bos = self._tokenizer.bos
         if bos is not None and prompt[:1] != [bos]:
             prompt.insert(0, bos)
@@ -177,29 +233,38 @@ class PromptBuilder:
             raise InvalidRequest("the model's chat template made an empty prompt of the messages")
         return prompt
 
-    def _parts(
-        self, pairs: Sequence[tuple[str, str]], marks: Sequence[str]
-    ) -> list[tuple[str, bool]]:
-        """The rendering with placeholders, cut at them: (text or placeholder, is template)."""
-        blank = self._template.render(
-            [(role, mark) for (role, _), mark in zip(pairs, marks, strict=True)]
-        )
-        pattern = "|".join(map(re.escape, marks))
-        return [(p, p not in marks) for p in re.split(f"({pattern})", blank) if p]
+    def _checked(self, messages: Sequence[Message]) -> bool:
+        """Whether arguments of calls are given as text."""
+        refuse_images(messages)
+        as_text = False
+        for where, part in beyond_text(messages):
+            reading = self._template.reading
+            place = reading.calls if isinstance(part, ToolCall) else reading.results
+            if not place:
+                raise CannotAnswer(
+                    f"{where} is {kind(part)}, and this model's chat template has no place for "
+                    "one; ask a model that was trained to call tools"
+                )
+            if isinstance(part, ToolCall) and any(
+                self._controls(self._tokenizer.with_control(text)) for text in (part.id, part.name)
+            ):
+                raise InvalidRequest(f"{where}: its id or name spells a control token of the model")
+            as_text = reading.as_text
+        return as_text
 
     def _controls(self, tokens: Sequence[int]) -> list[int]:
         return [t for t in tokens if self._tokenizer.is_control(t)]
 
     def _refuse_what_cannot_fit(self, messages: Sequence[Message]) -> None:
-        size = sum(len(m.text.encode("utf-8", "replace")) for m in messages)
+        size = prompt_bytes(messages)
         if size >= self._context_length * self._tokenizer.longest:
             raise self._overflow(f"at least {-(-size // self._tokenizer.longest)}")
         if size < self._context_length * _SUSPICIOUS_BYTES_PER_TOKEN:
             return
         at_least = 0
-        for message in messages:
-            for start in range(0, len(message.text), _SLICE):
-                piece = message.text[start : start + _SLICE]
+        for text in [text for message in messages for text in texts_of(message)]:
+            for start in range(0, len(text), _SLICE):
+                piece = text[start : start + _SLICE]
                 at_least += max(0, len(self._tokenizer.plain(piece)) - _CUT_COSTS)
                 if at_least >= self._context_length:
                     raise self._overflow(f"more than {at_least}")
@@ -209,11 +274,3 @@ class PromptBuilder:
             f"the prompt has {tokens} tokens and the model's context is {self._context_length}, "
             "answer included; shorten the prompt or ask a model with a longer context"
         )
-
-
-def _placeholders(contents: Sequence[str]) -> list[str]:
-    """One text for each content, of private-use characters and digits, that is in none of them."""
-    nonce = 0
-    while any(f"\ue000{nonce}-" in content for content in contents):
-        nonce += 1
-    return [f"\ue000{nonce}-{number}\ue001" for number in range(len(contents))]

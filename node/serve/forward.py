@@ -31,6 +31,7 @@ from mesh.fleet.placement import Ranking, rank
 from mesh.fleet.reasons import candidate, candidates
 from mesh.fleet.records import FleetView, ModelState
 from mesh.fleet.work import Work
+from mesh.parts import prompt_bytes
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
     DEFAULT_CREDIT,
@@ -258,13 +259,9 @@ def _work(attempt: Attempt, model: ModelId | None, tried: frozenset[NodeId]) -> 
     return Work(
         specialty=attempt.specialty or Specialty(""),
         model=model,
-        prompt_bytes=_size(attempt),
+        prompt_bytes=prompt_bytes(attempt.messages),
         exclude=tried,
     )
-
-
-def _size(attempt: Attempt) -> int:
-    return sum(len(message.text.encode("utf-8", "replace")) for message in attempt.messages)
 
 
 class _Refusable:

@@ -18,6 +18,7 @@ from mesh.fleet.eligibility import asked_for
 from mesh.fleet.placement import stand_in
 from mesh.fleet.records import FleetView
 from mesh.fleet.work import Home, Work
+from mesh.parts import prompt_bytes
 from mesh.stream import Done, StreamEvent
 from mesh.transport.base import Finished
 from mesh.types import Decision, Request, Specialty
@@ -109,7 +110,7 @@ class Dispatch:
             substitutes=substitutes,
             named=request.specialty is not None,
             model=request.model,
-            prompt_bytes=sum(len(m.text.encode("utf-8")) for m in request.messages),
+            prompt_bytes=prompt_bytes(request.messages),
             priority=request.priority,
             arrived=arrived,
             resuming=resuming,

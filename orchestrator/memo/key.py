@@ -6,8 +6,8 @@ requests have the same encoding unless they mean the same.
 Messages that mean the same to a model shall find the same answer, and nothing else shall: texts
 are brought to Unicode NFC (UAX #15), line ends to ``\\n``, and white space at a message's end is
 left out. Case and inner white space count, since code depends on them. All sampling parameters
-count, floats to the last bit; so do roles, tenant, the conversation's prior (it can decide the
-route), and a salt.
+count, floats to the last bit; so do roles, images, calls and their results as they are, tenant, the
+conversation's prior (it can decide the route), and a salt.
 
 Cost is bounded for any text. NFC sorts runs of combining marks in quadratic time, so it is done in
 short pieces, cut before spaces, and only for the newest ``NFC_CHARACTERS`` of text beyond ASCII;
@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Sequence
 from unicodedata import normalize
 
-from mesh.types import Message, Role
+from mesh.types import Image, Message, Role, Text, ToolCall, ToolResult
 from orchestrator.router.base import Features
 
 MAX_CHARACTERS = 256 * 1024  # of all messages: about 1 ms of encoding and hashing at worst
@@ -35,7 +35,7 @@ def memo_key(features: Features, salt: str) -> bytes | None:
     """32 bytes; None for a conversation of more than ``MAX_CHARACTERS``. ``salt``: answers kept
     under another one are not found (the version of the rules)."""
     messages = features.messages
-    if sum([len(message.text) for message in messages]) > MAX_CHARACTERS:
+    if sum([_weight(message) for message in messages]) > MAX_CHARACTERS:
         return None
     s = features.sampling
     # repr of a float is the shortest text that reads back as the same float; "+ 0.0" makes -0.0 of
@@ -65,9 +65,37 @@ def memo_key(features: Features, salt: str) -> bytes | None:
     ]
     for message, text in zip(messages, _normal(messages), strict=True):
         fields += (_ROLES[message.role], text)
+        fields += _beyond_text(message)
     return hashlib.sha256(
         b"".join([part for field in fields for part in (len(field).to_bytes(8, "little"), field)])
     ).digest()
+
+
+def _weight(message: Message) -> int:
+    """Characters of its text, and bytes of what else it holds."""
+    match message.parts:
+        case (Text(text=text),):
+            return len(text)
+    return len(message.text) + sum(map(len, _beyond_text(message)))
+
+
+def _beyond_text(message: Message) -> list[bytes]:
+    """Begins with what is no role, and tells how many fields there are and where texts stand
+    between them, so that no other messages have the same fields. Empty for texts alone."""
+    if all(isinstance(part, Text) for part in message.parts):
+        return []
+    fields: list[bytes] = []
+    for part in message.parts:
+        match part:
+            case Text(text=text):
+                fields += (b"text", _bytes(text))
+            case Image(media_type=media_type, data=data, url=url):
+                fields += (b"image", _bytes(media_type), data, _bytes(url))
+            case ToolCall(id=call_id, name=name, arguments=arguments):
+                fields += (b"call", _bytes(call_id), _bytes(name), _bytes(arguments))
+            case ToolResult(call_id=call_id, text=text):
+                fields += (b"result", _bytes(call_id), _bytes(text))
+    return [b"parts", len(fields).to_bytes(8, "little"), *fields]
 
 
 def _normal(messages: Sequence[Message]) -> list[bytes]:

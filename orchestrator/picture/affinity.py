@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from mesh.fleet.work import Home
-from mesh.types import Message, Role
+from mesh.types import Image, Message, Role, Text, ToolCall, ToolResult
 
 MAX_CONVERSATIONS = 32_768  # about 8 MB; the one that was not used for longest is forgotten
 # A conversation that went from code to chat and comes back finds its code model again.
@@ -27,6 +27,7 @@ MOST_UNSEEN = 4
 # hint may be wrong, and a megabyte or a thousand turns cost as much as a few lines. Characters.
 _FIRST, _LAST = 2, 6
 _EDGE = 1024
+_MOST_PARTS = 16  # of a message
 
 _Hash = bytes
 
@@ -108,7 +109,22 @@ def _hash(tenant: str, messages: Sequence[Message]) -> _Hash:
         messages = (*messages[:_FIRST], *messages[-_LAST:])
     for message in messages:
         text = message.text.strip()
-        ends = text if len(text) <= 2 * _EDGE else text[:_EDGE] + text[-_EDGE:]
         digest.update(f"\0{message.role}\0{len(text)}\0".encode())
-        digest.update(ends.encode("utf-8", "replace"))
+        digest.update(_ends(text).encode("utf-8", "replace"))
+        for part in message.parts[:_MOST_PARTS]:
+            match part:
+                case Text():
+                    continue
+                case Image(data=data, url=url):
+                    said, ends = f"image\0{len(data)}\0{_ends(url)}", data[-_EDGE:]
+                case ToolCall(id=call_id, name=name, arguments=arguments):
+                    said, ends = f"call\0{call_id}\0{name}\0{_ends(arguments)}", b""
+                case ToolResult(call_id=call_id, text=text):
+                    said, ends = f"result\0{call_id}\0{_ends(text)}", b""
+            digest.update(f"\0{said}\0".encode("utf-8", "replace"))
+            digest.update(ends)
     return digest.digest()
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * _EDGE else text[:_EDGE] + text[-_EDGE:]

@@ -17,6 +17,7 @@ from node.engines.base import ModelSpec
 from node.engines.chat_template import ChatTemplate, PromptBuilder
 from node.engines.llama_cpp import loading as llama_loading
 from node.engines.llama_cpp.vocabulary import Vocabulary
+from node.engines.turns import turns
 from node.models.catalogue import CHATML
 from tests.gguf import CONTROL, tokens, write_random
 
@@ -139,7 +140,7 @@ def test_templates_as_hugging_face_writes_them_parse() -> None:
         "{%- endfor %}{{ strftime_now('%Y') }}{{ {'a': 'é'} | tojson }}"
     )
     template = ChatTemplate(source, bos="", eos="", now=lambda form: f"now{form}")
-    assert template.render([("user", "a"), ("user", "b")]) == 'bnow%Y{"a": "é"}'
+    assert template.render(turns([message("a"), message("b")])) == 'bnow%Y{"a": "é"}'
 
 
 def test_a_template_that_does_not_parse_is_the_files_fault() -> None:

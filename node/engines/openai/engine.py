@@ -22,6 +22,7 @@ from mesh.errors import (
     InvalidRequest,
     MeshError,
 )
+from mesh.parts import prompt_bytes
 from mesh.types import Message, Sampling
 from node.engines.base import (
     Counted,
@@ -43,6 +44,7 @@ from node.engines.openai.reading import Ask, End, Rows, Text
 from node.engines.openai.stream import Stream, Wake
 from node.engines.openai.worker import SIGN_S, Worker
 from node.engines.options import check_sizes
+from node.engines.sight import refuse_images
 
 _MESSAGE_TOKENS = 4  # what a chat template puts around each message
 _BYTES_PER_TOKEN = 4  # of ordinary text, about
@@ -115,8 +117,9 @@ class OpenAiEngine:
             raise CannotAnswer("this model makes embeddings and no answers")
         if delivered:
             raise InvalidRequest("an upstream knows no token ids; resume by text")
-        size = sum(len(m.text.encode()) for m in messages)
-        size += len(delivered_text.encode())
+        if not options.vision:
+            refuse_images(messages)
+        size = prompt_bytes(messages) + len(delivered_text.encode())
         least = size // _MOST_BYTES_PER_TOKEN
         if least >= self._context:
             raise ContextOverflow(

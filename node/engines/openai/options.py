@@ -55,6 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename={"continues": "c
     input_price: float | None = None
     output_price: float | None = None
     embedding: bool = False
+    vision: bool = False
     dimensions: int | None = None
 
 

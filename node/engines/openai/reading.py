@@ -92,7 +92,7 @@ class Reading:
 
     def end(self) -> Iterator[Event]:
         """The stream is over. Raises ``EngineFailed`` when the answer is not, and ``CannotAnswer``
-        when the upstream withheld it."""
+        when the upstream withheld it, all of it: what was cut off in the middle ends so."""
         rest = self._reader.end().strip()
         if rest == DONE:
             self.done = True
@@ -130,6 +130,10 @@ class Reading:
                 made = self._counts.completion if self._counts is not None else 0
                 short = not self._last and self._ask.counted and 0 < made < self._ask.max_tokens
                 return FinishReason.CONTEXT if short else FinishReason.LENGTH
+            case "tool_calls" | "function_call":
+                return FinishReason.TOOL_CALLS
+            case "content_filter" if self._pieces:
+                return FinishReason.CONTENT_FILTER
             case "content_filter":
                 raise CannotAnswer("the upstream's content filter withheld the answer")
             case "error" | "abort" | "aborted" | "cancelled":

@@ -14,6 +14,7 @@ from typing import Any
 from mesh.errors import NotServed
 from mesh.types import Message, Sampling
 from node.engines.openai.options import Options
+from node.engines.openai.turns import turns_of
 
 MAX_STOPS = 4  # what OpenAI's interface takes; servers differ beyond
 
@@ -90,7 +91,7 @@ def body(
 ) -> dict[str, Any]:
     """All but what ``Quirks`` decide; see ``finished``. Raises ``NotServed`` for a parameter that
     the server has no name for, and for a turn that it cannot continue."""
-    turns = [{"role": str(m.role), "content": m.text} for m in messages]
+    turns = [turn for message in messages for turn in turns_of(message)]
     asked: dict[str, Any] = {
         "model": model,
         "messages": turns,

@@ -23,10 +23,12 @@ from mesh.errors import (
     EngineFailed,
     InternalError,
 )
+from mesh.parts import texts_of
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.options import check_sizes, options_of
 from node.engines.scheduler import Work, plan
+from node.engines.sight import refuse_images
 from node.engines.simulated.vectors import OpenTexts
 
 _MESSAGE_TOKENS = 4  # what a chat template would put around each message
@@ -66,7 +68,7 @@ class _Sequence:
 
 def count_tokens(messages: Sequence[Message]) -> int:
     """Prompt tokens of ``messages``: a word is a token."""
-    return sum(_MESSAGE_TOKENS + len(m.text.split()) for m in messages)
+    return sum(_MESSAGE_TOKENS + sum(len(t.split()) for t in texts_of(m)) for m in messages)
 
 
 def _spelling(token: int) -> bytes:
@@ -118,10 +120,11 @@ class SimulatedEngine:
         delivered: Sequence[int],
         delivered_text: str,
     ) -> int:
-        """Raises ``ContextOverflow``, and ``CannotAnswer`` for a model that embeds."""
+        """Raises ``ContextOverflow``, and ``CannotAnswer`` for images and a model that embeds."""
         spec = self._loaded()
         if self._texts is not None:
             raise CannotAnswer("this model makes embeddings and no answers")
+        refuse_images(messages)
         if slot in self._open or not 0 <= slot < spec.slots:
             raise InternalError(f"slot {slot} is not free")
         prompt = count_tokens(messages)
