@@ -209,9 +209,10 @@ def list_models(connection: Connection, request: Request) -> None:
     connection.reply(200, json.dumps({"object": "list", "data": entries}))
 
 
-def prompt_tokens(messages: list[dict[str, str]]) -> int:
-    turns = [m for m in messages if m["role"] != "assistant"]
-    return sum(MESSAGE_TOKENS + len(m["content"].split()) for m in turns)
+def prompt_tokens(messages: list[dict[str, Any]]) -> int:
+    turns = [m["content"] for m in messages if m["role"] != "assistant"]
+    words = [len(turn.split()) if isinstance(turn, str) else 99 for turn in turns]  # 99: an image
+    return MESSAGE_TOKENS * len(words) + sum(words)
 
 
 def usage(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def messages_from_wire(wire: Sequence[pb.Message]) -> tuple[Message, ...]:
             raise unknown_role(message.role, number + 1) from None
         if message.parts and message.content:
             raise InvalidRequest(f"messages[{number}] has content and parts; give one of them")
-        if message.parts or role is Role.TOOL:
+        if message.parts:
             parts = tuple(_part(part, place(number, n)) for n, part in enumerate(message.parts))
             messages.append(Message(role=role, parts=parts))
         else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.errors import ConfigError, ContextOverflow, ModelFileError
+from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, ModelFileError
 from mesh.types import FinishReason, Sampling
 from node.engines.base import Ended, Prefilling, Token
 from node.engines.registry import known_engines, load_engine
 from node.engines.simulated.engine import SimulatedEngine
+from tests.conversations import SEEN, TOOLS
 from tests.engine_rig import (
     CONTEXT,
     NOBODY,
@@ -152,6 +153,26 @@ def test_a_prompt_that_fills_the_context_is_refused_with_both_numbers(load: Load
     with pytest.raises(ContextOverflow, match=rf"\d+ tokens .*\b{CONTEXT}\b"):
         engine.open(0, user("hello " * 250), Sampling(), (), "")
     assert generate(engine, 3), "the slot is still free"
+
+
+@every
+def test_an_image_is_refused_by_its_place_and_leaves_the_slot_free(load: Loader) -> None:
+    engine = load()
+    with pytest.raises(CannotAnswer, match=r"^messages\[1\]\.parts\[1\] is an image"):
+        engine.open(0, (*user("hello"), *SEEN), Sampling(), (), "")
+    assert generate(engine, 3)
+
+
+@every
+def test_calls_and_results_count_as_prompt_or_are_refused_by_their_place(load: Loader) -> None:
+    engine = load()
+    try:
+        whole, refused = engine.open(0, TOOLS, Sampling(), (), ""), ""
+    except CannotAnswer as error:
+        whole, refused = 0, error.message
+    plain = engine.open(1, TOOLS[:1], Sampling(), (), "")
+    no_place = "messages[1].parts[0] is a tool call, and this model's chat template"
+    assert refused.startswith(no_place) if refused else whole > plain
 
 
 @every

@@ -25,6 +25,7 @@ from mesh.transport.base import (
 )
 from mesh.transport.frames import MAX_OPEN_BYTES, Bye, Credit, FrameType, Hello, Reject
 from mesh.types import Message, NodeId, Piece, Role
+from tests.conversations import SEEN, TOOLS
 from tests.transport_rig import (
     DEADLINE_S,
     END,
@@ -79,6 +80,8 @@ async def test_the_attempt_arrives_as_it_was_sent(kind: str) -> None:
         messages=(
             Message.of(Role.SYSTEM, "short"),
             Message.of(Role.USER, "ünï😀" * 50_000),
+            *SEEN,
+            *TOOLS,
         ),
         delivered=(Piece(id=5, text="a"), Piece(id=2**32 - 1, text="")),
         tokenizer_hash="abc",

@@ -10,6 +10,7 @@ from typing import Any, Self
 import grpc
 
 from mesh.clock import Clock
+from mesh.protobuf.messages import messages_to_wire
 from mesh.protobuf.metadata import ERROR_CODE
 from mesh.security.tickets import MAX_LIFETIME_S, Signer, Ticket
 from mesh.transport.base import Accepted, Attempt, Finished, Sink, Tokens
@@ -17,6 +18,7 @@ from mesh.types import FinishReason, ModelId, OrchestratorId, Piece, Usage
 from mesh.v1 import mesh_pb2 as pb
 from node.serve.direct import DirectServer
 from node.serve.gate import TicketGate
+from tests.conversations import TOOLS
 from tests.faults.fuzzing import GOOD
 from tests.mesh.fakes import Mesh, orchestrator, until
 from tests.mesh.scripted import MATH
@@ -83,6 +85,7 @@ class Gateway:
         """A request that is answered; what mutations start from."""
         messages = [
             pb.Message(role="system", content="be brief"),
+            *messages_to_wire(TOOLS),
             pb.Message(role="user", content="what is 1 + 1?"),
         ]
         sampling = pb.Sampling(max_tokens=20, temperature=0.5, seed=1, stop=["\n"])

@@ -26,6 +26,7 @@ from mesh.types import (
     Sampling,
     Usage,
 )
+from tests.conversations import SEEN, TOOLS
 
 NODE = NodeId("node-1")
 # What a field may hold that its reader did not think of.
@@ -44,7 +45,7 @@ def _good() -> tuple[tuple[FrameType, Any], ...]:
         request_id=RequestId("0" * 32),
         number=1,
         model=ModelId("m"),
-        messages=(Message.of(Role.USER, "hello"),),
+        messages=(*SEEN, *TOOLS, Message.of(Role.USER, "hello")),
         sampling=Sampling(stop=("\n",)),
         timeout_s=30.0,
         delivered=_PIECES,

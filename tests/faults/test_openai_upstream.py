@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import (
+    CannotAnswer,
     ContextOverflow,
     EngineFailed,
     MeshError,
@@ -13,6 +14,7 @@ from mesh.errors import (
 )
 from mesh.types import FinishReason, Sampling
 from node.engines.base import Failed, Prefilling, Token
+from tests.conversations import CALL, SEEN, TOOLS
 from tests.openai_rig import (
     HELLO,
     NOBODY,
@@ -212,6 +214,31 @@ def test_half_an_answer_is_never_taken_for_a_whole_one_nor_begun_again(
         assert type(failure(found)) is EngineFailed
         assert_words(failure(found), words)
         assert len(server.asked) == 1
+
+
+def test_a_model_that_sees_is_shown_images_and_one_that_does_not_is_not_asked() -> None:
+    with upstream(words=3) as server:
+        with (
+            loaded(server) as blind,
+            pytest.raises(CannotAnswer, match=r"^messages\[0\]\.parts\[1\] is an image"),
+        ):
+            blind.open(0, SEEN, Sampling(), (), "")
+        assert server.asked == []
+        with loaded(server, vision=True) as sees:
+            sees.open(0, SEEN, Sampling(), (), "")
+            assert ended(until_over(sees)) == FinishReason.STOP
+        content = server.asked[0]["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url", "text"]
+
+
+def test_calls_and_results_reach_the_upstream_and_its_own_end_the_answer() -> None:
+    end = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}\n\n'
+    with upstream(raw(end, b"data: [DONE]\n\n")) as server, loaded(server) as engine:
+        engine.open(0, TOOLS, Sampling(), (), "")
+        assert ended(until_over(engine)) == FinishReason.TOOL_CALLS
+        turns = server.asked[0]["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "tool"]
+    assert turns[1]["tool_calls"][0]["function"]["arguments"] == CALL.arguments
 
 
 def test_an_answer_that_lost_only_its_counts_is_whole() -> None:

@@ -24,6 +24,11 @@ from tests.mesh.fakes import Mesh, orchestrator, until
 from tests.mesh.scripted import endless, fail, hang, hold, words
 
 MATH = "what is 1 + 1?"
+IN_PARTS = pb.Message(role="user", parts=[pb.Part(text="what is "), pb.Part(text="this?")])
+BAD_IMAGE = pb.Message(
+    role="user",
+    parts=[pb.Part(text="and this?"), pb.Part(image=pb.Image(media_type="image/tiff", data=b"x"))],
+)
 
 
 def ask(text: str = MATH, **given: Any) -> pb.GenerateRequest:
@@ -82,6 +87,18 @@ async def test_an_answer_is_a_decision_then_tokens_then_done() -> None:
         (ask(" "), "INVALID_ARGUMENT", "invalid_request", "empty"),
         (ask("x" * 1_100_000), "INVALID_ARGUMENT", "invalid_request", "limit is 1,000,000"),
         (ask(sampling=pb.Sampling(max_tokens=-1)), "INVALID_ARGUMENT", "invalid_request", "-1"),
+        (
+            pb.GenerateRequest(messages=[IN_PARTS, IN_PARTS, BAD_IMAGE]),
+            "INVALID_ARGUMENT",
+            "invalid_request",
+            "messages[2].parts[1]: images of type 'image/tiff' are not taken",
+        ),
+        (
+            pb.GenerateRequest(messages=[pb.Message(role="tool", content="4")]),
+            "INVALID_ARGUMENT",
+            "invalid_request",
+            "messages[0].parts[0] is text",
+        ),
         (ask(priority="asap"), "INVALID_ARGUMENT", "invalid_request", "priority"),
         (ask(specialty="poetry"), "NOT_FOUND", "unknown_specialty", "known specialties: math"),
         (ask(specialty="", model="gpt"), "NOT_FOUND", "unknown_model", "known models: toy"),

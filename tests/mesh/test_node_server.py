@@ -24,6 +24,7 @@ from mesh.transport.base import (
 from mesh.types import FinishReason, Message, ModelId, Piece, Role, Sampling
 from node.runner.messages import Opened, Prefill, Rejected
 from node.serve.server import AttemptServer
+from tests.conversations import CALL
 from tests.node_fakes import (
     NODE,
     USAGE,
@@ -160,6 +161,8 @@ async def test_a_draining_node_refuses_new_attempts() -> None:
     [
         {"messages": ()},
         {"messages": (Message.of(Role.USER, " "),)},
+        {"messages": (Message(role=Role.USER, parts=(CALL,)),)},
+        {"messages": (Message(role=Role.USER, parts=()),)},
         {"sampling": Sampling(max_tokens=-1)},
         {"sampling": Sampling(temperature=float("nan"))},
         {"timeout_s": 0.0},

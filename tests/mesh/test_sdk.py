@@ -22,6 +22,7 @@ from mesh.errors import (
     UnknownSpecialty,
     Unreachable,
 )
+from tests.conversations import CALL, SEEN, TOOLS
 from tests.mesh.fakes import Mesh, orchestrator, text_of, until
 from tests.mesh.scripted import answer, fail, hang, words
 
@@ -75,6 +76,14 @@ async def test_text_and_messages_and_options() -> None:
     sampling = attempt.sampling
     assert (sampling.max_tokens, sampling.temperature, sampling.seed) == (7, 0.5, 3)
     assert (sampling.stop, sampling.top_k) == (("\n",), 4)
+
+
+async def test_images_calls_and_results_reach_the_node_as_they_were_given() -> None:
+    async with served() as (mesh, whole), squadron.connect([whole.endpoint]) as client:
+        assert await client.generate((*SEEN, *TOOLS), specialty="math").text() == words(10)
+        assert mesh.nodes["a"].attempts[0].messages == (*SEEN, *TOOLS)
+        with pytest.raises(InvalidRequest, match=r"messages\[0\]\.parts\[0\] is a tool call"):
+            client.generate([Message(role=Role.USER, parts=(CALL,))])
 
 
 async def test_raw_events_for_those_who_want_them() -> None:

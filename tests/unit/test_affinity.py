@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.types import Message, ModelId, NodeId, Role
+from mesh.types import Image, Message, ModelId, NodeId, Role, ToolCall, ToolResult
 from orchestrator.picture.affinity import MAX_HOMES, MOST_UNSEEN, Affinity, origin_of
+from tests.conversations import CALL, PICTURE, RESULT, TOOLS
 
 A, B = (NodeId("a"), ModelId("m")), (NodeId("b"), ModelId("n"))
 
@@ -140,3 +141,23 @@ def test_a_conversation_begins_with_the_same_all_along() -> None:
         origin_of("", []),
     ]
     assert len({origin_of("", turn), *others}) == 7
+
+
+def test_conversations_that_differ_in_an_image_a_call_or_a_result_are_others() -> None:
+    seen = [PICTURE, Image("image/png", PICTURE.data + b"x"), Image("", url="https://x.org/a")]
+    origins = {origin_of("", [Message(role=Role.USER, parts=(part,))]) for part in seen}
+    assert len(origins) == 3
+    others = [
+        ToolCall("b", CALL.name, CALL.arguments),
+        ToolCall(CALL.id, "b", CALL.arguments),
+        ToolCall(CALL.id, CALL.name, "{}"),
+    ]
+    known = Affinity()
+    known.keep("", TOOLS, "It rains.", A)
+    assert known.homes("", [*TOOLS, said("It rains."), user("and now?")]) == (A,)
+    for other in others:
+        turns = [TOOLS[0], Message(role=Role.ASSISTANT, parts=(other,)), TOOLS[2]]
+        assert known.homes("", [*turns, said("It rains."), user("and now?")]) == ()
+    for result in (ToolResult("b", RESULT.text), ToolResult(RESULT.call_id, "sun")):
+        turns = [*TOOLS[:2], Message(role=Role.TOOL, parts=(result,))]
+        assert known.homes("", [*turns, said("It rains."), user("and now?")]) == ()

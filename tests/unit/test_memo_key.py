@@ -10,9 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.types import Message, ModelId, Role, Sampling, Specialty
+from mesh.types import (
+    Image,
+    Message,
+    ModelId,
+    Part,
+    Role,
+    Sampling,
+    Specialty,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from orchestrator.memo.key import MAX_CHARACTERS, NFC_CHARACTERS, memo_key
 from orchestrator.router.base import Features
+from tests.conversations import CALL, PICTURE, RESULT, TOOLS
 
 USER, SYSTEM, ASSISTANT = Role.USER, Role.SYSTEM, Role.ASSISTANT
 
@@ -163,3 +175,44 @@ def test_every_sampling_parameter_has_its_place_in_the_key() -> None:
     for field in fields(Sampling):
         changed = sampled(**{field.name: other[type(getattr(Sampling(), field.name))]})
         assert memo_key(changed, "rules-1") != memo_key(BASE, "rules-1"), field.name
+
+
+def _with(*parts: Part, role: Role = Role.USER) -> Features:
+    return Features.of((Message(role=role, parts=parts),))
+
+
+PARTS = [
+    _with(Text("ab")),
+    _with(Text("ab"), PICTURE),
+    _with(PICTURE, Text("ab")),
+    _with(Text("a"), PICTURE, Text("b")),
+    _with(Text("ab"), Image("image/png", PICTURE.data + b"\0")),
+    _with(Text("ab"), Image("image/gif", PICTURE.data)),
+    _with(Text("ab"), Image("image/png", url="https://x.org/a")),
+    _with(Text("ab"), PICTURE, PICTURE),
+    _with(CALL, role=ASSISTANT),
+    _with(Text("ab"), CALL, role=ASSISTANT),
+    _with(ToolCall("call_2", CALL.name, CALL.arguments), role=ASSISTANT),
+    _with(ToolCall("call_1", "other", CALL.arguments), role=ASSISTANT),
+    _with(ToolCall("call_1", CALL.name, CALL.arguments.replace("  ", " ")), role=ASSISTANT),
+    _with(RESULT, role=Role.TOOL),
+    _with(ToolResult("call_1", "sun"), role=Role.TOOL),
+    _with(ToolResult("call_2", RESULT.text), role=Role.TOOL),
+    Features.of((*TOOLS[:2], Message(role=Role.TOOL, parts=(RESULT,)))),
+    Features.of((*TOOLS[:2], Message(role=Role.TOOL, parts=(RESULT, RESULT)))),
+    Features.of((*TOOLS, TOOLS[2])),
+]
+
+
+def test_parts_that_are_no_text_never_find_each_others_answers() -> None:
+    keys = {memo_key(features, "") for features in PARTS}
+    assert None not in keys
+    assert len(keys) == len(PARTS)
+
+
+def test_texts_in_parts_are_the_text_that_they_make() -> None:
+    assert memo_key(_with(Text("a"), Text("b")), "") == memo_key(prompt("ab"), "")
+
+
+def test_a_large_image_has_no_key() -> None:
+    assert memo_key(_with(Image("image/png", b"x" * MAX_CHARACTERS)), "") is None

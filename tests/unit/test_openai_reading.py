@@ -174,6 +174,8 @@ def test_pieces_of_a_resume_do_not_count_from_the_first_on() -> None:
         ("stop", {"stop_reason": "END"}, 1, FinishReason.STOP_STRING),
         ("stop", {"matched_stop": "END"}, 1, FinishReason.STOP_STRING),
         ("stop", {"stop_reason": "other"}, 1, FinishReason.STOP),
+        ("tool_calls", {}, 1, FinishReason.TOOL_CALLS),
+        ("function_call", {}, 1, FinishReason.TOOL_CALLS),
     ],
 )
 def test_the_end_has_its_reason(
@@ -187,6 +189,13 @@ def test_the_end_has_its_reason(
 def test_an_answer_that_was_withheld_is_no_answer() -> None:
     with pytest.raises(CannotAnswer, match="content filter"):
         answer(choice({}, "content_filter"), "[DONE]")
+    with pytest.raises(CannotAnswer, match="content filter"):
+        answer(choice({"reasoning_content": "hm"}), choice({}, "content_filter"), "[DONE]")
+
+
+def test_an_answer_that_was_withheld_from_its_middle_on_says_so() -> None:
+    found = answer(choice({"content": "a"}), choice({}, "content_filter"), "[DONE]")
+    assert found == [Text("a"), End(FinishReason.CONTENT_FILTER)]
 
 
 def test_an_answer_is_whole_without_done_or_without_a_reason_but_not_without_both() -> None:

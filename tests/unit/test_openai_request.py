@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from mesh.errors import NotServed
-from mesh.types import Message, Role, Sampling
+from mesh.types import Image, Message, Role, Sampling, Text, ToolResult
 from node.engines.openai.options import Options
 from node.engines.openai.request import DIALECTS, Quirks, body, finished
+from node.engines.openai.turns import turns_of
+from tests.conversations import CALL, PICTURE, SEEN, TOOLS
 
 ASKED = (
     Message.of(Role.SYSTEM, "be brief"),
@@ -111,3 +114,42 @@ def test_what_an_upstream_does_not_take_is_learnt_once() -> None:
     assert not Quirks().learn(500, text, fixed=False)
     assert not Quirks().learn(400, text, fixed=True)
     assert not Quirks().learn(400, "you ask too much", fixed=False)
+
+
+def test_calls_results_and_images_are_said_in_openais_shapes() -> None:
+    picture = {"url": "data:image/png;base64," + b64encode(PICTURE.data).decode()}
+    options = Options(base_url="http://x/v1")
+    found = body("tiny", "openai", options, (*SEEN, *TOOLS), Sampling(), "")["messages"]
+    assert found == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is "},
+                {"type": "image_url", "image_url": picture},
+                {"type": "text", "text": "this?"},
+            ],
+        },
+        {"role": "user", "content": "What is the weather?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": CALL.arguments},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "rain, 7 °C"},
+    ]
+
+
+def test_every_result_is_a_message_of_its_own_and_an_images_url_goes_as_it_is() -> None:
+    both = Message(role=Role.TOOL, parts=(ToolResult("a", "1"), ToolResult("b", "2")))
+    assert [turn["tool_call_id"] for turn in turns_of(both)] == ["a", "b"]
+    shown = Message(role=Role.USER, parts=(Image("", url="https://x.org/a"),))
+    (turn,) = turns_of(shown)
+    assert turn["content"][0]["image_url"] == {"url": "https://x.org/a"}
+    spoken = Message(role=Role.ASSISTANT, parts=(Text("wait"), CALL))
+    assert turns_of(spoken)[0]["content"] == "wait"
