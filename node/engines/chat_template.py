@@ -155,10 +155,13 @@ def _has_call(shown: str) -> bool:
 
 
 @jinja2.pass_context
-def _to_json(context: jinja2.runtime.Context, value: Any, **options: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, **options)
+def _to_json(
+    context: jinja2.runtime.Context, value: Any, ensure_ascii: bool = False, **options: Any
+) -> str:
     begin = context.get(_PLACEHOLDERS)
-    return in_json(text, begin) if begin else text
+    if begin:
+        return in_json(json.dumps(value, ensure_ascii=False, **options), begin)
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,16 @@ _TURNS = (
 OBJECT = _TURNS.replace(
     "CALL", '<tool_call>{"name": "{{ call.name }}", "arguments": {{ call.arguments | tojson }}}'
 )
+ASCII = _TURNS.replace("CALL", "{{ call | tojson(ensure_ascii=True, separators=(',', ':')) }}")
 NESTED = _TURNS.replace("CALL", "[TOOL_CALLS]{{ call | tojson }}")
 TEXT = _TURNS.replace("CALL", "{{ call.name + ':' + call.arguments }}")
 ITEMS = _TURNS.replace(
     "CALL",
     "<function={{ call.name }}>{% for k, v in call.arguments | items %}<{{ k }}>"
-    "{% if v is string %}{{ v }}{% else %}{{ v | tojson }}{% endif %}</{{ k }}>{% endfor %}",
+    "{% if v is string %}{{ v }}{% else %}{{ v | tojson(ensure_ascii=False) }}{% endif %}</{{ k }}>"
+    "{% endfor %}",
 )
-ALL = {"object": OBJECT, "nested": NESTED, "text": TEXT, "items": ITEMS}
+ALL = {"object": OBJECT, "ascii": ASCII, "nested": NESTED, "text": TEXT, "items": ITEMS}
 SPACED = '{"zone": "north", "city": "Zürich", "days": [1, 2]}'  # CALL.arguments, written anew
 
 
@@ -106,6 +108,10 @@ def test_what_a_template_writes_of_calls_is_found_out(source: str, reading: Read
     [
         ("object", f'<tool_call>{{"name": "weather", "arguments": {SPACED}}}'),
         ("nested", f'[TOOL_CALLS]{{"name": "weather", "arguments": {SPACED}}}'),
+        (
+            "ascii",
+            '{"name":"weather","arguments":{"zone":"north","city":"Z\\u00fcrich","days":[1,2]}}',
+        ),
         ("text", f"weather:{CALL.arguments}"),
         ("items", "<function=weather><zone>north</zone><city>Zürich</city><days>[1, 2]</days>"),
     ],
@@ -159,7 +165,7 @@ def test_no_argument_and_no_result_adds_removes_or_moves_a_control_token(
     assert controls(hostile) == controls(innocent)
 
 
-@pytest.mark.parametrize("name", ["object", "nested", "text"])
+@pytest.mark.parametrize("name", ["object", "ascii", "nested", "text"])
 def test_what_spells_a_control_token_in_a_call_is_still_written_as_json(
     vocabulary: Vocabulary, name: str
 ) -> None:
