@@ -48,9 +48,10 @@ def kind(part: Part) -> str:
 def beyond_text(messages: Sequence[Message]) -> Iterator[tuple[str, Part]]:
     """The parts that are no text, each with its place."""
     for number, message in enumerate(messages):
-        for index, part in enumerate(message.parts):
-            if not isinstance(part, Text):
-                yield place(number, index), part
+        if not message.plain:
+            for index, part in enumerate(message.parts):
+                if not isinstance(part, Text):
+                    yield place(number, index), part
 
 
 def texts_of(message: Message) -> list[str]:
@@ -83,6 +84,9 @@ def check_parts(messages: Sequence[Message]) -> int:
             raise InvalidRequest(
                 f"messages[{number}] has {len(message.parts)} parts; the limit is {MAX_PARTS}"
             )
+        if message.plain and message.role is not Role.TOOL:
+            size += text_bytes(message.text, f"message {number + 1}")
+            continue
         belong = _BELONG[message.role]
         for index, part in enumerate(message.parts):
             if not isinstance(part, belong):
@@ -90,15 +94,14 @@ def check_parts(messages: Sequence[Message]) -> int:
                     f"{place(number, index)} is {kind(part)}; a message of role '{message.role}' "
                     f"holds only {' and '.join(_KINDS[each] for each in belong)}"
                 )
-            if isinstance(part, Text):
-                size += text_bytes(part.text, f"message {number + 1}")
-            else:
-                size += _check_part(part, place(number, index), called)
+            size += _check_part(part, place(number, index), called)
     return size
 
 
-def _check_part(part: Image | ToolCall | ToolResult, where: str, called: set[str]) -> int:
+def _check_part(part: Part, where: str, called: set[str]) -> int:
     match part:
+        case Text():
+            return text_bytes(part.text, where)
         case Image():
             return _check_image(part, where)
         case ToolCall():

@@ -89,11 +89,20 @@ class Message:
         return cls(role=role, parts=(Text(text),))
 
     @property
+    def plain(self) -> bool:
+        """Whether ``text`` is all of it, as of nearly every message."""
+        parts = self.parts
+        if len(parts) == 1:
+            return isinstance(parts[0], Text)
+        return all(isinstance(part, Text) for part in parts)
+
+    @property
     def text(self) -> str:
         """Its text parts joined; "" where there are none."""
         parts = self.parts
-        if len(parts) == 1 and isinstance(parts[0], Text):
-            return parts[0].text
+        if len(parts) == 1:
+            only = parts[0]
+            return only.text if isinstance(only, Text) else ""
         return "".join([part.text for part in parts if isinstance(part, Text)])
 
 

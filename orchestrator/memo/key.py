@@ -35,7 +35,7 @@ def memo_key(features: Features, salt: str) -> bytes | None:
     """32 bytes; None for a conversation of more than ``MAX_CHARACTERS``. ``salt``: answers kept
     under another one are not found (the version of the rules)."""
     messages = features.messages
-    if sum([_weight(message) for message in messages]) > MAX_CHARACTERS:
+    if sum([len(m.text) if m.plain else _weight(m) for m in messages]) > MAX_CHARACTERS:
         return None
     s = features.sampling
     # repr of a float is the shortest text that reads back as the same float; "+ 0.0" makes -0.0 of
@@ -65,7 +65,8 @@ def memo_key(features: Features, salt: str) -> bytes | None:
     ]
     for message, text in zip(messages, _normal(messages), strict=True):
         fields += (_ROLES[message.role], text)
-        fields += _beyond_text(message)
+        if not message.plain:
+            fields += _beyond_text(message)
     return hashlib.sha256(
         b"".join([part for field in fields for part in (len(field).to_bytes(8, "little"), field)])
     ).digest()
@@ -73,17 +74,12 @@ def memo_key(features: Features, salt: str) -> bytes | None:
 
 def _weight(message: Message) -> int:
     """Characters of its text, and bytes of what else it holds."""
-    match message.parts:
-        case (Text(text=text),):
-            return len(text)
     return len(message.text) + sum(map(len, _beyond_text(message)))
 
 
 def _beyond_text(message: Message) -> list[bytes]:
     """Begins with what is no role, and tells how many fields there are and where texts stand
-    between them, so that no other messages have the same fields. Empty for texts alone."""
-    if all(isinstance(part, Text) for part in message.parts):
-        return []
+    between them, so that no other messages have the same fields."""
     fields: list[bytes] = []
     for part in message.parts:
         match part:

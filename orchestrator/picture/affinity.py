@@ -111,6 +111,8 @@ def _hash(tenant: str, messages: Sequence[Message]) -> _Hash:
         text = message.text.strip()
         digest.update(f"\0{message.role}\0{len(text)}\0".encode())
         digest.update(_ends(text).encode("utf-8", "replace"))
+        if message.plain:
+            continue
         for part in message.parts[:_MOST_PARTS]:
             match part:
                 case Text():
