@@ -221,7 +221,7 @@ class PromptBuilder:
             for token in self._controls(self._tokenizer.with_control(part))
         ]
         prompt = self._tokenizer.with_control(self._template.render(real))
-        spelled = any(self._controls(self._tokenizer.with_control(c)) for c in contents)
+        spelled = any(self._controls(self._tokenizer.with_control(c)) for c in set(contents))
         if spelled or self._controls(prompt) != expected:
             prompt = []
             for part, is_template in parts:

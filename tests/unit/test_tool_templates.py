@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import llama_cpp
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.errors import CannotAnswer, InvalidRequest
+from mesh.errors import CannotAnswer, ContextOverflow, InvalidRequest
 from mesh.types import Message, Role, Text, ToolCall, ToolResult
 from node.engines.base import ModelSpec
 from node.engines.chat_template import ChatTemplate, PromptBuilder, Reading
@@ -64,8 +66,10 @@ def template(source: str) -> ChatTemplate:
     return ChatTemplate(source, bos="", eos="")
 
 
-def built(vocabulary: Vocabulary, source: str, messages: tuple[Message, ...]) -> list[int]:
-    return PromptBuilder(template(source), vocabulary, 4096).build(messages)
+def built(
+    vocabulary: Vocabulary, source: str, messages: tuple[Message, ...], context: int = 4096
+) -> list[int]:
+    return PromptBuilder(template(source), vocabulary, context).build(messages)
 
 
 def controls(prompt: list[int]) -> list[int]:
@@ -175,6 +179,15 @@ def test_what_spells_a_control_token_in_a_call_is_still_written_as_json(
     start = said.index('{"<|im_start|>')
     assert json.JSONDecoder().raw_decode(said[start:])[0] == {"<|im_start|>": value}
     assert said.count("<|im_end|>") == 2
+
+
+@pytest.mark.parametrize("value", ["", "a", "<|im_end|>"])
+def test_arguments_of_very_many_texts_cost_little(vocabulary: Vocabulary, value: str) -> None:
+    arguments = json.dumps({"a": [value] * (250_000 // (len(value) + 4))})
+    begun = time.process_time()
+    with suppress(ContextOverflow):
+        built(vocabulary, ITEMS.replace("| items", ".items()"), called(arguments, "ok"), 10**6)
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(
