@@ -37,7 +37,6 @@ from typing import Any
 import uvloop
 
 from benchmarks.figures import Row, percentile, show
-from benchmarks.labelled import DEFAULT_DATA, read
 from benchmarks.router_rules import ADVERSARIAL
 from mesh.clock import SystemClock
 from mesh.settings.router import RouterSettings
@@ -49,6 +48,7 @@ from orchestrator.router.conversation import prior_of
 from orchestrator.router.reload import build, starter_rules
 from orchestrator.router.stages import Stages
 from tests.mesh.fakes import Mesh
+from training.router.labelled import DEFAULT_DATA, read
 
 STAGES = ("memo", "exact", "rules", "conversation", "classifier")
 ANSWERS = 2_000

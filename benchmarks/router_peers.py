@@ -30,7 +30,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.labelled import DEFAULT_DATA, WRITTEN, read
 from benchmarks.router_rules import (
     Spent,
     _at,
@@ -45,6 +44,7 @@ from orchestrator.router.neighbours import Exemplars, subject
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
+from training.router.labelled import DEFAULT_DATA, WRITTEN, read
 
 BAR = 100
 _CHILD = "benchmarks.peer_semantic_router"

@@ -37,18 +37,6 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.labelled import DEFAULT_DATA, read
-from benchmarks.phrases.templates import LABELS, misspelt
-from benchmarks.train_router import (
-    MARGIN,
-    PHRASES,
-    SEED,
-    THRESHOLD,
-    temperature_of,
-    train,
-    varied,
-    written,
-)
 from mesh.clock import SystemClock
 from mesh.types import Message, Role, Specialty
 from orchestrator.router import classifier as classifier_stage
@@ -66,6 +54,18 @@ from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
 from orchestrator.router.spec import Placed
 from orchestrator.rules.labelled import Labelled as Row
+from training.router.classifier import (
+    MARGIN,
+    PHRASES,
+    SEED,
+    THRESHOLD,
+    temperature_of,
+    train,
+    varied,
+    written,
+)
+from training.router.labelled import DEFAULT_DATA, read
+from training.router.phrases.templates import LABELS, misspelt
 
 FALLBACK = Specialty("chat")
 TYPOS = 0.03

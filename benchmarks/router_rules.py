@@ -33,7 +33,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.labelled import DEFAULT_DATA, read
 from mesh.types import Decision, Message, Role, Specialty
 from orchestrator.router.base import Features, Verdict
 from orchestrator.router.cascade import Cascade
@@ -42,6 +41,7 @@ from orchestrator.router.rule_file import Rule, RuleSet, parse
 from orchestrator.router.rules import SPEC, RulesStage, prepare
 from orchestrator.router.spec import Placed
 from orchestrator.rules.labelled import Labelled
+from training.router.labelled import DEFAULT_DATA, read
 
 RULES = 500
 SLOW_ROUNDS = 2  # of the re loop, which takes milliseconds a prompt

@@ -1,7 +1,7 @@
 """Stage ``classifier``: a linear model over hashed n-grams and the prompt's shape.
 
 Multinomial logistic regression (Bishop 2006, section 4.3.4), trained by
-``benchmarks/train_router.py``, its temperature fitted on data sets held out of the training
+``training/router/classifier.py``, its temperature fitted on data sets held out of the training
 (Guo et al. 2017). How the features are made: ``ngrams``. What it was trained on, and how well it
 does on what it has not seen: ``weights/README.md``.
 """
@@ -176,7 +176,7 @@ def _load(path: Path) -> _Weights:
     except (ValueError, EOFError, zipfile.BadZipFile):
         raise ConfigError(
             f"router.classifier.weights: {path} is no weights file; make one with "
-            "benchmarks/train_router.py"
+            "training/router/classifier.py"
         ) from None
     try:
         labels = tuple(Specialty(str(label)) for label in found["labels"])
@@ -186,19 +186,19 @@ def _load(path: Path) -> _Weights:
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"router.classifier.weights: {path} lacks a part or has a wrong one ({error}); make it "
-            "anew with benchmarks/train_router.py"
+            "anew with training/router/classifier.py"
         ) from None
     if version != FORMAT or matrix.shape != (ngrams.SIZE, len(labels)):
         raise ConfigError(
             f"router.classifier.weights: {path} was made for other features (format {version}, "
             f"shape {matrix.shape}; this version needs format {FORMAT}, "
-            f"{ngrams.SIZE:,} rows); train it anew with benchmarks/train_router.py"
+            f"{ngrams.SIZE:,} rows); train it anew with training/router/classifier.py"
         )
     good = all(SPECIALTY_PATTERN.fullmatch(label) for label in labels)
     if not good or not 2 <= len(labels) <= _MOST_LABELS or not np.isfinite(matrix).all():
         raise ConfigError(
             f"router.classifier.weights: {path} has bad labels or numbers that are not finite; "
-            "train it anew with benchmarks/train_router.py"
+            "train it anew with training/router/classifier.py"
         )
     if not temperature > 0.0:
         raise ConfigError(f"router.classifier.weights: {path}: temperature must be above 0")

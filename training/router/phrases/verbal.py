@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 
-from benchmarks.phrases.slots import drawn, some
+from training.router.phrases.slots import drawn, some
 
 _PAIRS = tuple(
     tuple(pair.split(":"))

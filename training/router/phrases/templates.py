@@ -17,7 +17,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from benchmarks.phrases import (
+from training.router.phrases import (
     chat,
     code,
     craft,
@@ -33,7 +33,7 @@ from benchmarks.phrases import (
     verbal,
     work,
 )
-from benchmarks.phrases.slots import SLOTS, drawn
+from training.router.phrases.slots import SLOTS, drawn
 
 LABELS = ("calculator", "chat", "code", "knowledge", "logic", "math", "units")
 

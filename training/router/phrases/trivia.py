@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 
-from benchmarks.phrases.slots import drawn
+from training.router.phrases.slots import drawn
 
 FIRST = (
     "james|mary|robert|linda|michael|susan|david|karen|john|nancy|paul|betty|mark|sandra|"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.phrases.slots import drawn
+from training.router.phrases.slots import drawn
 
 _KINDS = "|".join(
     """

@@ -1,6 +1,6 @@
 """Makes the vectors that stage ``embedding`` compares prompts with, and says how good they are.
 
-    python -m benchmarks.train_exemplars [FILE] [--out FILE.npz] [--dry-run]
+    python -m training.router.exemplars [FILE] [--out FILE.npz] [--dry-run]
 
 ``FILE``: labelled prompts, JSON lines with ``prompt``, ``label`` and ``source``; it stays out of
 the repository, what ships is vectors. Two sources are added to it, since several labels have a
@@ -37,12 +37,12 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.labelled import DEFAULT_DATA, WRITTEN, read
-from benchmarks.phrases.templates import phrases as templated
 from mesh.types import Specialty
 from orchestrator.router.minilm import MiniLm
 from orchestrator.router.neighbours import FORMAT, SHIPPED, Exemplars, subject
 from orchestrator.rules.labelled import Labelled
+from training.router.labelled import DEFAULT_DATA, WRITTEN, read
+from training.router.phrases.templates import phrases as templated
 
 HAND = "hand"
 TEMPLATES = "templates"
@@ -71,7 +71,7 @@ class Embedded:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks.train_exemplars")
+    parser = argparse.ArgumentParser(prog="training.router.exemplars")
     parser.add_argument("data", nargs="?", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--dry-run", action="store_true", help="measure, write nothing")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.phrases.slots import drawn, some
+from training.router.phrases.slots import drawn, some
 
 _TELL = (
     "I've been feeling really {feeling} since {day}.",

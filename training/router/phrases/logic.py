@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
-from benchmarks.phrases.slots import drawn, some
+from training.router.phrases.slots import drawn, some
 
 LOGIC: tuple[str, ...] = tuple(
     line.strip()

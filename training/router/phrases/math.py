@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.phrases.slots import drawn, some
+from training.router.phrases.slots import drawn, some
 
 MATH: tuple[str, ...] = tuple(
     line.strip()
