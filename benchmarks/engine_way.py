@@ -20,7 +20,9 @@ from mesh.transport.base import Attempt, Failed, Finished, Refused, Tokens
 from mesh.transport.zeromq import ZeroMQDialer, ZeroMQListener
 from mesh.types import Message, ModelId, NodeId, RequestId, Role, Sampling
 from node.engines.base import ModelSpec
+from node.runner.messages import Opening
 from node.runner.process import RunnerProcess
+from node.runner.sequence import Sequence
 from node.serve.server import AttemptServer
 
 NODE = NodeId("bench")
@@ -43,8 +45,8 @@ class _Hosted:
     def used_slots(self) -> int:
         return self._runner.used_slots
 
-    def open(self, *, tokenizer_hash: str, **request: Any) -> Any:
-        return self._runner.open(by_ids=bool(tokenizer_hash), **request)
+    def open(self, opening: Opening) -> Sequence:
+        return self._runner.open(opening)
 
 
 class Way:

@@ -24,7 +24,7 @@ from mesh.types import (
 from node.engines.base import ModelFacts, ModelSpec
 from node.hardware.gpu import NO_DRIVER
 from node.models.hosted import HostedModel, Prepared
-from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected, Vectors
+from node.runner.messages import Done, Opened, Opening, Pieces, Prefill, Rejected, Vectors
 
 FACTS = ModelFacts(context_length=512, device="cpu", architecture="toy", tokenizer_hash="tok")
 USAGE = Usage(prompt_tokens=3, completion_tokens=2)
@@ -89,7 +89,7 @@ class FakeSequence:
 
 
 class FakeRunner:
-    """Resident at once unless told otherwise. ``opened`` keeps each sequence and its arguments."""
+    """Resident at once unless told otherwise. ``opened`` keeps each sequence and its opening."""
 
     def __init__(self, spec: ModelSpec, on_change: Callable[[], None]) -> None:
         self.spec = spec
@@ -101,7 +101,7 @@ class FakeRunner:
         self.pid: int | None = None
         self.load_percent = 0
         self.counts = ModelCounts()
-        self.opened: list[tuple[FakeSequence, dict[str, Any]]] = []
+        self.opened: list[tuple[FakeSequence, Opening]] = []
         self.script: tuple[SequenceMessage | Exception, ...] = ()
         self.stopped = False
         self._on_change = on_change
@@ -116,14 +116,14 @@ class FakeRunner:
         self.state, self.error = state, error
         self._on_change()
 
-    def open(self, **arguments: Any) -> FakeSequence:
+    def open(self, opening: Opening) -> FakeSequence:
         if self.used_slots >= self.slots:
             raise Overloaded("no slot")
         self.used_slots += 1
         self._on_change()
         sequence = FakeSequence(self._free)
         sequence.put(*self.script)
-        self.opened.append((sequence, arguments))
+        self.opened.append((sequence, opening))
         return sequence
 
     def _free(self) -> None:

@@ -16,12 +16,13 @@ from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded, first_of
 from mesh.fleet.records import ModelCounts, ModelLoad, ModelRecord, ModelState
 from mesh.settings.model import ModelSettings
-from mesh.types import Message, ModelId, Piece, Sampling, Specialty
+from mesh.types import ModelId, Specialty
 from node import threads
 from node.engines.base import ModelFacts, ModelSpec
 from node.models import catalogue
 from node.models.prepared import DEFAULT_CONTEXT, Prepare, Prepared, files_mark, prepare
 from node.runner.base import Runner, RunningSequence
+from node.runner.messages import Opening
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -242,20 +243,9 @@ class HostedModel:
                 return
             await self._either(self._again.wait(), self._clock.sleep(FILE_LOOK_S))
 
-    def open(
-        self,
-        *,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        credit: int,
-        delivered: tuple[Piece, ...],
-        tokenizer_hash: str,
-        traceparent: str,
-        texts: tuple[str, ...] = (),
-    ) -> RunningSequence:
-        """Claims a slot. ``texts``: to embed, see ``messages.Open``. Raises ``Overloaded`` when
-        full or not resident, ``EngineFailed``."""
-        runner, facts = self._runner, self.facts
+    def open(self, opening: Opening) -> RunningSequence:
+        """Claims a slot. Raises ``Overloaded`` when full or not resident, ``EngineFailed``."""
+        runner = self._runner
         match self.state:
             case ModelState.FAILED:
                 # A refusal: the node's other models are well, and nothing broke in this attempt.
@@ -264,7 +254,7 @@ class HostedModel:
                 raise Overloaded(
                     f"model '{self.id}' is still loading", retry_after_s=LOADING_RETRY_S
                 )
-            case ModelState.RESIDENT if runner is None or facts is None:
+            case ModelState.RESIDENT if runner is None:
                 raise EngineFailed(f"model '{self.id}' lost its runner")
             case ModelState.RESIDENT:
                 pass
@@ -273,16 +263,7 @@ class HostedModel:
                 f"model '{self.id}' has all {runner.slots} slots in use",
                 retry_after_s=BUSY_RETRY_S,
             )
-        return runner.open(
-            messages=messages,
-            sampling=sampling,
-            credit=credit,
-            delivered=delivered,
-            # Two tokenizers that nobody knows are not the same one.
-            by_ids=bool(tokenizer_hash) and tokenizer_hash == facts.tokenizer_hash,
-            traceparent=traceparent,
-            texts=texts,
-        )
+        return runner.open(opening)
 
     @property
     def embeds(self) -> bool:

@@ -6,9 +6,17 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from mesh.fleet.records import ModelCounts, ModelState
-from mesh.types import Message, Piece, Sampling
 from node.engines.base import ModelFacts
-from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected, Vectors
+from node.runner.messages import (
+    Done,
+    Failed,
+    Opened,
+    Opening,
+    Pieces,
+    Prefill,
+    Rejected,
+    Vectors,
+)
 
 
 class RunningSequence(Protocol):
@@ -47,14 +55,4 @@ class Runner(Protocol):
 
     async def run(self) -> None: ...
 
-    def open(
-        self,
-        *,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        credit: int,
-        delivered: tuple[Piece, ...] = (),
-        by_ids: bool = True,
-        traceparent: str = "",
-        texts: tuple[str, ...] = (),
-    ) -> RunningSequence: ...
+    def open(self, opening: Opening) -> RunningSequence: ...

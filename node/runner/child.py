@@ -256,25 +256,25 @@ class Child:
             raise ProtocolError(f"sequence {request.sequence} is open already")
         if not self._free:  # the agent counts slots too, so this is its defect
             raise ProtocolError(f"sequence {request.sequence} was opened with no slot free")
-        delivered = request.delivered
+        opening, delivered = request.opening, request.opening.delivered
         text = "".join(piece.text for piece in delivered)
         slot = self._free[-1]
         live = Live(
             sequence=request.sequence,
             slot=slot,
-            credit=request.credit,
+            credit=opening.credit,
             index=len(delivered),
             tokens=len(delivered),
-            max_tokens=request.sampling.max_tokens,
-            text=TextAssembler(request.sampling.stop, delivered=text),
-            span=start_span(spec, request),
+            max_tokens=opening.sampling.max_tokens,
+            text=TextAssembler(opening.sampling.stop, delivered=text),
+            span=start_span(spec, opening),
             opened_at=self._seconds(),
         )
         try:
-            if request.texts:
-                live.prompt_tokens = self._embed(engine, slot, request.texts)
+            if opening.texts:
+                live.prompt_tokens = self._embed(engine, slot, opening.texts)
             else:
-                live.prompt_tokens = self._answer(engine, live, request, text)
+                live.prompt_tokens = self._answer(engine, live, opening, text)
         except (InvalidRequest, NotServed) as error:  # not of this request, or not by this engine
             live.span.set_status(Status(StatusCode.ERROR, error.message))
             live.span.end()
@@ -295,16 +295,17 @@ class Child:
         check_texts(texts)
         return ability.embedder(engine, self._loaded).embed(slot, texts)
 
-    def _answer(self, engine: Engine, live: Live, request: m.Open, text: str) -> int:
+    def _answer(self, engine: Engine, live: Live, opening: m.Opening, text: str) -> int:
         """``text``: what was delivered of it. Raises as ``Engine.open``."""
-        sampling = request.sampling
+        sampling, facts = opening.sampling, self._loaded
         check_sampling(sampling)
-        ability.check_answers(self._loaded)
+        ability.check_answers(facts)
         ability.check_form(engine, sampling)
-        ids = tuple(piece.id for piece in request.delivered) if request.by_ids else ()
+        by_ids = opening.by_ids(facts.tokenizer_hash)
+        ids = tuple(piece.id for piece in opening.delivered) if by_ids else ()
         if ids and isinstance(engine, SpellsTokens):
             live.text = TextAssembler(sampling.stop, delivered=text, spelled=engine.spell(ids))
-        return engine.open(live.slot, request.messages, sampling, ids, "" if ids else text)
+        return engine.open(live.slot, opening.messages, sampling, ids, "" if ids else text)
 
     @property
     def _loaded(self) -> ModelFacts:

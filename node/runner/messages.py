@@ -29,18 +29,30 @@ class Load(ToRunner, frozen=True, kw_only=True, tag="load"):
     spec: ModelSpec
 
 
-class Open(ToRunner, frozen=True, kw_only=True, tag="open"):
-    """``delivered``: pieces a resume starts after; ``by_ids``: their ids are this tokenizer's.
-    ``texts``: to embed, instead of messages to answer; ``credit`` is then their number."""
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sequence is opened with, from the node's server to the engine's runner.
 
-    sequence: int
+    ``delivered``: pieces a resume starts after, made by the tokenizer of ``tokenizer_hash``.
+    ``texts``: to embed, instead of messages to answer; ``credit`` (pieces) is then their number.
+    ``traceparent``: W3C trace context, "" for none."""
+
     messages: tuple[Message, ...]
     sampling: Sampling
     credit: int
     delivered: tuple[Piece, ...] = ()
-    by_ids: bool = True
+    tokenizer_hash: str = ""
     traceparent: str = ""
     texts: tuple[str, ...] = ()
+
+    def by_ids(self, tokenizer_hash: str) -> bool:
+        """Whether the ids of what was delivered are that tokenizer's. Two tokenizers that nobody
+        knows are not the same one."""
+        return bool(tokenizer_hash) and tokenizer_hash == self.tokenizer_hash
+
+
+class Open(ToRunner, frozen=True, kw_only=True, tag="open"):
+    sequence: int
+    opening: Opening
 
 
 class Credit(ToRunner, frozen=True, kw_only=True, tag="credit"):

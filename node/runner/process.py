@@ -21,7 +21,6 @@ from mesh.errors import (
     Unreachable,
 )
 from mesh.fleet.records import ModelCounts, ModelState
-from mesh.types import Message, Piece, Sampling
 from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
 from node.runner.launch import Launched, end, exit_reason, launch, shut_down
@@ -187,18 +186,8 @@ class RunnerProcess:
             "SIGUSR1 to the node tries again at once"
         )
 
-    def open(
-        self,
-        *,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        credit: int,
-        delivered: tuple[Piece, ...] = (),
-        by_ids: bool = True,
-        traceparent: str = "",
-        texts: tuple[str, ...] = (),
-    ) -> Sequence:
-        """Claims a slot and starts a sequence in it; see ``messages.Open`` for the arguments.
+    def open(self, opening: m.Opening) -> Sequence:
+        """Claims a slot and starts a sequence in it.
 
         Raises ``EngineFailed`` when the model is not resident, ``Overloaded`` when no slot is free,
         ``InvalidRequest`` when the request is too large or no text.
@@ -209,18 +198,8 @@ class RunnerProcess:
         if len(self._sequences) >= self._spec.slots:
             raise Overloaded(f"model '{self._spec.id}' has all {self._spec.slots} slots in use")
         number = self._last_number + 1
-        request = m.Open(
-            sequence=number,
-            messages=messages,
-            sampling=sampling,
-            credit=credit,
-            delivered=delivered,
-            by_ids=by_ids,
-            traceparent=traceparent,
-            texts=texts,
-        )
         try:
-            data = m.encode(request)
+            data = m.encode(m.Open(sequence=number, opening=opening))
         except UnicodeEncodeError:
             raise InvalidRequest("a message is not valid Unicode text; send UTF-8") from None
         if len(data) > m.MAX_MESSAGE_BYTES:
@@ -231,7 +210,7 @@ class RunnerProcess:
         if not any(s.expects for s in self._sequences.values()):
             self._heard_at = self._clock.now()
         self._last_number = number
-        sequence = Sequence(number, credit=credit, first=len(delivered), send=self._send)
+        sequence = Sequence(number, opening, send=self._send)
         self._sequences[number] = sequence
         self._launched.writer.write(data)
         self._on_change()

@@ -14,6 +14,7 @@ from node.runner.messages import (
     Done,
     Failed,
     Opened,
+    Opening,
     Pieces,
     Prefill,
     Rejected,
@@ -34,15 +35,14 @@ class Sequence:
     must be read to its end or ``cancel``led.
     """
 
-    def __init__(
-        self, number: int, *, credit: int, first: int, send: Callable[[ToRunner], None]
-    ) -> None:
+    def __init__(self, number: int, opening: Opening, *, send: Callable[[ToRunner], None]) -> None:
         self.number = number
         self._send = send
-        self._credit = credit  # pieces that the runner may still send, as far as it was told
-        self._half = credit // 2
+        # Pieces that the runner may still send, as far as it was told.
+        self._credit = opening.credit
+        self._half = opening.credit // 2
         self._owed = 0  # granted, and not yet told
-        self._next = first
+        self._next = len(opening.delivered)
         self._events: deque[Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False

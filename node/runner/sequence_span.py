@@ -7,26 +7,26 @@ from opentelemetry.trace import Span
 from mesh.telemetry import spans
 from mesh.types import FinishReason, Usage
 from node.engines.base import ModelSpec
-from node.runner.messages import Open
+from node.runner.messages import Opening
 
 
-def start_span(spec: ModelSpec, request: Open) -> Span:
+def start_span(spec: ModelSpec, opening: Opening) -> Span:
     """Begun when the sequence is opened; a child of the agent's span."""
-    sampling = request.sampling
-    if request.texts:
+    sampling = opening.sampling
+    if opening.texts:
         return spans.start(
             f"embeddings {spec.id}",
-            traceparent=request.traceparent,
+            traceparent=opening.traceparent,
             attributes={
                 "gen_ai.operation.name": "embeddings",
                 "gen_ai.provider.name": "squadron",
                 "gen_ai.request.model": spec.id,
-                "squadron.texts": len(request.texts),
+                "squadron.texts": len(opening.texts),
             },
         )
     return spans.start(
         f"chat {spec.id}",
-        traceparent=request.traceparent,
+        traceparent=opening.traceparent,
         attributes={
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "squadron",
@@ -36,7 +36,7 @@ def start_span(spec: ModelSpec, request: Open) -> Span:
             "gen_ai.request.top_p": sampling.top_p,
             "gen_ai.request.top_k": sampling.top_k,
             "gen_ai.request.stop_sequences": sampling.stop,
-            "squadron.delivered_tokens": len(request.delivered),
+            "squadron.delivered_tokens": len(opening.delivered),
         },
     )
 

@@ -46,7 +46,7 @@ from node.models.residency.agent import Residency
 from node.models.residency.line import Waiter
 from node.record import DRAINING_REASON
 from node.runner import messages as m
-from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
+from node.runner.messages import Done, Failed, Opened, Opening, Pieces, Prefill, Rejected
 
 # Pieces that a runner may be ahead of its agent: what a client that goes away has had made in vain,
 # on top of the link's window. One step of the engine makes one piece, so it need not be large.
@@ -192,7 +192,7 @@ class AttemptServer:
 
     def _claim(self, model: HostedModel, attempt: Attempt, traceparent: str) -> RunningSequence:
         """Claims a slot, now or when the attempt's turn has come."""
-        return model.open(
+        opening = Opening(
             messages=attempt.messages,
             sampling=attempt.sampling,
             credit=len(attempt.texts) or min(attempt.credit, RUNNER_CREDIT),
@@ -201,6 +201,7 @@ class AttemptServer:
             traceparent=traceparent,
             texts=attempt.texts,
         )
+        return model.open(opening)
 
     async def _serve(
         self, attempt: Attempt, sink: Sink, turn: RunningSequence | Waiter, current: Span

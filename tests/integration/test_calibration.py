@@ -19,7 +19,7 @@ from mesh.types import Message, ModelId, Role, Sampling
 from node.engines.base import ModelSpec
 from node.models.calibration import Calibration
 from node.models.hosted import Runner
-from node.runner.messages import Done
+from node.runner.messages import Done, Opening
 from node.runner.process import RunnerProcess
 from tests.etcd import EtcdServer
 from tests.gguf import write_chain
@@ -104,7 +104,8 @@ async def test_a_user_gets_all_slots_while_they_are_measured(tmp_path: Path) -> 
     hello = (Message.of(Role.USER, "hello"),)
 
     async def ask(runner: Any) -> Any:
-        sequence = runner.open(messages=hello, sampling=Sampling(max_tokens=5), credit=64)
+        opening = Opening(messages=hello, sampling=Sampling(max_tokens=5), credit=64)
+        sequence = runner.open(opening)
         try:
             return [event async for event in sequence][-1]
         finally:

@@ -19,7 +19,7 @@ from mesh.errors import ConfigError, ContextOverflow
 from mesh.fleet.records import ModelState
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Ended, ModelSpec, Prefilling, Token
-from node.runner.messages import Done, Pieces
+from node.runner.messages import Done, Opening, Pieces
 from node.runner.process import RunnerProcess
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
@@ -112,7 +112,9 @@ async def test_installed_it_answers_in_a_runner(package: Path, tmp_path: Path) -
         life = tasks.create_task(runner.run())
         try:
             await until(lambda: runner.state is ModelState.RESIDENT)
-            sequence = runner.open(messages=user("hello there"), sampling=Sampling(), credit=64)
+            sequence = runner.open(
+                Opening(messages=user("hello there"), sampling=Sampling(), credit=64)
+            )
             text = ""
             async for event in sequence:
                 match event:

@@ -63,9 +63,8 @@ def test_a_refusal_costs_the_runner_nothing_and_says_that_another_may_serve_it()
     )
 
     def request(sequence: int, text: str) -> m.Open:
-        return m.Open(
-            sequence=sequence, messages=user(text), sampling=Sampling(max_tokens=9), credit=64
-        )
+        opening = m.Opening(messages=user(text), sampling=Sampling(max_tokens=9), credit=64)
+        return m.Open(sequence=sequence, opening=opening)
 
     ours, theirs = socket.socketpair()
     ours.settimeout(DEADLINE_S)

@@ -14,6 +14,7 @@ from mesh.types import Message, ModelId, Role, Sampling
 from node.models.fit import CPU, Corrections
 from node.models.prepared import prepare
 from node.models.residency.needs import needs
+from node.runner.messages import Opening
 from node.runner.process import RunnerProcess
 from tests.integration.test_runner_process import make, read, run, until
 
@@ -69,9 +70,11 @@ async def filled(runner: RunnerProcess, slots: int) -> int:
     text = "hello one two four " * (CONTEXT // 14)
     sequences = [
         runner.open(
-            messages=(Message.of(Role.USER, f"{slot} {text}"),),
-            sampling=Sampling(max_tokens=4),
-            credit=64,
+            Opening(
+                messages=(Message.of(Role.USER, f"{slot} {text}"),),
+                sampling=Sampling(max_tokens=4),
+                credit=64,
+            )
         )
         for slot in range(slots)
     ]

@@ -15,8 +15,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mesh.errors import ProtocolError
-from mesh.types import Message, Role, Sampling
+from mesh.types import Message, Piece, Role, Sampling
 from node.engines.base import ModelFacts, ModelSpec
+from node.engines.simulated.engine import SimulatedEngine
 from node.runner import messages as m
 from node.runner.child import EXIT_BROKEN, EXIT_LOAD_FAILED, EXIT_OK, Child
 
@@ -66,7 +67,7 @@ def request(sequence: int, **changes: Any) -> m.Open:
         "sampling": Sampling(max_tokens=5),
         "credit": 64,
     }
-    return m.Open(sequence=sequence, **(values | changes))
+    return m.Open(sequence=sequence, opening=m.Opening(**(values | changes)))
 
 
 def load(**options: Any) -> m.Load:
@@ -102,6 +103,29 @@ def test_a_broken_engine_is_reported_before_the_end() -> None:
         agent.send(load(fail_at=2), request(1))
         assert "token 2" in agent.receive(m.Broken).message
         assert code.result(DEADLINE_S) == EXIT_BROKEN
+
+
+class Resuming(SimulatedEngine):
+    """Keeps what it was given to go on from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[tuple[int, ...], str]] = []
+
+    def open(self, slot: int, messages: Any, sampling: Any, ids: Any, text: str) -> int:
+        self.given.append((tuple(ids), text))
+        return super().open(slot, messages, sampling, ids, text)
+
+
+def test_an_answer_goes_on_by_ids_with_its_own_tokenizer_and_by_text_with_another() -> None:
+    engine = Resuming()
+    delivered = (Piece(id=0, text="tok0 "), Piece(id=1, text="tok1 "))
+    with child(engines=lambda name: engine) as (agent, _):
+        agent.send(load())
+        for sequence, tokenizer in enumerate(("simulated", "another", ""), 1):
+            agent.send(request(sequence, delivered=delivered, tokenizer_hash=tokenizer))
+            agent.receive(m.Done)
+    assert engine.given == [((0, 1), ""), ((), "tok0 tok1 "), ((), "tok0 tok1 ")]
 
 
 class Defective:

@@ -87,7 +87,9 @@ async def test_a_runner_that_dies_of_a_text_fails_its_sequence_and_starts_again(
 
     def opened(*given: str) -> Any:
         none: tuple[Message, ...] = ()
-        return runner.open(messages=none, sampling=Sampling(), credit=len(given), texts=given)
+        return runner.open(
+            m.Opening(messages=none, sampling=Sampling(), credit=len(given), texts=given)
+        )
 
     async def rows_of(sequence: Any) -> list[m.Vectors]:
         return [message async for message in sequence if isinstance(message, m.Vectors)]

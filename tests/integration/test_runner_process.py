@@ -20,7 +20,7 @@ from mesh.errors import EngineFailed, InvalidRequest, Overloaded
 from mesh.fleet.records import ModelState
 from mesh.types import FinishReason, Message, Piece, Role, Sampling
 from node.engines.base import ModelSpec
-from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected
+from node.runner.messages import Done, Opened, Opening, Pieces, Prefill, Rejected
 from node.runner.process import CRASH_LIMIT, HANG_S, RunnerProcess, restart_delay
 from node.runner.sequence import Sequence
 from tests.gguf import write_chain
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.processes
 DEADLINE_S = 20.0
 SLOW = {"base_ms": 20, "words": 100_000}  # a token every 20 ms, and no end
 HELLO = (Message.of(Role.USER, "hello there"),)
+TOKENIZER = "simulated"  # its engine's own
 ENDLESS = Sampling(max_tokens=100_000)
 
 
@@ -72,8 +73,13 @@ async def running(**changes: Any) -> AsyncIterator[RunnerProcess]:
 
 
 def start(runner: RunnerProcess, **changes: Any) -> Sequence:
-    arguments: dict[str, Any] = {"messages": HELLO, "sampling": Sampling(), "credit": 64}
-    return runner.open(**(arguments | changes))
+    arguments: dict[str, Any] = {
+        "messages": HELLO,
+        "sampling": Sampling(),
+        "credit": 64,
+        "tokenizer_hash": TOKENIZER,
+    }
+    return runner.open(Opening(**(arguments | changes)))
 
 
 async def read(sequence: Sequence) -> tuple[list[Piece], Done | Rejected | None]:
@@ -151,14 +157,14 @@ async def test_max_tokens_and_stop_strings_end_an_answer() -> None:
         assert (end.reason, text(pieces)) == (FinishReason.STOP_STRING, words(0, 3) + "to")
 
 
-@pytest.mark.parametrize("by_ids", [True, False])
+@pytest.mark.parametrize("tokenizer", [TOKENIZER, "another"])
 async def test_a_resume_goes_on_after_what_was_delivered_with_the_same_budget(
-    by_ids: bool,
+    tokenizer: str,
 ) -> None:
     async with running(options={"words": 100}) as runner:
         delivered = tuple(Piece(id=n, text=f"tok{n} ") for n in range(8))
         sampling = Sampling(max_tokens=12)
-        sequence = start(runner, sampling=sampling, delivered=delivered, by_ids=by_ids)
+        sequence = start(runner, sampling=sampling, delivered=delivered, tokenizer_hash=tokenizer)
         events = [event async for event in sequence]
         first = next(e for e in events if isinstance(e, Pieces))
         assert first.first == 8

@@ -96,7 +96,7 @@ async def test_later_prompts_of_a_conversation_ask_no_orchestrator(tmp_path: Pat
                 assert await talk.generate(f"1 + {number}").text() == words(3)
             assert calls == ["route"]
             assert [m.role for m in talk.messages] == ["system", *["user", "assistant"] * 3]
-            last = node.runner.opened[-1][1]["messages"]
+            last = node.runner.opened[-1][1].messages
             assert [m.text for m in last] == [
                 "be brief",
                 "1 + 0",

@@ -67,7 +67,7 @@ async def test_the_runner_gets_the_texts_and_its_vectors_are_passed_on_in_frames
             done(),
         )
         events = await answer(server, asked(*texts))
-        _, arguments = hosted.runner.opened[0]
+        _, opening = hosted.runner.opened[0]
     assert isinstance(events[0], Accepted)
     assert [(e.first, len(e.data) // (4 * dimension)) for e in events[1:-1]] == [
         (0, 2),
@@ -77,7 +77,7 @@ async def test_the_runner_gets_the_texts_and_its_vectors_are_passed_on_in_frames
     assert b"".join(event.data for event in events[1:-1]) == b"".join(rows)
     assert all(isinstance(event, Sent) for event in events[1:-1])
     assert isinstance(events[-1], Finished)
-    assert (arguments["texts"], arguments["credit"]) == (texts, 5)
+    assert (opening.texts, opening.credit) == (texts, 5)
     assert hosted.runner.used_slots == 0
 
 

@@ -47,8 +47,8 @@ async def test_a_client_that_grants_nothing_holds_the_runner_at_its_credit() -> 
     hosted = Hosted()
     async with reached(hosted) as (server, link), link.open(attempt(credit=2)) as stream:
         await until(lambda: len(hosted.runner.opened) == 1)
-        sequence, arguments = hosted.runner.opened[0]
-        assert arguments["credit"] == 2
+        sequence, opening = hosted.runner.opened[0]
+        assert opening.credit == 2
         sequence.put(OPENED, pieces("a", "b"), pieces("c", first=2), done())
         await until(lambda: sequence.granted == 2)
         assert server.in_flight == 1  # the third piece waits for the client

@@ -72,7 +72,7 @@ async def test_an_attempt_is_accepted_and_its_pieces_forwarded_in_order() -> Non
             done(FinishReason.LENGTH),
         )
         events = await answer(server, attempt())
-        sequence, arguments = hosted.runner.opened[0]
+        sequence, opening = hosted.runner.opened[0]
     assert events == [
         Accepted(node=NODE, model=ModelId("toy")),
         Progress(phase="prefilling", done=2, total=3),
@@ -81,7 +81,7 @@ async def test_an_attempt_is_accepted_and_its_pieces_forwarded_in_order() -> Non
         Finished(reason=FinishReason.LENGTH, usage=USAGE),
     ]
     assert sequence.granted == 3
-    assert arguments["by_ids"] is True
+    assert opening.by_ids("tok") is True
     assert hosted.runner.used_slots == 0
     assert server.in_flight == 0
 
@@ -92,9 +92,9 @@ async def test_pieces_of_another_tokenizer_are_resumed_by_text() -> None:
     async with serving(hosted) as server:
         hosted.runner.script = (OPENED, done())
         await answer(server, attempt(tokenizer_hash="other", delivered=delivered))
-        _, arguments = hosted.runner.opened[0]
-    assert arguments["by_ids"] is False
-    assert arguments["delivered"] == delivered
+        _, opening = hosted.runner.opened[0]
+    assert opening.by_ids("tok") is False
+    assert opening.delivered == delivered
 
 
 async def test_the_runner_gets_the_trace_that_the_attempt_came_with() -> None:
@@ -103,8 +103,8 @@ async def test_the_runner_gets_the_trace_that_the_attempt_came_with() -> None:
     async with serving(hosted) as server:
         hosted.runner.script = (OPENED, done())
         await answer(server, attempt(traceparent=f"00-{trace}-00f067aa0ba902b7-01"))
-        _, arguments = hosted.runner.opened[0]
-    assert arguments["traceparent"].split("-")[1] == trace
+        _, opening = hosted.runner.opened[0]
+    assert opening.traceparent.split("-")[1] == trace
 
 
 async def test_an_unknown_model_is_refused_with_what_is_hosted() -> None:
@@ -215,7 +215,7 @@ async def test_the_runners_window_is_never_wider_than_the_clients_credit() -> No
         hosted.runner.script = (OPENED, done())
         await answer(server, attempt(credit=3))
         await answer(server, attempt(credit=1_000_000))
-        windows = [arguments["credit"] for _, arguments in hosted.runner.opened]
+        windows = [opening.credit for _, opening in hosted.runner.opened]
     assert windows == [3, 64]
 
 

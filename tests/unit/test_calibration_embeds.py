@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesh.types import Sampling
+from node.runner.messages import Opening
 from tests.unit.test_calibration_runner import MODEL, Box
 
 
@@ -15,7 +16,7 @@ async def test_a_model_that_embeds_is_not_measured_and_its_texts_pass_through(
     async with box.runner() as (runner, real):
         assert not await box.advance(120.0, lambda: real.opened > 0)
         assert box.calibration.speeds(MODEL) is None
-        runner.open(messages=(), sampling=Sampling(), credit=1, texts=("a",))
+        runner.open(Opening(messages=(), sampling=Sampling(), credit=1, texts=("a",)))
         assert real.opened == 1
 
 

@@ -19,7 +19,7 @@ from node.engines.base import ModelFacts, ModelSpec
 from node.models.calibration import Calibration, Speeds
 from node.models.calibration.plan import BUDGET_S
 from node.models.calibration.runner import IDLE_S
-from node.runner.messages import Done, Opened, Pieces, Rejected
+from node.runner.messages import Done, Opened, Opening, Pieces, Rejected
 
 HELLO = (Message.of(Role.USER, "hello"),)
 PREFILL_S = 0.1
@@ -106,12 +106,12 @@ class PacedRunner:
     async def run(self) -> None:
         await asyncio.Event().wait()
 
-    def open(self, *, sampling: Sampling, credit: int, **_: Any) -> Paced:
+    def open(self, opening: Opening) -> Paced:
         if self.state is not ModelState.RESIDENT:
             raise EngineFailed("not resident")
         if self.used_slots >= self.slots:
             raise Overloaded("no slot")
-        sequence = Paced(self, sampling.max_tokens, credit)
+        sequence = Paced(self, opening.sampling.max_tokens, opening.credit)
         self._sequences.add(sequence)
         self.opened += 1
         self.most_used = max(self.most_used, self.used_slots)
@@ -189,7 +189,7 @@ class Box:
 
 
 def ask(runner: Any) -> Any:
-    return runner.open(messages=HELLO, sampling=Sampling(max_tokens=5), credit=64)
+    return runner.open(Opening(messages=HELLO, sampling=Sampling(max_tokens=5), credit=64))
 
 
 async def answer(sequence: Any) -> list[Any]:

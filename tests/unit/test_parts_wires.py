@@ -36,7 +36,8 @@ def test_any_parts_survive_a_frame(messages: tuple[Message, ...]) -> None:
 @settings(deadline=None)
 @given(ANY_MESSAGES)
 def test_any_parts_survive_the_way_to_a_runner(messages: tuple[Message, ...]) -> None:
-    sent = runner.Open(sequence=1, messages=messages, sampling=Sampling(), credit=5)
+    opening = runner.Opening(messages=messages, sampling=Sampling(), credit=5)
+    sent = runner.Open(sequence=1, opening=opening)
     assert runner.at_runner().read(runner.encode(sent)) == [sent]
 
 
@@ -85,9 +86,10 @@ def test_a_frame_or_runners_message_with_what_is_no_part_is_refused(part: Any) -
     frame = frames.encode(FrameType.PING, 7)[1:]
     with pytest.raises(ProtocolError, match="bad OPEN"):
         frames.decode(bytes([FrameType.OPEN]) + frame + msgspec.msgpack.encode(body))
-    sent = runner.Open(sequence=1, messages=(CALLED,), sampling=Sampling(), credit=5)
+    opening = runner.Opening(messages=(CALLED,), sampling=Sampling(), credit=5)
+    sent = runner.Open(sequence=1, opening=opening)
     message = msgspec.to_builtins(sent, builtin_types=(bytes,))
-    message["messages"][0]["parts"] = [part]
+    message["opening"]["messages"][0]["parts"] = [part]
     data = msgspec.msgpack.encode(message)
     with pytest.raises(ProtocolError, match="bad message"):
         runner.at_runner().read(len(data).to_bytes(4) + data)

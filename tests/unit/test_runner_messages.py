@@ -34,19 +34,50 @@ def test_messages_come_out_whole_however_the_bytes_are_cut(sizes: list[int]) -> 
     assert got == FROM_RUNNER
 
 
+OPENING = m.Opening(messages=(), sampling=Sampling(), credit=8)
+
+
 def test_what_the_agent_says_arrives_as_it_was_said() -> None:
     said: list[m.ToRunnerMessage] = [
         m.Open(
             sequence=1,
-            messages=(Message.of(Role.USER, "ünï"),),
-            sampling=Sampling(stop=("x",)),
-            credit=4,
-            delivered=(Piece(id=1, text="a"),),
+            opening=m.Opening(
+                messages=(Message.of(Role.USER, "ünï"),),
+                sampling=Sampling(stop=("x",)),
+                credit=4,
+                delivered=(Piece(id=1, text="a"),),
+                tokenizer_hash="tok",
+            ),
         ),
         m.Credit(sequence=1, pieces=4),
         m.Cancel(sequence=1),
     ]
     assert m.at_runner().read(b"".join(map(m.encode, said))) == said
+
+
+@pytest.mark.parametrize(
+    ("made_by", "own", "by_ids"),
+    [("tok", "tok", True), ("tok", "other", False), ("tok", "", False), ("", "tok", False)],
+)
+def test_ids_are_good_for_the_tokenizer_that_made_them(
+    made_by: str, own: str, by_ids: bool
+) -> None:
+    opening = m.Opening(messages=(), sampling=Sampling(), credit=1, tokenizer_hash=made_by)
+    assert opening.by_ids(own) is by_ids
+
+
+def test_two_tokenizers_that_nobody_knows_are_not_the_same_one() -> None:
+    assert not OPENING.by_ids("")
+
+
+async def test_a_resume_expects_the_pieces_after_those_delivered() -> None:
+    delivered = (Piece(id=0, text="a"), Piece(id=1, text="b"))
+    opening = m.Opening(messages=(), sampling=Sampling(), credit=8, delivered=delivered)
+    sequence = Sequence(1, opening, send=lambda _: None)
+    with pytest.raises(ProtocolError):
+        sequence.put(m.Pieces(sequence=1, first=0, pieces=delivered))
+    sequence.put(m.Pieces(sequence=1, first=2, pieces=delivered))
+    assert isinstance(await anext(sequence), m.Pieces)
 
 
 def _framed(body: bytes) -> bytes:
@@ -72,7 +103,7 @@ def test_what_is_no_message_is_a_protocol_error(data: bytes) -> None:
 
 def test_grants_reach_the_runner_together_and_before_it_stands_still() -> None:
     sent: list[m.ToRunner] = []
-    sequence = Sequence(1, credit=8, first=0, send=sent.append)
+    sequence = Sequence(1, OPENING, send=sent.append)
     allowed = 8
     for number in range(100):
         assert number < allowed, "the runner stands still"
@@ -84,7 +115,7 @@ def test_grants_reach_the_runner_together_and_before_it_stands_still() -> None:
 
 
 async def test_pieces_that_wait_for_their_reader_are_read_as_one_event() -> None:
-    sequence = Sequence(1, credit=8, first=0, send=lambda _: None)
+    sequence = Sequence(1, OPENING, send=lambda _: None)
     for event in FROM_RUNNER[:1]:
         sequence.put(event)  # type: ignore[arg-type]
     for number in range(3):

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from mesh.clock import Clock
 from mesh.errors import EngineFailed, from_code
@@ -16,15 +15,7 @@ from node.models.calibration import plan
 from node.models.calibration.plan import Step
 from node.models.calibration.speeds import Speeds, Timeline, decode_rate
 from node.models.hosted import RunningSequence
-from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected
-
-
-class OpenSequence(Protocol):
-    """``Runner.open``, as far as it is used here."""
-
-    def __call__(
-        self, *, messages: tuple[Message, ...], sampling: Sampling, credit: int
-    ) -> RunningSequence: ...
+from node.runner.messages import Done, Failed, Opened, Opening, Pieces, Prefill, Rejected
 
 
 class Interrupted(Exception):
@@ -60,7 +51,7 @@ class Measurement:
 
     def __init__(
         self,
-        open_sequence: OpenSequence,
+        open_sequence: Callable[[Opening], RunningSequence],
         freed: Callable[[], Awaitable[None]],
         *,
         slots: int,
@@ -160,7 +151,7 @@ class Measurement:
             readers = set()
             for _ in range(step.streams):
                 text = plan.prompt(step.words, self._rng)
-                sequence = self._open(
+                opening = Opening(
                     messages=(Message.of(Role.USER, text),),
                     # Drawn at random, for an answer that does not end after its first word.
                     sampling=Sampling(
@@ -170,6 +161,7 @@ class Measurement:
                     # answers would be slow.
                     credit=1,
                 )
+                sequence = self._open(opening)
                 self._sequences.append(sequence)
                 stream = _Stream(self._clock.now())
                 streams.append(stream)

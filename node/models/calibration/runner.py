@@ -16,7 +16,6 @@ from functools import partial
 from mesh.clock import Clock
 from mesh.errors import MeshError, Overloaded, first_of
 from mesh.fleet.records import ModelCounts, ModelState
-from mesh.types import Message, Piece, Sampling
 from node import threads
 from node.engines.base import ModelFacts, ModelSpec
 from node.models.calibration.deferred import Deferred
@@ -26,6 +25,7 @@ from node.models.calibration.quiet import Quiet
 from node.models.calibration.speeds import Speeds
 from node.models.calibration.store import Key, Store, digest
 from node.models.hosted import Runner, RunningSequence
+from node.runner.messages import Opening
 
 log = logging.getLogger(__name__)
 
@@ -123,34 +123,14 @@ class MeasuredRunner:
             for waiting in self._take_deferred():
                 waiting.fail(f"the runner of model '{self._spec.id}' was stopped")
 
-    def open(
-        self,
-        *,
-        messages: tuple[Message, ...],
-        sampling: Sampling,
-        credit: int,
-        delivered: tuple[Piece, ...] = (),
-        by_ids: bool = True,
-        traceparent: str = "",
-        texts: tuple[str, ...] = (),
-    ) -> RunningSequence:
+    def open(self, opening: Opening) -> RunningSequence:
         """As ``Runner.open``."""
         self._quiet.user_came()
-        opening = partial(
-            self._runner.open,
-            messages=messages,
-            sampling=sampling,
-            credit=credit,
-            delivered=delivered,
-            by_ids=by_ids,
-            traceparent=traceparent,
-            texts=texts,
-        )
         if not self._measuring or self.state is not ModelState.RESIDENT:
-            return opening()
+            return self._runner.open(opening)
         if len(self._deferred) >= self.slots:
             raise Overloaded(f"model '{self._spec.id}' has all {self.slots} slots in use")
-        waiting = Deferred(opening, self._leave)
+        waiting = Deferred(partial(self._runner.open, opening), self._leave)
         self._deferred.append(waiting)
         self._on_change()
         return waiting
