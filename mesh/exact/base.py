@@ -16,21 +16,6 @@ from typing import ClassVar
 
 from mesh.types import Specialty
 
-__all__ = [
-    "CALCULATOR",
-    "LOGIC",
-    "MATH",
-    "QUICK_CHARACTERS",
-    "SLOW_CHARACTERS",
-    "UNITS",
-    "Declined",
-    "Exact",
-    "Problem",
-    "Specialty",
-    "pieces",
-    "words",
-]
-
 CALCULATOR = Specialty("calculator")
 UNITS = Specialty("units")
 MATH = Specialty("math")

@@ -126,26 +126,6 @@ def test_words_are_understood(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("what is 15% of 3143", "471.45"),
-        ("ten percent of 250", "25"),
-        ("20% off 50", "40"),
-        ("what is 60 percent off of 350 dollars", "$140"),
-        ("30% off $49.99", "about $34.99"),
-        ("what is an 18 percent tip on 20 dollars", "$3.60"),
-        ("increase 80 by 15%", "92"),
-        ("80 decreased by 25 percent", "60"),
-        ("what percent of 80 is 12", "15%"),
-        ("12 is what percent of 80", "15%"),
-        ("what percentage is 12 of 90", "about 13.33333333%"),
-    ],
-)
-def test_percentages_and_prices(text: str, expected: str) -> None:
-    assert said(text) == expected
-
-
-@pytest.mark.parametrize(
     "text",
     [
         "-2^2",
@@ -184,40 +164,6 @@ def test_percentages_and_prices(text: str, expected: str) -> None:
     ],
 )
 def test_what_has_two_readings_is_not_read(text: str) -> None:
-    assert read(text, TODAY) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "24/7",
-        "what is 9/11",
-        "80/20",
-        "120/60",
-        "2024/11",
-        "what is 7-11",
-        "what is 4x4",
-        "555-1234",
-        "what is 2019-20",
-        "1914 - 1918",
-        "what is 120 over 80",
-        "what is 12/25/2024",
-        "what is 911",
-        "a hundred",
-        "2 + 2 = 5",
-        "is 2 + 2 = 4?",
-        "0x10 + 1",
-        "007 + 1",
-        "1e5 + 1",
-        "3,14 * 2",
-        "1.000.000 + 1",
-        "100 000 + 1",
-        "1 + 1 +",
-        "what is 1 + 1 in binary",
-        "what is 2 + 2 and what is 3 + 3",
-    ],
-)
-def test_what_only_looks_like_a_sum_is_not_read(text: str) -> None:
     assert read(text, TODAY) is None
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.exact.base import Exact, Specialty
+from mesh.exact.base import Exact
 from mesh.exact.quick import units
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
-from mesh.types import FinishReason, Message, ModelId, Role, Sampling
+from mesh.types import FinishReason, Message, ModelId, Role, Sampling, Specialty
 from orchestrator.router import exact as exact_stage
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade

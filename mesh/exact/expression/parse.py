@@ -16,24 +16,19 @@ from mesh.exact.expression.value import check
 _RELATIONS = ("=", "<", "<=", ">", ">=")
 
 
-def expression(
-    text: str, *, mathematics: bool = False, defined: Collection[str] = (), euler: bool = False
-) -> Expression:
-    """The whole text as one expression. ``mathematics``: a run of letters is a product, as between
-    dollar signs. ``defined``: names that are functions here, such as ``f``. ``euler``: ``e`` is
-    always the number, as in our own answers. Raises ``Unreadable``."""
-    found, dressed = tokens(text)
-    parser = Parser(found, mathematics or dressed, defined=defined, euler=euler)
+def expression(text: str, *, defined: Collection[str] = (), euler: bool = False) -> Expression:
+    """The whole text as one expression. ``defined``: names that are functions here, such as ``f``.
+    ``euler``: ``e`` is always the number, as in our own answers. Raises ``Unreadable``."""
+    parser = Parser(*tokens(text), defined=defined, euler=euler)
     tree = parser.sum()
     parser.end()
     check(tree)
     return tree
 
 
-def relations(text: str, *, mathematics: bool = False) -> tuple[Relation, ...]:
+def relations(text: str) -> tuple[Relation, ...]:
     """The whole text as ``a = b``, or as a chain of such. Raises ``Unreadable``."""
-    found, dressed = tokens(text)
-    parser = Parser(found, mathematics or dressed)
+    parser = Parser(*tokens(text))
     chain: list[Relation] = []
     left = parser.sum()
     while (sign := parser.take_any(_RELATIONS)) is not None:

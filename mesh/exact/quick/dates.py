@@ -42,11 +42,10 @@ _SLOTS = {
     "month": _MONTH,
     "span": f"a week|a day|[0-9]+ (?:{'|'.join(_STEPS)})",
 }
-_DAYS_BETWEEN = (
-    phrase("(how many days[ are there| are| is it| were there| passed| were]"
-           "|[the ][number of |difference in ]days) (between <a> and <b>|from <c> (to|until|till) "
-           "<d>)"),
-)  # fmt: skip
+_DAYS_BETWEEN = phrase(
+    "(how many days[ are there| are| is it| were there| passed| were]"
+    "|[the ][number of |difference in ]days) (between <a> and <b>|from <c> (to|until|till) <d>)"
+)
 _WEEKDAY = phrase(
     "[on ][what |which ][the ](day of the week|weekday|day) "
     "((did|does|will) <a>[ fall on| fall| be on| be]"
@@ -70,7 +69,7 @@ _AFTER = phrase(
 )
 WORDS = (
     frozenset(_MONTHS)
-    | words_of(*_DAYS_BETWEEN, _WEEKDAY, _LEAP, _MONTH_LENGTH, _AFTER)
+    | words_of(_DAYS_BETWEEN, _WEEKDAY, _LEAP, _MONTH_LENGTH, _AFTER)
     | words("st nd rd th to later earlier tomorrow yesterday since or pass has")
     | NUMBER_WORDS
 )
@@ -81,10 +80,9 @@ def recognise(asked: Asked, figures: Spelt, today: date) -> Dated | None:
     Pure, and linear in its length."""
     text = figures.text
     try:
-        for pattern in _DAYS_BETWEEN:
-            if (match := pattern.fullmatch(text)) is not None:
-                first, second = (each for each in match.groups() if each is not None)
-                return _between(_date(first), _date(second))
+        if (match := _DAYS_BETWEEN.fullmatch(text)) is not None:
+            first, second = (each for each in match.groups() if each is not None)
+            return _between(_date(first), _date(second))
         if (match := _LEAP.fullmatch(text)) is not None:
             year = _year(match["year"])
             text = (

@@ -136,7 +136,7 @@ def recognise(asked: Asked, figures: Spelt) -> Sum | None:
     text = figures.text
     for pattern, sign in _SIGNS:
         text = pattern.sub(sign, text)
-    text = text.strip()
+    text = " ".join(text.split())
     if (power := _TO_THE.fullmatch(text)) is not None:
         ordinal = power["ordinal"]
         text = f"{power['base']}^({power['power'] or ORDINALS.get(ordinal, ordinal)})"

@@ -47,44 +47,27 @@ def _unit(
     return dict.fromkeys((word.strip() for word in words.split(",")), unit)
 
 
-def _metric(pint: str, one: str, quantity: Quantity, symbols: str) -> dict[str, Unit]:
+def _metric(one: str, quantity: Quantity, symbols: str, *, pint: str = "") -> dict[str, Unit]:
     """With the British spelling where the American one ends in -er."""
     words = [one, f"{one}s", *(s.strip() for s in symbols.split(",") if s.strip())]
     if one.endswith("er"):
         words += [f"{one[:-2]}re", f"{one[:-2]}res"]
-    return _unit(pint, one, quantity, ",".join(words))
+    return _unit(pint or one, one, quantity, ",".join(words))
 
 
 Q = Quantity
 NAMES: dict[str, Unit] = {}
-for _prefix, _symbol in (
-    ("nano", ""),
-    ("micro", ""),
-    ("milli", "m"),
-    ("centi", "c"),
-    ("deci", "d"),
-    ("", ""),
-    ("kilo", "k"),
-):
-    NAMES |= _metric(
-        f"{_prefix}meter",
-        f"{_prefix}meter",
-        Q.LENGTH,
-        f"{_symbol}m" if _symbol or not _prefix else "",
-    )
-for _prefix, _symbol in (("milli", "m"), ("centi", "c"), ("deci", "d"), ("", ""), ("kilo", "")):
-    NAMES |= _metric(
-        f"{_prefix}liter", f"{_prefix}liter", Q.VOLUME, f"{_symbol}l" if _prefix != "kilo" else ""
-    )
-for _prefix, _words in (
-    ("micro", "mcg,microgramme,microgrammes"),
-    ("milli", "mg,milligramme,milligrammes"),
-    ("", "g,gramme,grammes"),
-    ("kilo", "kg,kgs,kilo,kilos,kilogramme,kilogrammes"),
-):
-    NAMES |= _metric(f"{_prefix}gram", f"{_prefix}gram", Q.MASS, _words)
-for _prefix, _symbol in (("nano", "ns"), ("micro", "μs"), ("milli", "ms,msec")):
-    NAMES |= _metric(f"{_prefix}second", f"{_prefix}second", Q.TIME, _symbol)
+for _quantity, _base, _prefixes in (
+    (Q.LENGTH, "meter", {"nano": "", "micro": "", "milli": "mm", "centi": "cm", "deci": "dm",
+                         "": "m", "kilo": "km"}),
+    (Q.VOLUME, "liter", {"milli": "ml", "centi": "cl", "deci": "dl", "": "l", "kilo": ""}),
+    (Q.MASS, "gram", {"micro": "mcg,microgramme,microgrammes",
+                      "milli": "mg,milligramme,milligrammes", "": "g,gramme,grammes",
+                      "kilo": "kg,kgs,kilo,kilos,kilogramme,kilogrammes"}),
+    (Q.TIME, "second", {"nano": "ns", "micro": "μs", "milli": "ms,msec"}),
+):  # fmt: skip
+    for _prefix, _words in _prefixes.items():
+        NAMES |= _metric(f"{_prefix}{_base}", _quantity, _words)
 NAMES |= _unit("inch", "inch", Q.LENGTH, 'inch,inches,inchs,in,"', many="inches")
 NAMES |= _unit("foot", "foot", Q.LENGTH, "foot,feet,ft,'", many="feet")
 NAMES |= _unit("yard", "yard", Q.LENGTH, "yard,yards,yd,yds")
@@ -184,21 +167,23 @@ NAMES |= _unit("bit", "bit", Q.DATA, "bit,bits")
 NAMES |= _unit("byte", "byte", Q.DATA, "byte,bytes")
 for _one, _symbol in (("kibi", "kib"), ("mebi", "mib"), ("gibi", "gib"), ("tebi", "tib")):
     NAMES |= _unit(f"{_one}byte", f"{_one}byte", Q.DATA, f"{_one}byte,{_one}bytes,{_symbol}")
-NAMES |= _metric("pascal", "pascal", Q.PRESSURE, "pa")
-NAMES |= _metric("kilopascal", "kilopascal", Q.PRESSURE, "kpa")
-NAMES |= _metric("bar", "bar", Q.PRESSURE, "")
+NAMES |= _metric("pascal", Q.PRESSURE, "pa")
+NAMES |= _metric("kilopascal", Q.PRESSURE, "kpa")
+NAMES |= _metric("bar", Q.PRESSURE, "")
 NAMES |= _unit("standard_atmosphere", "atmosphere", Q.PRESSURE, "atmosphere,atmospheres,atm")
 NAMES |= _unit(
     "psi", "pound per square inch", Q.PRESSURE, "psi,pounds per square inch",
     many="pounds per square inch",
 )  # fmt: skip
-NAMES |= _metric("joule", "joule", Q.ENERGY, "")
-NAMES |= _metric("kilojoule", "kilojoule", Q.ENERGY, "kj")
-NAMES |= _metric("watt * hour", "watt-hour", Q.ENERGY, "watt hour,watt hours,wh")
-NAMES |= _metric("kilowatt * hour", "kilowatt-hour", Q.ENERGY, "kilowatt hour,kilowatt hours,kwh")
-NAMES |= _metric("watt", "watt", Q.POWER, "")
-NAMES |= _metric("kilowatt", "kilowatt", Q.POWER, "kw")
-NAMES |= _metric("megawatt", "megawatt", Q.POWER, "")
+NAMES |= _metric("joule", Q.ENERGY, "")
+NAMES |= _metric("kilojoule", Q.ENERGY, "kj")
+NAMES |= _metric("watt-hour", Q.ENERGY, "watt hour,watt hours,wh", pint="watt * hour")
+NAMES |= _metric(
+    "kilowatt-hour", Q.ENERGY, "kilowatt hour,kilowatt hours,kwh", pint="kilowatt * hour"
+)
+NAMES |= _metric("watt", Q.POWER, "")
+NAMES |= _metric("kilowatt", Q.POWER, "kw")
+NAMES |= _metric("megawatt", Q.POWER, "")
 NAMES |= _unit("degree", "degree", Q.ANGLE, "degree,degrees")
 NAMES |= _unit("radian", "radian", Q.ANGLE, "radian,radians,rad")
 
