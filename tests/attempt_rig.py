@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.trace import INVALID_SPAN
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from mesh.clock import ManualClock
 from mesh.embedding import EMBEDDING, Embeddings, EmbedRequest
@@ -126,18 +126,26 @@ class Rig:
         self.tasks.append(self._group.create_task(work))
         return self.tasks[-1]
 
-    def ask(self, *, timeout_s: float = TIMEOUT_S, **given: Any) -> Reading:
+    def ask(
+        self, *, timeout_s: float = TIMEOUT_S, span: Span = INVALID_SPAN, **given: Any
+    ) -> Reading:
         """Starts to read an answer."""
         found = Reading()
         found.reads.set()
-        found.task = self.start(self._read(found, request(**given), timeout_s))
+        found.task = self.start(self._read(found, request(**given), timeout_s, span))
         return found
 
     def embed(
-        self, *texts: str, granted_s: float | None = None, **given: Any
+        self,
+        *texts: str,
+        granted_s: float | None = None,
+        traceparent: str = "",
+        **given: Any,
     ) -> asyncio.Task[Embeddings | MeshError]:
         asked = EmbedRequest(id=RequestId(f"{1:032x}"), texts=texts or ("a", "bb"), **given)
-        return self.start(_or_error(self.embedder.embed(asked, granted_s=granted_s)))
+        return self.start(
+            _or_error(self.embedder.embed(asked, granted_s=granted_s, traceparent=traceparent))
+        )
 
     async def settle(self) -> None:
         await self.clock.settle()
@@ -175,7 +183,7 @@ class Rig:
             node.name for node in self.fleet.nodes for stream in node.streams if not stream.over
         ]
 
-    async def _read(self, found: Reading, asked: Request, timeout_s: float) -> None:
+    async def _read(self, found: Reading, asked: Request, timeout_s: float, span: Span) -> None:
         now = self.clock.now()
         events = self.dispatch.generate(
             asked,
@@ -183,7 +191,7 @@ class Rig:
             substitutes=(),
             arrived=now,
             deadline=now + timeout_s,
-            span=INVALID_SPAN,
+            span=span,
         )
         try:
             async for event in events:

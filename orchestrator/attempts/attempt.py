@@ -23,7 +23,7 @@ from mesh.transport.base import (
 )
 from mesh.types import Candidate
 from orchestrator.attempts.collect import Collector
-from orchestrator.attempts.hedge import next_within
+from orchestrator.attempts.race import next_within
 from orchestrator.attempts.stall import Pace, Phase
 
 # Credit goes back in steps, not piece by piece: a quarter of the window keeps the node from ever

@@ -139,7 +139,7 @@ def _done(course: Course, count: int, streamed: int, now: float) -> Done:
         completion_tokens=count,
         cached_tokens=end.usage.cached_tokens,
         ttft_ms=1000.0 * (first - course.arrived) if first is not None else 0.0,
-        tokens_per_second=(streamed - 1) / spread if streamed > 1 and spread > 0 else 0.0,
+        tokens_per_second=(streamed - 1) / spread if spread > 0 else 0.0,
         resumed=course.resumed,
         attempts=course.attempts,
         trace_id=format(course.span.get_span_context().trace_id, "032x"),

@@ -28,8 +28,9 @@ from mesh.stream import Assigned
 from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
 from orchestrator.attempts.attempt import AttemptRun, Broken
 from orchestrator.attempts.course import Course
-from orchestrator.attempts.hedge import HedgePolicy, race
+from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.attempts.opening import opened
+from orchestrator.attempts.race import race
 from orchestrator.attempts.refusal import after_break, after_refusal, troubles, without
 from orchestrator.attempts.standby import Standby
 from orchestrator.attempts.watch import Watch

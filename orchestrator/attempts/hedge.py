@@ -1,4 +1,4 @@
-"""A second attempt for a first token that is late, within a budget; the first to deliver wins.
+"""When a first token is late enough for a second attempt, and the budget for that. Pure.
 
 Source: J. Dean, L. A. Barroso, "The Tail at Scale", CACM 2013: sending a second request after the
 95th percentile of the expected latency cuts the tail for about 5 % of extra load. Off by default:
@@ -7,14 +7,9 @@ on few boxes an extra attempt is a slot that somebody else may want.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, NodeLost, ProtocolError, first_of
-from mesh.transport.base import AttemptEvent, AttemptStream, Finished, Tokens
 from mesh.types import ModelId
 
 REMEMBERED = 128  # times to first token, per model
@@ -26,7 +21,7 @@ SHARE = 0.95
 
 @dataclass(slots=True)
 class HedgePolicy:
-    """When to hedge, and whether there is budget for it. Pure.
+    """When to hedge, and whether there is budget for it.
 
     ``after_s``: None is never, 0 the 95th percentile of the model's recent times to first token,
     else that many seconds. ``share``: extra requests per request, 0..1 (a token bucket).
@@ -64,75 +59,3 @@ class HedgePolicy:
         if model not in self._times and len(self._times) >= MOST_MODELS:
             del self._times[next(iter(self._times))]
         self._times.setdefault(model, deque(maxlen=REMEMBERED)).append(seconds)
-
-
-@dataclass(slots=True)
-class Lead:
-    """What one of two attempts has sent so far. ``delivers``: tokens, or a whole answer."""
-
-    events: list[AttemptEvent] = field(default_factory=list)
-    delivers: bool = False
-
-
-async def next_within(stream: AttemptStream, clock: Clock, seconds: float) -> AttemptEvent | None:
-    """The stream's next event; None when there was none in that time, or it has ended. Raises
-    ``NodeLost``."""
-    event: AttemptEvent | None = None
-
-    async def read() -> None:
-        nonlocal event
-        event = await anext(stream, None)
-
-    lost: NodeLost | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(read()), group.create_task(clock.sleep(seconds))]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-    except* NodeLost as group_error:
-        lost = first_of(group_error)
-    if lost is not None:
-        raise lost
-    return event
-
-
-async def race(
-    streams: Sequence[AttemptStream], clock: Clock, seconds: float
-) -> tuple[int, tuple[AttemptEvent, ...]]:
-    """Reads all until one delivers; its index, and what it sent. The others are cancelled. When
-    none delivers (all refuse or break) it is the last to end, so that its end is what counts.
-    Raises ``DeadlineExceeded`` after ``seconds``."""
-    leads = [Lead() for _ in streams]
-    last = 0
-
-    async def read(index: int) -> None:
-        nonlocal last
-        lead = leads[index]
-        try:
-            async for event in streams[index]:
-                lead.events.append(event)
-                if isinstance(event, Tokens | Finished):
-                    lead.delivers = True
-                    return
-        except (NodeLost, ProtocolError):
-            pass  # whoever reads on meets it again, since a lost stream stays lost
-        finally:
-            last = index
-
-    async with asyncio.TaskGroup() as group:
-        limit = group.create_task(clock.sleep(seconds))
-        running = {group.create_task(read(index)) for index in range(len(streams))}
-        while running and not limit.done() and not any(lead.delivers for lead in leads):
-            await asyncio.wait({limit, *running}, return_when=asyncio.FIRST_COMPLETED)
-            running = {task for task in running if not task.done()}
-        late = limit.done()
-        for task in (limit, *running):
-            task.cancel()
-    if late and not any(lead.delivers for lead in leads):
-        raise DeadlineExceeded("")
-    winner = next((index for index, lead in enumerate(leads) if lead.delivers), last)
-    for index, stream in enumerate(streams):
-        if index != winner:
-            stream.cancel()
-    return winner, tuple(leads[winner].events)

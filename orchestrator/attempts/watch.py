@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, NodeLost
 from orchestrator.attempts.attempt import AttemptRun, Broken
-from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, allowance_s, stalled
+from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, stalled
 from orchestrator.picture.fleet import Fleet
 
 TICK_S = 0.05
@@ -89,13 +89,12 @@ class Watch:
             )
             each.look_at = min(run.deadline, now + RETRY_S)
             return
-        # ``since`` only grows, so it cannot have stalled before this.
+        # ``since`` only grows and no allowance is shorter, so it cannot have stalled before this.
         since = pace.since if pace.waiting else now
-        due = since + min(TOKEN_FLOOR_S, allowance_s(pace, beside_prefill=beside))
-        each.look_at = min(run.deadline, max(due, now + TICK_S))
+        each.look_at = min(run.deadline, max(since + TOKEN_FLOOR_S, now + TICK_S))
 
     def _move(self, each: _Watched, why: str, now: float, *, blame: bool) -> None:
         if now < each.move_at or not each.run.movable:
             return
         each.move_at = now + RETRY_S
-        each.move(Broken(NodeLost(why, node_id=each.run.row.node), blame=blame))
+        each.move(Broken(NodeLost(why), blame=blame))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.errors import DeadlineExceeded
-from mesh.stream import Progress, Tokens
-from mesh.transport.base import DEFAULT_CREDIT, Vectors
-from orchestrator.attempts.attempt import GRANT_STEP
+from mesh.errors import DeadlineExceeded, NodeLost
+from mesh.stream import Assigned, Progress, Tokens
+from mesh.transport.base import DEFAULT_CREDIT, Finished, Vectors
+from mesh.types import Candidate
+from orchestrator.attempts.attempt import GRANT_STEP, AttemptRun, Broken
+from orchestrator.attempts.collect import TokenCollector
 from orchestrator.attempts.stall import OPENING_S, PREFILL_FLOOR_S, PREPARING_S, TOKEN_FLOOR_S
 from orchestrator.attempts.watch import RETRY_S, TICK_S
-from tests.attempt_rig import FakeNode, Rig, rig, word
+from tests.attempt_rig import FakeNode, FakeStream, Rig, request, rig, word
 
 SLACK_S = 2 * TICK_S + RETRY_S
 
@@ -37,6 +39,9 @@ async def test_an_answer_goes_through_in_order_and_frees_its_slot() -> None:
         assert asked.pieces == [word(index) for index in range(5)]
         kinds = [type(event).__name__ for event in asked.events]
         assert kinds == ["Assigned", "Progress", "Tokens", "Tokens", "Done"]
+        assert asked.events[0] == Assigned(
+            node=a.id, node_name="a", model=a.model, attempt=1, tokenizer_hash="tok"
+        )
         assert here.fleet.said == [("accepted", "a"), ("succeeded", "a")]
         assert not here.held
         assert not a.stream.cancelled, "it had ended"
@@ -74,6 +79,22 @@ async def test_a_client_that_stays_away_grants_nothing() -> None:
         await here.settle()
         assert a.stream.credit == DEFAULT_CREDIT
         assert len(asked.pieces) == DEFAULT_CREDIT
+
+
+async def test_a_client_that_stays_away_is_no_stall_of_its_node() -> None:
+    async with rig(a := FakeNode("a"), b := FakeNode("b")) as here:
+        asked = here.ask()
+        await here.settle()
+        await began(here, a, 8)
+        asked.reads.clear()
+        a.stream.tokens()
+        await here.advance(100.0)
+        assert here.held == {"a": 1}
+        asked.reads.set()
+        await here.advance(TOKEN_FLOOR_S - TICK_S)
+        assert not b.streams, "its silence counts from when more was waited for"
+        await here.advance(SLACK_S + TICK_S)
+        assert len(b.streams) == 1
 
 
 async def test_a_stream_that_hangs_after_its_first_window_counts_as_stalled() -> None:
@@ -256,3 +277,45 @@ async def test_what_is_asked_of_a_node_says_how_long_it_has() -> None:
         await here.settle()
         assert b.stream.attempt.timeout_s == 15.0
         assert (b.stream.attempt.number, b.stream.attempt.tokenizer_hash) == (2, "tok")
+
+
+def alone(here: Rig, node: FakeNode, seconds: float = 10.0) -> tuple[AttemptRun, FakeStream]:
+    """An attempt that nobody watches."""
+    collector = TokenCollector(request())
+    stream = FakeStream(node, collector.attempt(node.model, 1, seconds, ""))
+    row = Candidate(node=node.id, node_name="a", model=node.model, eligible=True, reason="")
+    deadline = here.clock.now() + seconds
+    return AttemptRun(row, node.record, stream, collector, here.clock, deadline=deadline), stream
+
+
+async def test_the_first_reason_to_abandon_an_attempt_is_its_end() -> None:
+    async with rig(a := FakeNode("a")) as here:
+        run, stream = alone(here, a)
+        first = Broken(NodeLost("silent"), blame=False)
+        run.abandon(first)
+        run.abandon(Broken(DeadlineExceeded(""), blame=False))
+        assert stream.cancelled
+        assert not run.movable
+        assert [event async for event in run.events()] == []
+        assert run.outcome is first
+
+
+async def test_an_attempt_that_has_ended_is_not_abandoned() -> None:
+    async with rig(a := FakeNode("a")) as here:
+        run, stream = alone(here, a)
+        assert run.movable
+        stream.finish()
+        assert [event async for event in run.events()] == []
+        run.abandon(Broken(NodeLost("silent"), blame=False))
+        assert isinstance(run.outcome, Finished)
+        assert not stream.cancelled
+        assert not run.movable
+
+
+async def test_at_its_deadline_nothing_more_is_read() -> None:
+    async with rig(a := FakeNode("a")) as here:
+        run, stream = alone(here, a, 5.0)
+        stream.tokens()
+        await here.advance(5.0)
+        with pytest.raises(DeadlineExceeded):
+            await anext(run.events())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from mesh.errors import DeadlineExceeded
 from mesh.types import Continuation, FinishReason, ModelId
 from tests.attempt_rig import FakeNode, Reading, Rig, rig, word
 
+TRACED = NonRecordingSpan(SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(1)))
+
 
 async def test_the_trailer_counts_and_times_the_answer() -> None:
     async with rig(a := FakeNode("a"), b := FakeNode("b", model=ModelId("other"))) as here:
-        asked = here.ask()
+        asked = here.ask(span=TRACED)
         await here.settle()
+        assert a.stream.attempt.traceparent == f"00-{'0' * 31}5-{'0' * 15}6-01"
         await here.advance(0.5)
         a.stream.accept()
         await here.advance(0.5)
@@ -35,7 +39,7 @@ async def test_the_trailer_counts_and_times_the_answer() -> None:
         assert done.ttft_ms == pytest.approx(1000.0)
         assert done.tokens_per_second == pytest.approx(4 / 1.25), "of the gaps between tokens"
         assert (done.attempts, done.resumed, done.queue_ms) == (2, True, 0.0)
-        assert done.trace_id == "0" * 32
+        assert done.trace_id == "0" * 31 + "5"
         (resume,) = done.resumes
         assert (resume.from_node, resume.to_node, resume.at_token) == ("a", "b", 3)
         assert resume.gap_ms == pytest.approx(250.0), "from token to token"
@@ -92,7 +96,7 @@ async def test_an_end_that_came_from_elsewhere_is_a_resume_too() -> None:
         asked = here.ask()
         await here.settle()
         a.stream.accept()
-        a.stream.tokens(2)
+        a.stream.tokens(1)
         await here.settle()
         a.stream.fail("draining")
         a.slots = 0
@@ -102,7 +106,8 @@ async def test_an_end_that_came_from_elsewhere_is_a_resume_too() -> None:
         b.stream.finish()
         await here.settle()
         (resume,) = asked.done.resumes
-        assert (resume.from_node, resume.to_node, resume.at_token) == ("a", "b", 2)
+        assert (resume.from_node, resume.to_node, resume.at_token) == ("a", "b", 1)
+        assert asked.done.resumed
         assert resume.gap_ms == pytest.approx(2000.0)
         assert resume.reason == "draining"
 

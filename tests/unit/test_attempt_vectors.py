@@ -37,10 +37,12 @@ async def asked(here: Rig, *texts: str, **given: Any) -> Any:
 
 async def test_vectors_come_whole_and_say_who_made_them() -> None:
     async with rig(a := embedding_node("a")) as here:
-        task = await asked(here, "x", "y", "z", priority=Priority.BATCH)
+        traceparent = f"00-{'0' * 31}5-{'0' * 15}6-01"
+        task = await asked(here, "x", "y", "z", priority=Priority.BATCH, traceparent=traceparent)
         attempt = a.stream.attempt
         assert (attempt.texts, attempt.credit, attempt.number) == (("x", "y", "z"), 3, 1)
         assert (attempt.messages, attempt.delivered) == ((), ())
+        assert (attempt.request_id, attempt.traceparent) == (f"{1:032x}", traceparent)
         work = here.fleet.taken[-1]
         assert (work.specialty, work.embeds, work.named) == (EMBEDDING, True, True)
         assert (work.priority, work.prompt_bytes) == (Priority.BATCH, 1)
@@ -56,6 +58,7 @@ async def test_vectors_come_whole_and_say_who_made_them() -> None:
         assert (found.node, found.node_name, found.model) == (a.id, "a", a.model)
         assert (found.prompt_tokens, found.attempts, found.queue_ms) == (7, 1, 0.0)
         assert found.total_ms == pytest.approx(1500.0)
+        assert found.trace_id == "0" * 31 + "5"
         assert here.fleet.said == [("accepted", "a"), ("succeeded", "a")]
         assert not here.held
 
@@ -135,6 +138,15 @@ async def test_a_link_that_is_down_is_an_attempt() -> None:
         b.stream.finish()
         await here.settle()
         assert task.result().attempts == 2
+
+
+async def test_a_request_out_of_bounds_is_refused_before_any_node_is_asked() -> None:
+    async with rig(a := embedding_node("a")) as here:
+        for text, timeout_s in (("x" * 10_001, None), ("x", -1.0)):
+            task = await asked(here, text, timeout_s=timeout_s)
+            assert isinstance(task.result(), InvalidRequest)
+        assert not a.streams
+        assert not here.fleet.taken
 
 
 async def test_what_any_node_would_say_ends_it() -> None:

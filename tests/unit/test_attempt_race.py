@@ -14,7 +14,7 @@ from mesh.clock import ManualClock
 from mesh.errors import DeadlineExceeded, NodeLost
 from mesh.transport.base import Accepted, AttemptEvent, Finished, Progress, Refused, Tokens
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Usage
-from orchestrator.attempts.hedge import next_within, race
+from orchestrator.attempts.race import next_within, race
 
 ACCEPTED = Accepted(node=NodeId("a"), model=ModelId("toy"))
 QUEUED = Progress(phase="queued", done=1)
