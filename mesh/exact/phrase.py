@@ -20,10 +20,14 @@ def phrase(text: str, /, **slots: str) -> re.Pattern[str]:
     return re.compile(_NOTATION.sub(meant, text), re.IGNORECASE)
 
 
+_ENDING = re.compile(r"([a-z]+)\(\?:([a-z]+)\)\?")  # conversion[s]
+
+
 def words_of(*patterns: re.Pattern[str]) -> frozenset[str]:
     """Every word that stands in the patterns."""
-    return frozenset(
-        word
-        for pattern in patterns
-        for word in re.findall("[a-z]+", re.sub(r"\\.|\(\?(?:[:=]|P<\w+>)", " ", pattern.pattern))
-    )
+    found: set[str] = set()
+    for pattern in patterns:
+        found.update(f"{word}{ending}" for word, ending in _ENDING.findall(pattern.pattern))
+        text = re.sub(r"\\.|\(\?(?:[:=]|P<\w+>)", " ", pattern.pattern)
+        found.update(re.findall("[a-z]+", text))
+    return frozenset(found)

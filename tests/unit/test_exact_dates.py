@@ -83,6 +83,7 @@ def test_the_day_of_the_week(day: date, form: int) -> None:
         ("what date is 90 days after 2024-01-15", "Sunday, 14 April 2024"),
         ("what is the date 2 weeks before March 1, 2024", "Friday, 16 February 2024"),
         ("what day of the week will 25/12/2030 be", "Wednesday"),
+        ("what day will be 4 July 1776", "Thursday"),
         ("days from 3/3/2024 to april 1st, 2024", "29 days"),
         ("is 1900 a leap year?", "No, 1900 is not a leap year."),
         ("was 2000 a leap year", "Yes, 2000 is a leap year."),

@@ -23,6 +23,7 @@ def said(text: str) -> str | None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        *(("the sum of (1 + 2) and 7", "10"), ("the product of (2 * 3), 4 and 5", "120")),
         *(("double 7", "14"), ("triple 7", "21"), ("a third of 12", "4"), ("2/5 of 20", "8")),
         *(("the total of 3 and 4", "7"), ("the mean of 2 and 5", "3.5")),
         *(("the quotient of 12 and 4", "3"), ("the square of 7", "49"), ("the cube of 3", "27")),

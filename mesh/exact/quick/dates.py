@@ -48,7 +48,7 @@ _DAYS_BETWEEN = phrase(
 )
 _WEEKDAY = phrase(
     "[on ][what |which ][the ](day of the week|weekday|day) "
-    "((did|does|will) <a>[ fall on| fall| be on| be]"
+    "((did|does|will(?! be)) <a>[ fall on| fall| be on| be]"
     "|(is it on|was it on|it will be on|falls on|be|will be|was it|is it|is|was|on) [the ]<b>)"
 )
 _LEAP = phrase("(is|was|will) [the year ]<year> [be ]a leap year", **_SLOTS)

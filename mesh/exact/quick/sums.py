@@ -241,7 +241,8 @@ def _amount(text: str) -> tuple[str, Expression]:
 
 def _of_items(text: str, meaning: str, *, joined: bool) -> Sum | None:
     between = _BETWEEN.get(meaning, "(?!)")
-    parts = re.split(rf" ?(?:, ?(?:and\b|&)?|\band\b|&|{between}) ?", text)
+    outside = r"(?![^()]*\))"  # of brackets
+    parts = re.split(rf" ?(?:, ?(?:and\b|&)?|\band\b|&|{between}){outside} ?", text)
     if not 2 <= len(parts) <= _MOST_ITEMS or not all(re.fullmatch(_SIMPLE, p) for p in parts):
         return None
     items = [arithmetic(part) for part in parts]

@@ -102,7 +102,8 @@ def _read(text: str, form: _Form, *, rule: bool) -> Conversion | None:
         for link in form.link.finditer(text, 0, end.start()):
             halves = text[: link.start()].rstrip(" ,"), text[link.end() : end.start()].strip()
             before, after = reversed(halves) if form.target_first else halves
-            source, target = _source(before, rule=rule), NAMES.get(after)
+            asked = rule and "many" not in link[0]  # no "feet is how many inches"
+            source, target = _source(before, rule=asked), NAMES.get(after)
             if source is not None and target is not None:
                 return _problem(source, target, rule=source[0][0] is _ONE)
     return None
