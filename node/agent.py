@@ -38,6 +38,7 @@ from node.notify import notify
 from node.serve.direct import DirectServer
 from node.serve.forward import Forwarder
 from node.serve.gate import Keyring
+from node.serve.in_flight import InFlight
 from node.serve.peers import Peers
 from node.serve.server import AttemptServer
 
@@ -84,10 +85,12 @@ class NodeAgent:
         self._direct = direct
         self._peers = peers
         self._calibration = calibration
-        self._forwarder: Forwarder | None = None
         self._models: tuple[HostedModel, ...] = ()
         self._residency: Residency | None = None
-        self._server = AttemptServer(identity.id, (), clock=clock, on_change=self.changed)
+        self._in_flight = InFlight()
+        self._server = AttemptServer(
+            identity.id, (), clock=clock, on_change=self.changed, in_flight=self._in_flight
+        )
         self._key = f"{NODES}{identity.id}"
         self._started_at = clock.wall()
         self._cpu: Cpu | None = None
@@ -127,6 +130,7 @@ class NodeAgent:
             on_change=self.changed,
             residency=self._residency,
             calibration=self._calibration,
+            in_flight=self._in_flight,
         )
 
     def changed(self) -> None:
@@ -141,7 +145,7 @@ class NodeAgent:
             self._at_once.set()
             return
         self._drain_s = drain_s
-        self._server.draining = True
+        self._in_flight.draining = True
         if self._residency is not None:
             self._residency.drain()
         self._stopping.set()
@@ -165,14 +169,15 @@ class NodeAgent:
         handle = self._server.handle
         if self._peers is not None:
             residency = self._residency
-            self._forwarder = Forwarder(
+            forwarder = Forwarder(
                 self._identity.id,
                 handle,
                 self._peers,
                 self._clock,
                 cold=lambda model: residency is not None and residency.cold(model),
+                in_flight=self._in_flight,
             )
-            handle = self._forwarder.handle
+            handle = forwarder.handle
         self._cpu, self._memory = self._host.cpu(), self._host.memory()
         try:
             async with asyncio.TaskGroup() as group:
@@ -207,13 +212,11 @@ class NodeAgent:
     async def _drained(self) -> None:
         await self._stopping.wait()
         notify("STOPPING=1")
-        log.info("draining: %d attempts left, at most %g s", self._in_flight, self._drain_s)
+        log.info("draining: %d attempts left, at most %g s", self._in_flight.count, self._drain_s)
         await self._until_idle(self._drain_s)
-        if left := self._in_flight:
+        if left := self._in_flight.count:
             log.warning("drain ends with %d attempts left; they resume elsewhere", left)
-            self._server.end_all()
-            if self._forwarder is not None:
-                self._forwarder.end_all()
+            self._in_flight.end_all()
             self._at_once.clear()
             await self._until_idle(FLUSH_S)
 
@@ -221,25 +224,13 @@ class NodeAgent:
         """Returns when no attempt is left, after ``seconds``, or at a second ``stop``."""
         async with asyncio.TaskGroup() as group:
             waits = {
-                group.create_task(self._idle()),
+                group.create_task(self._in_flight.idle()),
                 group.create_task(self._at_once.wait()),
                 group.create_task(self._clock.sleep(seconds)),
             }
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
-
-    @property
-    def _in_flight(self) -> int:
-        with_peers = self._forwarder.in_flight if self._forwarder is not None else 0
-        return self._server.in_flight + with_peers
-
-    async def _idle(self) -> None:
-        """Returns when no attempt is here or with a peer."""
-        while self._in_flight:
-            await self._server.idle()
-            if self._forwarder is not None:
-                await self._forwarder.idle()
 
     def _describe(self, node: NodeId, model: ModelId) -> tuple[str, str]:
         """A node's name, and the hash of its model's tokenizer, "" when it is not known."""
@@ -295,7 +286,7 @@ class NodeAgent:
         models = self._residency.records() if self._residency is not None else ()
         if self._calibration is not None:
             models = tuple(self._calibration.told(model) for model in models)
-        status = rules.status(models, draining=self._server.draining)
+        status = rules.status(models, draining=self._in_flight.draining)
         specialties = dict.fromkeys(name for model in models for name in model.specialties)
         return NodeRecord(
             id=self._identity.id,

@@ -12,7 +12,6 @@ there is one: a hop costs less than a load. Nobody there, or refused: the load i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,7 +21,6 @@ from opentelemetry.trace import Span, SpanKind
 from mesh.clock import Clock
 from mesh.errors import (
     DeadlineExceeded,
-    Draining,
     NodeLost,
     Overloaded,
     from_code,
@@ -48,6 +46,7 @@ from mesh.transport.base import (
     Tokens,
 )
 from mesh.types import Candidate, ModelId, NodeId, Specialty
+from node.serve.in_flight import InFlight
 from node.serve.peers import Peers
 
 T = TypeVar("T")
@@ -61,7 +60,8 @@ FORWARDABLE = frozenset({"unknown_model", "overloaded", "draining"})
 
 class Forwarder:
     """A handler around this node's own: ``serve`` first, a peer if that refuses. ``cold``: whether
-    a request for the model would wait for its load here; a warm peer then comes first."""
+    a request for the model would wait for its load here; a warm peer then comes first. After the
+    end of a drain nothing is handed over any more. ``in_flight``: None for one of its own."""
 
     def __init__(
         self,
@@ -71,33 +71,14 @@ class Forwarder:
         clock: Clock,
         *,
         cold: Callable[[ModelId], bool] = lambda model: False,
+        in_flight: InFlight | None = None,
     ) -> None:
         self._node = node
         self._serve = serve
         self._peers = peers
         self._clock = clock
         self._cold = cold
-        self._scopes: set[asyncio.Timeout] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._ended = False
-
-    @property
-    def in_flight(self) -> int:
-        """Attempts that are with a peer, or on their way there."""
-        return len(self._scopes)
-
-    async def idle(self) -> None:
-        """Returns when no attempt is with a peer."""
-        await self._idle.wait()
-
-    def end_all(self) -> None:
-        """Ends what is with peers with ``Draining``, and hands nothing over any more."""
-        self._ended = True
-        now = asyncio.get_running_loop().time()
-        for scope in self._scopes:
-            if not scope.expired():
-                scope.reschedule(now)
+        self.in_flight = InFlight() if in_flight is None else in_flight
 
     async def handle(self, attempt: Attempt, sink: Sink) -> None:
         """Raises what ``serve`` does, and ``NodeLost`` when the peer was lost in mid-answer, and
@@ -106,7 +87,7 @@ class Forwarder:
             await self._serve(attempt, sink)
             return
         begun = self._clock.now()
-        if self._cold(attempt.model) and not self._ended and attempt.timeout_s > 0:
+        if self._cold(attempt.model) and not self.in_flight.ended and attempt.timeout_s > 0:
             if await self._within(attempt, self._warm(attempt, sink)):
                 return
             left = max(0.001, attempt.timeout_s - (self._clock.now() - begun))
@@ -116,7 +97,7 @@ class Forwarder:
         if own.refused is None:
             return
         left = attempt.timeout_s - (self._clock.now() - begun)
-        if self._ended or left <= 0:
+        if self.in_flight.ended or left <= 0:
             await sink.send(own.refused)
             return
         attempt = replace(attempt, timeout_s=left)
@@ -124,24 +105,8 @@ class Forwarder:
 
     async def _within(self, attempt: Attempt, handed: Coroutine[Any, Any, T]) -> T:
         """``handed``, within the attempt's time. Raises ``DeadlineExceeded``, ``Draining``."""
-        scope = asyncio.timeout(attempt.timeout_s)
-        self._scopes.add(scope)
-        self._idle.clear()
-        try:
-            async with scope:
-                return await handed
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            if self._ended:
-                raise Draining("the node is going away and ended this hand-over") from None
-            raise DeadlineExceeded(
-                f"the attempt's {attempt.timeout_s:.3g} s were used up at a peer"
-            ) from None
-        finally:
-            self._scopes.discard(scope)
-            if not self._scopes:
-                self._idle.set()
+        async with self.in_flight.within(attempt.timeout_s, "hand-over", lambda: "at a peer"):
+            return await handed
 
     async def _warm(self, attempt: Attempt, sink: Sink) -> bool:
         """Whether a peer that has the model resident answered."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +14,6 @@ from mesh.clock import Clock
 from mesh.embedding import FLOAT_BYTES, rows
 from mesh.errors import (
     CannotAnswer,
-    DeadlineExceeded,
     Draining,
     InternalError,
     InvalidRequest,
@@ -47,6 +45,7 @@ from node.models.residency.line import Waiter
 from node.record import DRAINING_REASON
 from node.runner import messages as m
 from node.runner.messages import Done, Failed, Opened, Opening, Pieces, Prefill, Rejected
+from node.serve.in_flight import InFlight
 
 # Pieces that a runner may be ahead of its agent: what a client that goes away has had made in vain,
 # on top of the link's window. One step of the engine makes one piece, so it need not be large.
@@ -58,7 +57,7 @@ _SMOOTHING = 0.2  # weight of the newest attempt in the mean duration
 class AttemptServer:
     """The listener's handler. ``on_change`` is called when an attempt begins or ends.
     ``residency``: keeps the line of requests for models that are not resident; None: such requests
-    are refused.
+    are refused. ``in_flight``: None for one of its own.
 
     A refusal is sent as ``Refused``; what breaks after that is raised, and the listener sends it as
     ``Failed`` of that code.
@@ -73,6 +72,7 @@ class AttemptServer:
         on_change: Callable[[], None],
         residency: Residency | None = None,
         calibration: Calibration | None = None,
+        in_flight: InFlight | None = None,
     ) -> None:
         self._node = node
         self._residency = residency
@@ -80,28 +80,8 @@ class AttemptServer:
         self._models: dict[ModelId, HostedModel] = {model.id: model for model in models}
         self._clock = clock
         self._on_change = on_change
-        self._scopes: set[asyncio.Timeout] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._ended = False
         self._mean_s = 0.0
-        self.draining = False
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._scopes)
-
-    async def idle(self) -> None:
-        """Returns when no attempt is in flight."""
-        await self._idle.wait()
-
-    def end_all(self) -> None:
-        """Ends what is in flight with ``Failed`` ``draining``, so that it resumes elsewhere now."""
-        self.draining = self._ended = True
-        now = asyncio.get_running_loop().time()
-        for scope in self._scopes:
-            if not scope.expired():
-                scope.reschedule(now)
+        self.in_flight = InFlight() if in_flight is None else in_flight
 
     def expected_wait_s(self) -> float:
         """Seconds until a slot is likely free on the resident model that has one first: 0 with one
@@ -164,14 +144,13 @@ class AttemptServer:
                 else:
                     turn = claim()
             except (NotServed, InvalidRequest, Draining) as refusal:
-                current.set_attribute("squadron.refused", refusal.code)
-                await sink.send(_refused(refusal))
+                await _refuse(sink, refusal, current)
                 return
             await self._serve(attempt, sink, turn, current)
 
     def _checked(self, attempt: Attempt) -> HostedModel:
         """Checks what came off the wire. What follows claims a slot, and nothing runs between."""
-        if self.draining:
+        if self.in_flight.draining:
             raise Draining(DRAINING_REASON)
         model = self._models.get(attempt.model)
         if model is None:
@@ -209,42 +188,26 @@ class AttemptServer:
         begun = self._clock.now()
         waiter = turn if isinstance(turn, Waiter) else None
         sequence = None if isinstance(turn, Waiter) else turn
-        scope = asyncio.timeout(attempt.timeout_s)
-        self._scopes.add(scope)
-        self._idle.clear()
-        self._on_change()
+
+        def where() -> str:
+            if sequence is not None or self._residency is None:
+                return "on the node"
+            why = self._residency.why_waiting(attempt.model)
+            return f"waiting for model '{attempt.model}' ({why})"
+
         try:
-            async with scope:
+            async with self.in_flight.within(attempt.timeout_s, "attempt", where):
+                self._on_change()
                 if waiter is not None:
-                    sequence = await _turn(waiter, sink)
+                    sequence = await _turn(waiter, sink, current)
                     begun = self._clock.now()
-                if sequence is None:
-                    raise InternalError("an attempt has neither a slot nor a place in a line")
-                await self._forward(attempt, sink, sequence, current)
-        except _RefusedInLine as refused:
-            current.set_attribute("squadron.refused", refused.cause.code)
-            await sink.send(_refused(refused.cause))
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            if self._ended:
-                raise Draining("the node is going away and ended this attempt") from None
-            where = "on the node"
-            if sequence is None and self._residency is not None:
-                why = self._residency.why_waiting(attempt.model)
-                where = f"waiting for model '{attempt.model}' ({why})"
-            raise DeadlineExceeded(
-                f"the attempt's {attempt.timeout_s:.3g} s were used up {where}"
-            ) from None
+                if sequence is not None:
+                    await self._forward(attempt, sink, sequence, current)
         finally:
             if waiter is not None and self._residency is not None:
                 self._residency.leave(attempt.model, waiter)
-            if sequence is not None:
-                sequence.cancel()
-            self._scopes.discard(scope)
-            if not self._scopes:
-                self._idle.set()
             if sequence is not None:  # what was only waited for says nothing of how long slots take
+                sequence.cancel()
                 took = self._clock.now() - begun
                 self._mean_s += _SMOOTHING * (took - self._mean_s) if self._mean_s else took
             self._on_change()
@@ -287,25 +250,19 @@ class AttemptServer:
         raise InternalError("the runner's sequence ended without a word")
 
 
-class _RefusedInLine(Exception):
-    """``cause``: why the attempt waited in vain."""
-
-    def __init__(self, cause: MeshError) -> None:
-        super().__init__(cause.message)
-        self.cause = cause
-
-
-async def _turn(waiter: Waiter, sink: Sink) -> RunningSequence:
-    """Passes signs of life on until the waiter's turn has come. Raises ``_RefusedInLine``."""
+async def _turn(waiter: Waiter, sink: Sink, current: Span) -> RunningSequence | None:
+    """Passes signs of life on until the waiter's turn has come, or it is refused: None."""
     while True:
         try:
             news = await waiter.next()
         except (NotServed, InvalidRequest, Draining) as refusal:
-            raise _RefusedInLine(refusal) from None
+            await _refuse(sink, refusal, current)
+            return None
         if not isinstance(news, Progress):
             return news
         await sink.send(news)
 
 
-def _refused(refusal: MeshError) -> Refused:
-    return Refused(code=refusal.code, message=refusal.message, retry_after_s=refusal.retry_after_s)
+async def _refuse(sink: Sink, why: MeshError, current: Span) -> None:
+    current.set_attribute("squadron.refused", why.code)
+    await sink.send(Refused(code=why.code, message=why.message, retry_after_s=why.retry_after_s))

@@ -477,7 +477,7 @@ async def test_a_drain_tells_who_waits_to_go_elsewhere(tmp_path: Path) -> None:
     async with box(tmp_path, model("a", 6), quick=False) as node, asyncio.TaskGroup() as group:
         task = group.create_task(node.ask("a"))
         await node.until(lambda: node.residency.loads()[0].queued == 1)
-        node.server.draining = True
+        node.server.in_flight.draining = True
         node.residency.drain()
         await node.until(task.done)
     assert task.result()[-1].code == "draining"

@@ -311,7 +311,7 @@ async def test_a_node_that_drains_hands_direct_clients_to_a_peer(tmp_path: Path)
     ):
         assert await client.generate(MATH, specialty="math").text() == words(10)
         peer = await mesh.node("b")
-        node.agent._server.draining = True
+        node.agent._server.in_flight.draining = True
         events = [event async for event in client.events(MATH, specialty="math")]
     assert text_of(events) == words(10)
     assigned = next(event for event in events if isinstance(event, Assigned))

@@ -216,13 +216,13 @@ async def test_cancelling_here_frees_the_slot_there() -> None:
         sink = FakeSink()
         task = group.create_task(here.forwarder.handle(asked(), sink))
         await until(lambda: text_of(sink.events) == words(3))
-        assert here.forwarder.in_flight == 1
+        assert here.forwarder.in_flight.count == 1
         begun = SystemClock().now()
         task.cancel()
         async with asyncio.timeout(5):
             await freed.wait()
         assert SystemClock().now() - begun < 0.1
-        await until(lambda: a.used == 0 and here.forwarder.in_flight == 0)
+        await until(lambda: a.used == 0 and here.forwarder.in_flight.count == 0)
 
 
 async def test_the_deadline_ends_it_here_and_frees_the_slot_there() -> None:
@@ -278,11 +278,11 @@ async def test_the_end_of_a_drain_ends_what_is_with_peers() -> None:
 
         group.create_task(drained())
         await until(lambda: a.used == 1)
-        here.forwarder.end_all()
+        here.forwarder.in_flight.end_all()
         async with asyncio.timeout(5):
             await gate.wait()
             await freed.wait()
-            await here.forwarder.idle()
+            await here.forwarder.in_flight.idle()
         (event,) = await here.answer()
         assert event.message == "front is full", "nothing is handed over any more"
 

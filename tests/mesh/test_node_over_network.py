@@ -51,7 +51,7 @@ async def test_a_client_that_grants_nothing_holds_the_runner_at_its_credit() -> 
         assert opening.credit == 2
         sequence.put(OPENED, pieces("a", "b"), pieces("c", first=2), done())
         await until(lambda: sequence.granted == 2)
-        assert server.in_flight == 1  # the third piece waits for the client
+        assert server.in_flight.count == 1  # the third piece waits for the client
         stream.grant(1)
         events = await rest(stream)
         assert [p.text for e in events if isinstance(e, Tokens) for p in e.pieces] == [
@@ -66,8 +66,8 @@ async def test_leaving_a_stream_frees_its_slot() -> None:
     hosted = Hosted()
     async with reached(hosted) as (server, link):
         async with link.open(attempt()):
-            await until(lambda: server.in_flight == 1)
-        await until(lambda: server.in_flight == 0 and hosted.runner.used_slots == 0)
+            await until(lambda: server.in_flight.count == 1)
+        await until(lambda: server.in_flight.count == 0 and hosted.runner.used_slots == 0)
 
 
 async def test_a_deadline_a_broken_engine_and_a_drain_reach_the_client_by_their_codes() -> None:
@@ -80,8 +80,8 @@ async def test_a_deadline_a_broken_engine_and_a_drain_reach_the_client_by_their_
         hosted.runner.script = (OPENED,)
         assert (await rest(link.open(attempt(timeout_s=0.05))))[-1].code == "deadline_exceeded"
         async with link.open(attempt()) as left:
-            await until(lambda: server.in_flight == 1)
-            server.end_all()
+            await until(lambda: server.in_flight.count == 1)
+            server.in_flight.end_all()
             assert (await rest(left))[-1].code == "draining"
         (refusal,) = await rest(link.open(attempt()))
         assert isinstance(refusal, Refused)

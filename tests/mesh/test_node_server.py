@@ -83,7 +83,7 @@ async def test_an_attempt_is_accepted_and_its_pieces_forwarded_in_order() -> Non
     assert sequence.granted == 3
     assert opening.by_ids("tok") is True
     assert hosted.runner.used_slots == 0
-    assert server.in_flight == 0
+    assert server.in_flight.count == 0
 
 
 async def test_pieces_of_another_tokenizer_are_resumed_by_text() -> None:
@@ -139,11 +139,11 @@ async def test_an_attempt_without_a_free_slot_is_refused_and_the_running_ones_go
     sink = FakeSink()
     async with serving(hosted) as server, asyncio.TaskGroup() as group:
         running = group.create_task(server.handle(attempt(), sink))
-        await until(lambda: server.in_flight == 1)
+        await until(lambda: server.in_flight.count == 1)
         (event,) = await answer(server, attempt())
         assert isinstance(event, Refused)
         assert (event.code, event.retry_after_s is not None) == ("overloaded", True)
-        assert server.in_flight == 1
+        assert server.in_flight.count == 1
         hosted.runner.opened[0][0].put(OPENED, done())
         await running
     assert isinstance(sink.events[-1], Finished)
@@ -151,7 +151,7 @@ async def test_an_attempt_without_a_free_slot_is_refused_and_the_running_ones_go
 
 async def test_a_draining_node_refuses_new_attempts() -> None:
     async with serving(Hosted()) as server:
-        server.draining = True
+        server.in_flight.draining = True
         (event,) = await answer(server, attempt())
     assert event.code == "draining"
 
@@ -234,12 +234,12 @@ async def test_cancelling_the_handler_cancels_the_sequence_and_travels_on() -> N
     async with serving(hosted) as server, asyncio.TaskGroup() as group:
         hosted.runner.script = (OPENED,)
         task = group.create_task(server.handle(attempt(), FakeSink()))
-        await until(lambda: server.in_flight == 1)
+        await until(lambda: server.in_flight.count == 1)
         task.cancel()
         await asyncio.wait({task}, timeout=5)
         assert task.cancelled()
         assert hosted.runner.used_slots == 0
-        assert server.in_flight == 0
+        assert server.in_flight.count == 0
 
 
 async def test_a_broken_engine_raises_and_frees_the_attempt() -> None:
@@ -248,7 +248,7 @@ async def test_a_broken_engine_raises_and_frees_the_attempt() -> None:
         hosted.runner.script = (OPENED, EngineFailed("the runner died"))
         with pytest.raises(EngineFailed):
             await answer(server, attempt())
-        assert server.in_flight == 0
+        assert server.in_flight.count == 0
 
 
 async def test_a_timeout_that_is_not_the_deadline_is_not_reported_as_one() -> None:
@@ -270,10 +270,10 @@ async def test_ending_all_at_the_end_of_a_drain_says_draining_to_each() -> None:
 
         group.create_task(ends_draining())
         group.create_task(ends_draining())
-        await until(lambda: server.in_flight == 2)
-        server.end_all()
+        await until(lambda: server.in_flight.count == 2)
+        server.in_flight.end_all()
         async with asyncio.timeout(5):
-            await server.idle()
+            await server.in_flight.idle()
         assert hosted.runner.used_slots == 0
 
 
@@ -285,6 +285,6 @@ async def test_the_expected_wait_is_zero_with_a_free_slot_and_a_share_of_the_mea
             await answer(server, attempt(timeout_s=0.05))
         assert server.expected_wait_s() == 0.0
         task = group.create_task(server.handle(attempt(), FakeSink()))
-        await until(lambda: server.in_flight == 1)
+        await until(lambda: server.in_flight.count == 1)
         assert server.expected_wait_s() >= 0.05
         task.cancel()
