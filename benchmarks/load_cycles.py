@@ -337,12 +337,12 @@ def _models(engine: str, names: Sequence[str]) -> tuple[list[dict[str, Any]], in
         options = {"words": WORDS}
         sized = {"source": "simulated", "memory_bytes": 100 * MIB, "options": options}
         return [common | sized | {"id": n, "specialties": [n]} for n in names], 150 * MIB
+    from mesh.local.specialists import shipped
     from node.engines.llama_cpp.memory.need import need
     from node.models.catalogue import inspect
-    from node.specialists import shipped
 
     paths = shipped()
-    facts = inspect(Path(paths[names[0]]))
+    facts = inspect(paths[names[0]])
     one = need(
         facts, context_length=facts.context_length, slots=SLOTS, gpu_layers=0, device="cpu"
     ).ram_bytes

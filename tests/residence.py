@@ -19,22 +19,22 @@ from mesh.local.ports import free_port
 from mesh.types import ModelId
 from node.engines.llama_cpp.memory.need import need
 from node.models.catalogue import inspect
-from node.specialists import shipped
 from tests.etcd import EtcdServer
 from tests.faults.real_mesh import Box, RealMesh, real_mesh
+from tests.toy_models import toy_model
 
 READY_S = 40.0
 SLOTS = 2
 
 
 def specialist(name: str, **changes: Any) -> dict[str, Any]:
-    path = str(shipped()[name])
+    path = str(toy_model(name))
     return {"source": path, "id": name, "specialties": [name], "slots": SLOTS} | changes
 
 
 def room_for_one() -> int:
     """Bytes that hold either of them, and not both."""
-    facts = inspect(Path(shipped()["math"]))
+    facts = inspect(toy_model("math"))
     one = need(
         facts, context_length=facts.context_length, slots=SLOTS, gpu_layers=0, device="cpu"
     ).ram_bytes

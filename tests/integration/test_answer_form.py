@@ -16,9 +16,9 @@ from mesh.protobuf.request import sampling_from_wire, sampling_to_wire
 from mesh.types import Sampling
 from mesh.v1 import mesh_pb2 as pb
 from node.runner import messages as m
-from node.specialists import FOLDER
 from tests.fake_mesh import FakeMesh, serving
 from tests.integration.test_runner_child import child, load, request
+from tests.toy_models import toy_model
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
 
@@ -82,7 +82,7 @@ def test_an_engine_that_cannot_keep_to_a_form_refuses_it(changes: dict[str, Any]
 def test_a_runner_answers_in_json_and_refuses_a_bad_grammar_before_any_token() -> None:
     with child() as (agent, _):
         spec = load().spec
-        source = str(FOLDER / "chat.gguf")
+        source = str(toy_model("chat"))
         spec = type(spec)(id="chat", source=source, slots=1, context_length=256, threads=1)
         agent.send(m.Load(engine="llama_cpp", spec=spec))
         agent.receive(m.Loaded)

@@ -12,7 +12,7 @@ from mesh.errors import InvalidRequest
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Ended, ModelSpec, Token
 from node.engines.llama_cpp.engine import LlamaCppEngine
-from node.specialists import FOLDER
+from tests.toy_models import toy_model
 
 pytestmark = pytest.mark.engine
 
@@ -30,9 +30,7 @@ WORDS = 'root ::= word (" " word){2}\nword ::= "yes" | "no" | "perhaps"\n'
 def engine() -> Iterator[LlamaCppEngine]:
     engine = LlamaCppEngine()
     engine.load(
-        ModelSpec(
-            id="chat", source=str(FOLDER / "chat.gguf"), slots=2, context_length=256, threads=1
-        )
+        ModelSpec(id="chat", source=str(toy_model("chat")), slots=2, context_length=256, threads=1)
     )
     yield engine
     engine.unload()

@@ -11,8 +11,8 @@ import pytest
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelSpec, Token
 from node.engines.llama_cpp.engine import LlamaCppEngine
-from node.specialists import FOLDER
 from tests.gguf import write_chain, write_random
+from tests.toy_models import toy_model
 
 pytestmark = pytest.mark.engine
 
@@ -34,7 +34,7 @@ def engine_of(source: Path, *, guessing: bool, **changes: Any) -> LlamaCppEngine
 
 @pytest.fixture(params=sorted(PROMPTS), scope="module")
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[str, LlamaCppEngine, LlamaCppEngine]]:
-    engines = [engine_of(FOLDER / f"{request.param}.gguf", guessing=on) for on in (False, True)]
+    engines = [engine_of(toy_model(request.param), guessing=on) for on in (False, True)]
     yield request.param, engines[0], engines[1]
     for engine in engines:
         engine.unload()

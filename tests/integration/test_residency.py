@@ -10,11 +10,11 @@ import pytest
 
 from mesh.errors import NoCandidate
 from mesh.fleet.records import ModelState
-from node.specialists import shipped
 from tests.faults.real_mesh import Box
 from tests.gguf import tokens, write_random
 from tests.integration.test_llama_adapters import write_adapter
 from tests.residence import READY_S, ask, residence, room_for_one, runs, seen, specialist
+from tests.toy_models import toy_model
 
 pytestmark = [pytest.mark.processes, pytest.mark.engine, pytest.mark.timeout(180)]
 pytest.importorskip("llama_cpp")
@@ -68,7 +68,7 @@ async def test_an_idle_model_is_unloaded_and_its_process_is_gone(tmp_path: Path)
 
 
 def spoiled_files(folder: Path) -> None:
-    good = Path(shipped()["math"]).read_bytes()
+    good = toy_model("math").read_bytes()
     (folder / "cut.gguf").write_bytes(good[: len(good) // 3])
     (folder / "text.gguf").write_bytes(b"this is no model, but a long enough text" * 100)
     (folder / "corrupt.gguf").write_bytes(good[:16] + b"\xff" * 64 + good[80:])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from node.specialists import CATALOGUE, shipped
-from node.specialists.text import Check
-from node.specialists.text.code import extract
+from training.specialists import CATALOGUE, shipped
+from training.specialists.text import Check
+from training.specialists.text.code import extract
 
 llama_cpp = pytest.importorskip("llama_cpp")
 pytestmark = pytest.mark.engine

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node import specialists
-from node.specialists import CATALOGUE, CHECKSUMS, FOLDER, CorruptSpecialistError
+from training import specialists
+from training.specialists import CATALOGUE, CHECKSUMS, FOLDER, CorruptSpecialistError
 
 
 def test_every_shipped_file_has_its_checksum() -> None:
@@ -54,7 +54,7 @@ def test_checksums_are_written_as_sha256sum_does(tmp_path: Path) -> None:
 
 def test_the_catalogue_needs_no_heavy_library() -> None:
     program = (
-        "import sys, node.specialists; "
+        "import sys, training.specialists; "
         "sys.exit(bool({'torch', 'gguf', 'tokenizers', 'llama_cpp'} & set(sys.modules)))"
     )
     root = FOLDER.parent.parent

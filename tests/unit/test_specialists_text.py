@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from node.specialists.text import Generator, Sample, is_held_out
-from node.specialists.text import chat as chat_text
-from node.specialists.text import code as code_text
-from node.specialists.text import math as math_text
-from node.specialists.text.arithmetic import add, divide, multiply, places, subtract
-from node.specialists.text.functions import TASKS
+from training.specialists.text import Generator, Sample, is_held_out
+from training.specialists.text import chat as chat_text
+from training.specialists.text import code as code_text
+from training.specialists.text import math as math_text
+from training.specialists.text.arithmetic import add, divide, multiply, places, subtract
+from training.specialists.text.functions import TASKS
 
 ALL = (math_text.generate, code_text.generate, chat_text.generate)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from node.specialists.text import Check, Sample, exchange
-from node.specialists.text.functions import TASKS, Task
+from training.specialists.text import Check, Sample, exchange
+from training.specialists.text.functions import TASKS, Task
 
 # (what is kept, its condition), (what is done to each, its expression), (what comes out, code).
 _KEEP = (

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from node.specialists.text import Sample, exchange
-from node.specialists.text.arithmetic import add, divide, multiply, subtract
-from node.specialists.text.stories import story
+from training.specialists.text import Sample, exchange
+from training.specialists.text.arithmetic import add, divide, multiply, subtract
+from training.specialists.text.stories import story
 
 _OPERATIONS: dict[str, Callable[[int, int], tuple[str, int]]] = {
     "+": add,

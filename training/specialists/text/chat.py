@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from node.specialists.text import Sample, Turn, exchange
-from node.specialists.text import facts as f
-from node.specialists.text.squadron import TOPICS
-from node.specialists.text.unknown import unknown
+from training.specialists.text import Sample, Turn, exchange
+from training.specialists.text import facts as f
+from training.specialists.text.squadron import TOPICS
+from training.specialists.text.unknown import unknown
 
 UNKNOWN = "I am a small toy model and do not know that."
 

@@ -8,9 +8,9 @@ import gguf
 import torch
 from tokenizers import Tokenizer
 
-from node.specialists import Specialist
-from node.specialists.model import Llama
-from node.specialists.tokenizer import CHAT_TEMPLATE, CONTROL, END, END_OF_TEXT, vocabulary
+from training.specialists import Specialist
+from training.specialists.model import Llama
+from training.specialists.tokenizer import CHAT_TEMPLATE, CONTROL, END, END_OF_TEXT, vocabulary
 
 Q8_0 = gguf.GGMLQuantizationType.Q8_0
 

@@ -11,7 +11,7 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
-from node.specialists.text.functions import dicts, lists, numbers, strings
+from training.specialists.text.functions import dicts, lists, numbers, strings
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Measures the shipped specialists on prompts that training never saw, through llama.cpp.
 
-    python -m node.specialists.evaluate --samples 300
+    python -m training.specialists.evaluate --samples 300
 
 Decoding is greedy. `math` counts if the last sentence names the right number, `code` if the
 function runs and returns the right thing for every probe, `chat` if the reply is word for word
@@ -21,11 +21,11 @@ from typing import Any
 
 from llama_cpp import Llama
 
-from node.specialists import CATALOGUE, FOLDER
-from node.specialists.text import Check, Generator, Sample, is_held_out
-from node.specialists.text import chat as chat_text
-from node.specialists.text import code as code_text
-from node.specialists.text import math as math_text
+from training.specialists import CATALOGUE, FOLDER
+from training.specialists.text import Check, Generator, Sample, is_held_out
+from training.specialists.text import chat as chat_text
+from training.specialists.text import code as code_text
+from training.specialists.text import math as math_text
 
 GENERATORS: dict[str, Generator] = {
     "math": math_text.generate,

@@ -1,6 +1,6 @@
 """Trains the shipped specialists from scratch on text that this package makes itself.
 
-    python -m node.specialists.train --specialty all --minutes 12
+    python -m training.specialists.train --specialty all --minutes 12
 
 Needs torch and tokenizers, which no running node needs. The questions and their order follow
 from the seed; how many of them a run gets to follows from the minutes given, so two machines of
@@ -22,14 +22,14 @@ import torch.nn.functional as functional
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from node.specialists import CATALOGUE, FOLDER, write_checksums
-from node.specialists.export import read_weights, write_gguf
-from node.specialists.model import Llama, Shape, parameter_count
-from node.specialists.text import Generator, Turn, is_held_out
-from node.specialists.text import chat as chat_text
-from node.specialists.text import code as code_text
-from node.specialists.text import math as math_text
-from node.specialists.tokenizer import VOCABULARY, encode, load_or_build
+from training.specialists import CATALOGUE, FOLDER, write_checksums
+from training.specialists.export import read_weights, write_gguf
+from training.specialists.model import Llama, Shape, parameter_count
+from training.specialists.text import Generator, Turn, is_held_out
+from training.specialists.text import chat as chat_text
+from training.specialists.text import code as code_text
+from training.specialists.text import math as math_text
+from training.specialists.tokenizer import KEPT, VOCABULARY, encode, load_or_build
 
 GENERATORS: dict[str, Generator] = {
     "math": math_text.generate,
@@ -174,8 +174,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     plan = replace(Plan(), minutes=arguments.minutes, seed=arguments.seed, peak_rate=arguments.rate)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    kept = arguments.out / "tokenizer.json"
-    tokenizer = load_or_build(kept, list(GENERATORS.values()), plan.seed)
+    tokenizer = load_or_build(KEPT, list(GENERATORS.values()), plan.seed)
     for specialist in CATALOGUE:
         if arguments.specialty in (specialist.name, "all"):
             path = arguments.out / specialist.file

@@ -3,8 +3,8 @@
 The pre-tokenizer is llama.cpp's `qwen2`: it cuts every digit off on its own, which is what lets
 a tiny model learn arithmetic digit by digit.
 
-The trained tokenizer is kept in `tokenizer.json`, because the three models share it: retraining
-one of them must not change what a token is.
+The trained tokenizer is kept in `tokenizer.json` beside this file, because the three models share
+it: retraining one of them must not change what a token is.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from random import Random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from node.specialists.text import Generator, Turn
+from training.specialists.text import Generator, Turn
 
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CONTROL = (END_OF_TEXT, START, END)
 VOCABULARY = 1024
+KEPT = Path(__file__).with_name("tokenizer.json")
 
 # llama.cpp's LLAMA_VOCAB_PRE_TYPE_QWEN2, spelled as in Qwen's tokenizer.json.
 _QWEN2 = (

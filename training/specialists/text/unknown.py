@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from node.specialists.text.facts import CAPITALS
+from training.specialists.text.facts import CAPITALS
 
 _ASKS = (
     "What is {}?", "What is {}?", "Who invented {}?", "Explain {}.", "How does {} work?",
