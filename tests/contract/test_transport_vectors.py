@@ -15,11 +15,6 @@ from tests.transport_rig import DEADLINE_S, END, NODE, Rig, attempt, until
 pytestmark = pytest.mark.timeout(30)
 
 
-@pytest.fixture(params=["memory", "zeromq", "grpc"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def asked(count: int, text: str = "text") -> Attempt:
     return attempt(messages=(), texts=tuple(f"{text} {n}" for n in range(count)), credit=count)
 

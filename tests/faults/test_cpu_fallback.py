@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mesh.fleet.records import Gpu
-from tests.faults.test_residency_agent import box, gpu, on_gpu
 from tests.node_fakes import FACTS
+from tests.residency_rig import box, gpu, on_gpu
 
 TOO_FULL = gpu(0)
 

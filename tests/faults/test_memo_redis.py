@@ -4,71 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import psutil
 import pytest
 
-from mesh.clock import SystemClock
-from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
+from mesh.types import Message, Role, Specialty
 from orchestrator.memo.base import Remembered
 from orchestrator.memo.codec import encode
-from orchestrator.memo.link import STRIKES
-from orchestrator.memo.redis import PREFIX, QUEUED_WRITES, RedisMemo
-from orchestrator.memo.settings import MemoSettings
+from orchestrator.memo.redis import QUEUED_WRITES, RedisMemo
 from orchestrator.router.base import Abstain, Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage
+from tests.memo_redis_rig import (
+    CLOCK,
+    SHORT_MS,
+    answer,
+    connected,
+    key,
+    memo_at,
+    name_of,
+    until_asked_no_more,
+)
 from tests.redis_server import RedisServer, running
 from tests.registry import eventually
 from tests.stage_rig import placed
 
 pytestmark = pytest.mark.processes
-
-CLOCK = SystemClock()
-PATIENT_MS = 5_000.0  # for tests in which Redis is well: a busy machine is no Redis away
-SHORT_MS = 100.0  # for those in which the deadline passes
-HERE_NOTHING = 0  # bytes of this process's own: every look goes to Redis
-
-
-def memo_at(url: str, timeout_ms: float = PATIENT_MS, max_bytes: int = HERE_NOTHING) -> RedisMemo:
-    settings = MemoSettings(
-        redis=url, redis_timeout_ms=timeout_ms, max_bytes=max_bytes, max_answer_bytes=10_000
-    )
-    return RedisMemo(settings, CLOCK)
-
-
-def answer(text: str = "four") -> Remembered:
-    return Remembered(
-        specialty=Specialty("math"),
-        pieces=(Piece(id=7, text=text),),
-        reason=FinishReason.STOP,
-        model=ModelId("toy-math"),
-        node=NodeId("n1"),
-        node_name="attic",
-        tokenizer_hash="abc",
-        prompt_tokens=7,
-        kept_at=CLOCK.wall(),
-    )
-
-
-def key() -> bytes:
-    return os.urandom(32)
-
-
-def name_of(key: bytes) -> str:
-    return PREFIX + key.hex()
-
-
-@asynccontextmanager
-async def connected(memo: RedisMemo) -> AsyncIterator[RedisMemo]:
-    async with running(memo):
-        await eventually(lambda: not memo.trouble)
-        yield memo
 
 
 async def until_found(memo: RedisMemo, name: bytes) -> Remembered:
@@ -84,17 +48,6 @@ def connections_to(port: int) -> int:
     """This process's own."""
     found = psutil.Process().net_connections("tcp")
     return sum(1 for one in found if one.raddr and one.raddr.port == port)
-
-
-async def until_asked_no_more(memo: RedisMemo) -> None:
-    """Looks until the circuit is open: then a look fails no call any more."""
-    for _ in range(STRIKES):
-        assert await memo.look(key()) is None
-    before = memo.counts.shared_failures
-    for _ in range(50):
-        assert await memo.look(key()) is None
-    assert memo.counts.shared_failures == before
-    assert memo.trouble
 
 
 async def test_two_orchestrators_share_their_answers() -> None:
@@ -307,104 +260,6 @@ async def test_the_stage_abstains_with_a_note_and_the_cascade_goes_on() -> None:
         note = outcome.decision.verdicts[0].note
         assert note == "not asked before; Redis does not answer in time"
         server.resume()
-
-
-# One that speaks, and is no Redis.
-
-_Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def _impostor(reply: bytes, *, until_ping: bool) -> AsyncIterator[str]:
-    """Answers every command with ``reply``; PING well, where ``until_ping`` is False."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65_536):
-                is_ping = b"PING" in data and not until_ping
-                writer.write(b"+PONG\r\n" if is_ping else reply)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-RUBBISH = [
-    b"HTTP/1.1 400 Bad Request\r\n\r\n",
-    b"\r\n",
-    b"$abc\r\n",
-    b"$-7\r\n",
-    b"$3\r\nabcdef\r\n",
-    b"*2\r\n$1\r\na\r\n$1\r\nb\r\n",
-    b"*1\r\n" * 5_000,
-    b"*-3\r\n",
-    b":12\r\n",
-    b":twelve\r\n",
-    b"+OK\r\n+OK\r\n+OK\r\n",
-    b"-\r\n",
-    b"-ERR \xff\xfe\r\n",
-    b"-MOVED nowhere\r\n",
-    b"-MOVED 1 127.0.0.1:1\r\n",
-    b"-LOADING loading\r\n",
-    b"-WRONGTYPE what\r\n",
-    b"%1\r\n+a\r\n+b\r\n",
-    b"$-1\r\n",
-    random.Random(2).randbytes(3_000),
-]
-
-
-@pytest.mark.parametrize("reply", RUBBISH, ids=range(len(RUBBISH)))
-@pytest.mark.parametrize("until_ping", [True, False], ids=["always", "after the ping"])
-async def test_whatever_it_says_a_look_is_a_miss(reply: bytes, until_ping: bool) -> None:
-    async with _impostor(reply, until_ping=until_ping) as url:
-        memo = memo_at(url, SHORT_MS, max_bytes=100_000)
-        async with running(memo) as task:
-            if not until_ping:
-                await eventually(lambda: not memo.trouble)
-            for _ in range(2 * STRIKES):
-                assert await memo.look(key()) is None
-            name = key()
-            assert await memo.keep(name, answer())
-            assert await memo.look(name) is not None
-            await asyncio.sleep(0)
-            assert not task.done()
-
-
-async def test_one_that_talks_rubbish_is_asked_no_more() -> None:
-    async with _impostor(b":12\r\n", until_ping=False) as url:
-        memo = memo_at(url)
-        async with connected(memo):
-            await until_asked_no_more(memo)
-            assert memo.trouble == "Redis talks rubbish"
-
-
-async def test_one_that_never_stops_talking_is_cut_off_by_the_deadline() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.read(100)
-            writer.write(b"+PONG\r\n")
-            await reader.read(100)
-            writer.write(b"$9999999999\r\n")
-            while True:
-                writer.write(b"x" * 1_000)
-                await writer.drain()
-                await asyncio.sleep(0.001)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        memo = memo_at(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", SHORT_MS)
-        async with connected(memo):
-            assert await memo.look(key()) is None
-            assert memo.trouble == "Redis does not answer in time"
 
 
 async def _gone(exists: Callable[[str], Awaitable[int]], name: str) -> None:

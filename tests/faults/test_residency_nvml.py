@@ -14,10 +14,10 @@ from mesh.fleet.records import ModelState
 from mesh.settings.model import ModelSettings
 from mesh.transport.base import Finished, Refused
 from node.hardware.gpu import NvmlProbe
-from tests.faults.test_residency_agent import OPENED, Box, box
 from tests.gguf import write_random
 from tests.node_fakes import done
-from tests.unit.test_gpu import GIB, Card, FakeNvml
+from tests.nvml_fakes import GIB, Card, FakeNvml
+from tests.residency_rig import OPENED, Box, box
 
 RESERVE = GIB // 4  # what a node keeps free by default
 TICK_S = 1.0  # between two readings, as the agent does

@@ -13,7 +13,7 @@ import pytest
 from mesh.errors import MeshError
 from mesh.fleet.records import ModelState
 from mesh.transport.base import Finished, Refused
-from tests.faults.test_residency_agent import GIB, Box, box, model
+from tests.residency_rig import GIB, Box, box, model
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))
 REQUESTS = 60

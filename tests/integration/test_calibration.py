@@ -23,7 +23,7 @@ from node.runner.messages import Done, Opening
 from node.runner.process import RunnerProcess
 from tests.etcd import EtcdServer
 from tests.gguf import write_chain
-from tests.integration.test_node_process import node, watching
+from tests.node_process_rig import node, watching
 
 pytestmark = pytest.mark.processes
 

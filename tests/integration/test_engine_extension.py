@@ -11,8 +11,8 @@ from mesh.transport.base import Finished, Tokens
 from mesh.types import Sampling
 from tests import toy_engine
 from tests.etcd import EtcdServer
-from tests.integration.test_node_process import linked, node, watching
 from tests.node_fakes import attempt
+from tests.node_process_rig import linked, node, watching
 
 pytestmark = pytest.mark.processes
 

@@ -16,7 +16,7 @@ from node.models.prepared import prepare
 from node.models.residency.needs import needs
 from node.runner.messages import Opening
 from node.runner.process import RunnerProcess
-from tests.integration.test_runner_process import make, read, run, until
+from tests.runner_rig import make, read, run, until
 
 pytest.importorskip("torch", reason="engine torch is an extra")
 pytest.importorskip("transformers", reason="engine torch is an extra")

@@ -1,130 +1,31 @@
-"""A real runner process: streams under credit, and whatever dies or hangs, the agent knows."""
+"""A real runner process: streams under credit, each slot given back."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from mesh.clock import Clock, ManualClock, SystemClock
-from mesh.errors import EngineFailed, InvalidRequest, Overloaded
-from mesh.fleet.records import ModelState
+from mesh.errors import InvalidRequest, Overloaded
 from mesh.types import FinishReason, Message, Piece, Role, Sampling
-from node.engines.base import ModelSpec
-from node.runner.messages import Done, Opened, Opening, Pieces, Prefill, Rejected
-from node.runner.process import CRASH_LIMIT, HANG_S, RunnerProcess, restart_delay
-from node.runner.sequence import Sequence
+from node.runner.messages import Done, Opened, Pieces, Prefill, Rejected
 from tests.gguf import write_chain
+from tests.runner_rig import (
+    ENDLESS,
+    SLOW,
+    TOKENIZER,
+    read,
+    read_on,
+    running,
+    some_pieces,
+    start,
+    text,
+    until,
+    words,
+)
 
 pytestmark = pytest.mark.processes
-
-DEADLINE_S = 20.0
-SLOW = {"base_ms": 20, "words": 100_000}  # a token every 20 ms, and no end
-HELLO = (Message.of(Role.USER, "hello there"),)
-TOKENIZER = "simulated"  # its engine's own
-ENDLESS = Sampling(max_tokens=100_000)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the condition may be of another process
-            await asyncio.sleep(0.005)
-
-
-def make(
-    *, engine: str = "simulated", source: str = "x", clock: Clock | None = None, **changes: Any
-) -> RunnerProcess:
-    spec: dict[str, Any] = {"slots": 2, "context_length": 4096, "options": {}}
-    spec |= {key: changes.pop(key) for key in tuple(changes) if key in spec}
-    return RunnerProcess(
-        engine,
-        ModelSpec(id="model", source=source, threads=1, **spec),
-        on_change=changes.pop("on_change", lambda: None),
-        clock=clock or SystemClock(),
-        **changes,
-    )
-
-
-@asynccontextmanager
-async def run(runner: RunnerProcess) -> AsyncIterator[RunnerProcess]:
-    """Runs it; stopped when the context is left."""
-    async with asyncio.timeout(4 * DEADLINE_S), asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(runner.run())
-        try:
-            yield runner
-        finally:
-            task.cancel()
-
-
-@asynccontextmanager
-async def running(**changes: Any) -> AsyncIterator[RunnerProcess]:
-    async with run(make(**changes)) as runner:
-        await until(lambda: runner.state is ModelState.RESIDENT)
-        yield runner
-
-
-def start(runner: RunnerProcess, **changes: Any) -> Sequence:
-    arguments: dict[str, Any] = {
-        "messages": HELLO,
-        "sampling": Sampling(),
-        "credit": 64,
-        "tokenizer_hash": TOKENIZER,
-    }
-    return runner.open(Opening(**(arguments | changes)))
-
-
-async def read(sequence: Sequence) -> tuple[list[Piece], Done | Rejected | None]:
-    """All pieces, granting as they come, and how it ended. Checks that indexes have no gap."""
-    pieces: list[Piece] = []
-    last: Done | Rejected | None = None
-    first: int | None = None
-    async with asyncio.timeout(DEADLINE_S):
-        async for event in sequence:
-            assert last is None, "nothing comes after the end"
-            match event:
-                case Pieces():
-                    first = event.first if first is None else first
-                    assert event.first == first + len(pieces)
-                    pieces += event.pieces
-                    sequence.grant(len(event.pieces))
-                case Done() | Rejected():
-                    last = event
-    return pieces, last
-
-
-async def some_pieces(sequence: Sequence, count: int) -> list[Piece]:
-    """At least ``count`` pieces, without granting more."""
-    pieces: list[Piece] = []
-    async with asyncio.timeout(DEADLINE_S):
-        while len(pieces) < count:
-            event = await anext(sequence)
-            if isinstance(event, Pieces):
-                pieces += event.pieces
-    return pieces
-
-
-def text(pieces: list[Piece]) -> str:
-    return "".join(piece.text for piece in pieces)
-
-
-def words(first: int, count: int) -> str:
-    return "".join(f"tok{n} " for n in range(first, first + count))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def test_an_answer_streams_in_order_and_its_slot_is_free_after_it() -> None:
@@ -204,11 +105,6 @@ async def test_a_sequence_without_credit_waits_while_others_go_on() -> None:
         assert isinstance(end, Done)
 
 
-async def read_on(sequence: Sequence) -> tuple[list[Piece], Done | Rejected | None]:
-    sequence.grant(1)
-    return await read(sequence)
-
-
 async def test_what_a_stop_string_held_back_leaves_under_credit_too() -> None:
     async with running(options={"words": 12}) as runner:
         # Everything may begin the stop string, so that all is held until the very end.
@@ -266,209 +162,6 @@ async def test_what_cannot_be_served_is_rejected_and_frees_its_slot() -> None:
             start(runner, messages=(Message.of(Role.USER, "x" * 17_000_000),))
         _, end = await read(start(runner))
         assert isinstance(end, Done)
-
-
-async def test_a_killed_runner_fails_its_sequences_at_once_and_comes_back() -> None:
-    changes: list[ModelState] = []
-    runner = make(options=SLOW, on_change=lambda: changes.append(runner.state))
-    async with run(runner):
-        await until(lambda: runner.state is ModelState.RESIDENT)
-        sequence = start(runner, sampling=ENDLESS)
-        await some_pieces(sequence, 3)
-        pid = runner.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        killed = time.monotonic()
-        with pytest.raises(EngineFailed, match="died"):
-            await read(sequence)
-        assert time.monotonic() - killed < 1.0
-        assert runner.used_slots == 0
-        await until(lambda: "SIGKILL" in (runner.error or ""))
-        with pytest.raises(EngineFailed, match="not resident"):
-            start(runner)
-        await until(lambda: runner.state is ModelState.RESIDENT)
-        assert runner.pid not in (None, pid)
-        assert runner.error is None
-        assert len(await some_pieces(start(runner), 1)) >= 1
-    assert changes[0] is ModelState.LOADING
-    assert runner.state is ModelState.COLD
-
-
-async def test_an_engine_that_fails_says_why() -> None:
-    async with running(options={"fail_at": 5}) as runner:
-        sequence = start(runner)
-        assert len(await some_pieces(sequence, 5)) == 5
-        with pytest.raises(EngineFailed, match="simulated failure at token 5"):
-            await read(sequence)
-
-
-async def test_a_hung_engine_is_killed_and_counts_as_a_crash() -> None:
-    clock = ManualClock()
-    async with running(options={"hang_at": 3}, clock=clock) as runner:
-        await clock.advance(10 * HANG_S)  # silence without work is no hang
-        assert runner.state is ModelState.RESIDENT
-        sequence = start(runner)
-        await some_pieces(sequence, 3)
-        pid = runner.pid
-        assert pid is not None
-        await clock.advance(HANG_S / 2)
-        assert runner.pid == pid
-        await clock.advance(HANG_S)
-        with pytest.raises(EngineFailed, match="hangs"):
-            await read(sequence)
-        await until(lambda: not alive(pid))
-        async with asyncio.timeout(DEADLINE_S):
-            while runner.state is not ModelState.RESIDENT:
-                await clock.advance(0.05)  # through the wait before the next start
-
-
-async def test_a_slow_reader_is_not_taken_for_a_hung_engine() -> None:
-    clock = ManualClock()
-    async with running(options={"words": 50}, clock=clock) as runner:
-        sequence = start(runner, credit=2)
-        await some_pieces(sequence, 2)
-        pid = runner.pid
-        await clock.advance(10 * HANG_S)
-        assert runner.pid == pid
-        pieces, _ = await read_on(sequence)
-        assert len(pieces) == 48
-
-
-async def test_too_many_crashes_are_final_and_say_why() -> None:
-    clock = ManualClock()
-    runner = make(options={"crash_at": 0}, clock=clock)
-    async with run(runner):
-        for _ in range(CRASH_LIMIT):
-            await until(lambda: runner.state is ModelState.RESIDENT)
-            with pytest.raises(EngineFailed):
-                await read(start(runner))
-            await until(lambda: "SIGKILL" in (runner.error or ""))
-            await clock.advance(31.0)
-        await until(lambda: runner.state is ModelState.FAILED)
-        assert runner.pid is None
-        assert "SIGKILL" in (runner.error or "")
-        assert f"ended {CRASH_LIMIT} times within 300 s (crash_limit)" in (runner.error or "")
-        with pytest.raises(EngineFailed, match="failed"):
-            start(runner)
-
-
-async def test_the_limit_of_crashes_is_a_setting() -> None:
-    runner = make(options={"crash_at": 0}, crash_limit=1)
-    async with run(runner):
-        await until(lambda: runner.state is ModelState.RESIDENT)
-        with pytest.raises(EngineFailed):
-            await read(start(runner))
-        await until(lambda: runner.state is ModelState.FAILED)
-        assert "ended once within 300 s (crash_limit)" in (runner.error or "")
-
-
-@pytest.mark.parametrize(
-    ("engine", "options", "words"),
-    [
-        ("llama_cpp", {}, "no model file"),
-        ("simulated", {"nonsense": 1}, "no option 'nonsense'"),
-        ("no_such_engine", {}, "known: "),
-    ],
-)
-async def test_a_bad_file_or_setting_is_final_at_once(
-    engine: str, options: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    runner = make(engine=engine, source=str(tmp_path / "none.gguf"), options=options)
-    async with asyncio.timeout(DEADLINE_S):
-        await runner.run()  # returns, since trying again is of no use
-    assert runner.state is ModelState.FAILED
-    assert words in (runner.error or "")
-    assert runner.pid is None
-
-
-@pytest.mark.parametrize(
-    ("crashes", "delay"),
-    [
-        ([0.0], 1.0),
-        ([0.0, 1.0], 2.0),
-        ([0.0, 1.0, 2.0], 4.0),
-        ([0.0, 1.0, 2.0, 3.0], 8.0),
-        ([0.0, 1.0, 2.0, 3.0, 4.0], None),
-        ([-400.0, -399.0, -398.0, -397.0, 4.0], 1.0),
-    ],
-)
-def test_restarts_slow_down_and_end(crashes: list[float], delay: float | None) -> None:
-    assert restart_delay(crashes, now=5.0) == delay
-
-
-@pytest.mark.parametrize("options", [{}, SLOW, {"hang_at": 1}])
-async def test_stopping_leaves_no_process_whatever_the_engine_does(
-    options: dict[str, Any],
-) -> None:
-    async with running(options=options) as runner:
-        pid = runner.pid
-        assert pid is not None
-        sequence = start(runner, sampling=ENDLESS)
-        await some_pieces(sequence, 1)
-        stopped = time.monotonic()
-    assert time.monotonic() - stopped < 3.5
-    assert not alive(pid)
-    assert runner.used_slots == 0
-
-
-async def test_stopping_while_loading_leaves_no_process() -> None:
-    runner = make(options={"load_ms": 60_000})
-    async with run(runner):
-        await until(lambda: runner.load_percent == 0 and runner.pid is not None)
-        pid = runner.pid
-        assert pid is not None
-    assert not alive(pid)
-
-
-async def test_an_interrupt_from_the_terminal_does_not_reach_a_runner() -> None:
-    async with running() as runner:
-        assert runner.pid is not None
-        os.kill(runner.pid, signal.SIGINT)
-        pieces, _ = await read(start(runner))
-        assert len(pieces) == 64
-
-
-AGENT = """
-import asyncio
-from mesh.clock import SystemClock
-from mesh.fleet.records import ModelState
-from node.engines.base import ModelSpec
-from node.runner.process import RunnerProcess
-
-spec = ModelSpec(id="m", source="x", slots=1, context_length=64, threads=1)
-def tell():
-    if runner.state is ModelState.RESIDENT:
-        print(runner.pid, flush=True)
-runner = RunnerProcess("simulated", spec, on_change=tell, clock=SystemClock())
-asyncio.run(runner.run())
-"""
-
-
-async def test_a_runner_does_not_outlive_an_agent_that_is_killed() -> None:
-    agent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", AGENT, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert agent.stdout is not None
-        async with asyncio.timeout(DEADLINE_S):
-            pid = int(await agent.stdout.readline())
-        assert alive(pid)
-    finally:
-        agent.kill()
-        await agent.wait()
-    await until(lambda: not alive(pid))
-
-
-async def test_a_runners_last_words_are_kept(tmp_path: Path) -> None:
-    log = tmp_path / "runner.log"
-    runner = make(stderr=log)
-    async with run(runner):
-        await until(lambda: runner.state is ModelState.RESIDENT)
-        log.write_text("earlier line\nsomething broke\n")
-        assert runner.pid is not None
-        os.kill(runner.pid, signal.SIGABRT)
-        await until(lambda: "SIGABRT" in (runner.error or ""))
-        assert "something broke" in (runner.error or "")
 
 
 @pytest.mark.engine
