@@ -86,6 +86,7 @@ INEQUALITIES = [
 
 ALGEBRA = [
     ("factor x^2 - 9", "(x - 3)(x + 3)"),
+    ("factorise x^2 - 9", "(x - 3)(x + 3)"),
     ("Factor $9z^3 - 27z^2 + 27z$.", "9z(z^2 - 3z + 3)"),
     ("factor x^2 + 1", "x^2 + 1 (it has no factors over the rationals)"),
     ("factor x^2 + 2xy + y^2", "(x + y)^2"),
@@ -121,6 +122,7 @@ CALCULUS = [
     (r"$\int_0^1 x^2 \, dx$", "1/3"),
     ("integrate e^(-x) from 0 to infinity", "1"),
     ("integral from 0 to 1 of x^2", "1/3"),
+    ("the definite integral from 0 to 1 of x^2", "1/3"),
     ("limit of sin(x)/x as x approaches 0", "1"),
     (r"$\lim_{x \to 0} \frac{1-\cos x}{x^2}$", "1/2"),
     ("limit of (1+1/n)^n as n approaches infinity", "e"),

@@ -60,7 +60,7 @@ _PRIME = phrase(
 _BETWEEN = "[,? (from|between) [<name> ?= ?]<a> (to|and) [<name2> ?= ?]<b>]"
 _INTEGRALS = (
     phrase(
-        rf"{ASK}[the ]integral from <a> to <b> of[ the function] <text>[ ?d<d>]",
+        rf"{ASK}[the ][definite ]integral from <a> to <b> of[ the function] <text>[ ?d<d>]",
         **(_SLOTS | {"b": "[^=]{1,20}?"}),
     ),
     phrase(

@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     "equation": _kind("=|root|zero", equations),
     "inequality": _kind(r"[<>≤≥]|\\[lg][et]", inequalities),
     "algebra": _kind(
-        r"^(?:simplify|expand|multiply|factor|fully|completely|evaluate|compute|calculate|determine"
+        r"^(?:simplify|expand|multiply|factor(?:i[sz]e)?|fully|completely|evaluate|compute|calculate|determine"
         r"|what|find|given|if|for|when|let|suppose|consider)\b.*[-+*/^|!√$\\(0-9=]|^.{0,5}\("
         r"|^(?:simplify|expand|factor).* [a-z]{1,3}$",
         algebra,
