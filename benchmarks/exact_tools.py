@@ -23,11 +23,12 @@ from datetime import date
 from pathlib import Path
 from re import findall
 
-from benchmarks import labelled
 from benchmarks.figures import Row, machine, show, spread
 from mesh.exact.base import Declined, Exact
 from mesh.exact.quick import units
 from mesh.exact.reading import answer, read
+from training.router.labelled import DEFAULT_DATA
+from training.router.labelled import read as read_labelled
 
 TODAY = date(2026, 1, 15)  # fixed, so that runs compare
 HOSTILE = {
@@ -49,11 +50,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("file", nargs="?", type=Path, default=labelled.DEFAULT_DATA)
+    parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--show", action="store_true", help="print what is read, with its answer")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    rows = [(row.prompt, row.label) for row in labelled.read(given.file)]
+    rows = [(row.prompt, row.label) for row in read_labelled(given.file)]
     units.load()
     accepted = _acceptance(rows, shown=given.show)
     print(f"\n{machine()}\n")
