@@ -52,9 +52,11 @@ torch: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" \
 	  "transformers>=5.0" "accelerate>=1.1" "safetensors>=0.5" "tokenizers>=0.21"
 
-# Versions and hashes only: no index address may enter the lock.
+# What `all` stands for is spelled out: pip-compile would lock the package itself, by this folder's
+# path. Versions and hashes only: no index address may enter the lock.
 lock:
-	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --extra dev --strip-extras \
+	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --extra node --extra orchestrator --extra exact --extra bench --extra dev \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 	  --no-annotate --output-file requirements.lock pyproject.toml
 

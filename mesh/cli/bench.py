@@ -12,6 +12,7 @@ import click
 
 from mesh.cli.options import chosen_endpoint, endpoint_option
 from mesh.cli.prompt import checked
+from mesh.extras import require
 
 if TYPE_CHECKING:
     from mesh.bench.plan import Plan
@@ -140,6 +141,7 @@ def bench(
     mesh bench --rate 20 --duration 1m --slo ttft=500ms,itl=50ms --html report.html
     mesh bench --clients 4 --duration 20 --faults "kill math at 10s" --json report.json
     """
+    require("bench")
     from mesh.bench import workload as work
     from mesh.bench.arrivals import ClosedLoop, OpenLoop
     from mesh.bench.faults import parse as parse_faults

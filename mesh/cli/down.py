@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from mesh.cli.options import chosen_state_dir, state_dir_option
+from mesh.cli.up import RUNS_HERE
+from mesh.extras import require
 
 WAIT_S = 20.0  # the supervisor takes 15 s at most
 POLL_S = 0.05
@@ -20,6 +22,7 @@ POLL_S = 0.05
 @state_dir_option
 def down(state_dir: Path | None) -> None:
     """Stop the mesh that `mesh up` started, in the background or not. Streams may finish first."""
+    require(*RUNS_HERE)
     import psutil
 
     from mesh.local import run_file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -13,7 +12,7 @@ import click
 import msgspec
 
 from mesh.cli.options import json_option
-from mesh.errors import ConfigError
+from mesh.extras import require
 
 if TYPE_CHECKING:
     SizeType = click.ParamType[int]
@@ -107,8 +106,7 @@ def fit(
         raise click.UsageError("--context must be at least 1 token")
     if gpu_layers < -1:
         raise click.UsageError("--gpu-layers must be -1 (all), 0 or more")
-    if importlib.util.find_spec("node") is None:
-        raise ConfigError("the package 'node' is not installed here; reinstall squadron-mesh")
+    require("node")
     query = {
         "file": str(Path(file).expanduser()) if not file.startswith("hf:") else file,
         "vram_bytes": vram,

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
-from mesh.cli.process import base_settings, become, default_name, put, require
+from mesh.cli.process import base_settings, become, default_name, put
+from mesh.extras import require
 from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
 from mesh.settings.load import load
 from mesh.settings.orchestrator import OrchestratorSettings

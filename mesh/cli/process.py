@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import socket
@@ -10,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mesh.errors import ConfigError
+from mesh.extras import require
 from mesh.local.plan import python_command
 from mesh.settings.load import load_toml
 from mesh.settings.node import NodeSettings
@@ -35,14 +34,8 @@ def default_name() -> str:
 
 def become(module: str, settings: NodeSettings | OrchestratorSettings) -> NoReturn:
     """Replaces this process: signals, exit code and output are then the agent's own."""
-    require(module)
+    require(module)  # the extra is called as the package is
     command = python_command(module, settings)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(command[0], command)
-
-
-def require(module: str) -> None:
-    """Raises ``ConfigError`` where the package is not installed."""
-    if importlib.util.find_spec(module) is None:
-        raise ConfigError(f"the package '{module}' is not installed here; reinstall squadron-mesh")

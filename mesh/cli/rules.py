@@ -7,7 +7,6 @@ Checking and mining need the rules engine, which is the orchestrator's: those co
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import click
 
 from mesh.cli.options import HostPort, json_option
 from mesh.errors import ConfigError
+from mesh.extras import require
 from mesh.settings.addresses import DEFAULT_ETCD
 
 _MODULE = "orchestrator.rules"
@@ -151,6 +151,7 @@ def push(file: Path, wait: float, empty: bool, etcd: str, prefix: str) -> None:
     Writes the registry's key config/rules, which wins over each orchestrator's own file, and waits
     until all of them use it.
     """
+    require("orchestrator")
     from mesh.cli.rules_fleet import push_rules
 
     try:
@@ -175,6 +176,7 @@ def push(file: Path, wait: float, empty: bool, etcd: str, prefix: str) -> None:
 @prefix_option
 def pull(file: Path | None, etcd: str, prefix: str) -> None:
     """Print the rules that the registry has for the fleet, or write them to FILE."""
+    require("orchestrator")
     from mesh.cli.rules_fleet import pull_rules
 
     content = asyncio.run(pull_rules(etcd, prefix))
@@ -193,6 +195,7 @@ def pull(file: Path | None, etcd: str, prefix: str) -> None:
 @prefix_option
 def drop(etcd: str, prefix: str) -> None:
     """Remove the rules from the registry: each orchestrator uses its own file again."""
+    require("orchestrator")
     from mesh.cli.rules_fleet import drop_rules
 
     gone = asyncio.run(drop_rules(etcd, prefix))
@@ -205,6 +208,7 @@ def drop(etcd: str, prefix: str) -> None:
 @prefix_option
 def show(as_json: bool, etcd: str, prefix: str) -> None:
     """Show which version of the rules the registry has, and which each orchestrator uses."""
+    require("orchestrator")
     from mesh.cli.rules_fleet import show_rules
 
     asyncio.run(show_rules(etcd, prefix, as_json=as_json))
@@ -217,10 +221,7 @@ def _data_flags(data: Path | None, same_as: tuple[str, ...]) -> list[str]:
 
 def _command(*arguments: str) -> list[str]:
     """``-P``: a folder of that name where the user stands must not be taken for ours."""
-    if importlib.util.find_spec("orchestrator") is None:
-        raise ConfigError(
-            "the package 'orchestrator' is not installed here; reinstall squadron-mesh"
-        )
+    require("orchestrator")
     return [sys.executable, "-P", "-m", _MODULE, *arguments]
 
 

@@ -17,12 +17,14 @@ from mesh.cli.options import (
     state_dir_option,
 )
 from mesh.errors import InternalError, MeshError
+from mesh.extras import require
 from mesh.local.plan import Plan
 from mesh.settings.addresses import DEFAULT_ETCD
 
 if TYPE_CHECKING:
     from mesh.local.detach import Teller
 
+RUNS_HERE = ("node", "orchestrator")  # the extras whose parts `mesh up` starts
 DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
 
 
@@ -72,6 +74,7 @@ def up(
 
     Ctrl-C (or `mesh down`) stops all of it. What dies is started again.
     """
+    require(*RUNS_HERE)
     from mesh.local import run_file
 
     folder = chosen_state_dir(state_dir)

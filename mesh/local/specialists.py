@@ -25,11 +25,9 @@ def shipped() -> dict[str, Path]:
 def reads_files(engine: str) -> bool:
     """Whether it loads files, such as these. Raises ``ConfigError`` for an engine that is not
     installed."""
-    try:
-        from node.engines.registry import traits_of
-        from node.engines.traits import Source
-    except ImportError as error:
-        raise ConfigError(f"this box cannot run nodes ({error}); reinstall squadron-mesh") from None
+    from node.engines.registry import traits_of
+    from node.engines.traits import Source
+
     return Source.FILE in traits_of(engine).sources
 
 

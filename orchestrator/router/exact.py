@@ -20,11 +20,12 @@ from mesh.exact.quick.units import Conversion
 from mesh.exact.reading import answer, read
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
+from mesh.extras import missing, remedy
 from mesh.settings.load import check_range
 from mesh.types import Alternative, FinishReason, ModelId, Piece
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.ready import ReadyAnswer
-from orchestrator.router.spec import Parts, StageSpec
+from orchestrator.router.spec import Missing, Parts, StageSpec
 
 NAME = "exact"
 MODEL = ModelId("tools")
@@ -131,4 +132,9 @@ def _made(settings: ExactSettings, parts: Parts) -> ExactStage:
     return ExactStage(solver, parts.clock, settings)
 
 
-SPEC = StageSpec(name=NAME, settings=ExactSettings, answers=True, make=_made)
+def _missing() -> Missing | None:
+    parts = missing(NAME)
+    return Missing(parts=" and ".join(parts), remedy=remedy(NAME)) if parts else None
+
+
+SPEC = StageSpec(name=NAME, settings=ExactSettings, answers=True, missing=_missing, make=_made)

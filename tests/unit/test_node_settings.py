@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-import configs
 from mesh.errors import ConfigError, EngineFailed
 from mesh.settings.load import load, load_toml
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
+from mesh.settings.shipped import shipped
 from mesh.telemetry import logs
 from node.__main__ import main
 from node.notify import notify
 
-EXAMPLE = Path(configs.__file__).with_name("node.example.toml")
+EXAMPLE = shipped("node.example.toml")
 
 
 def test_the_example_settings_load() -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import configs
 from mesh.errors import ConfigError
 from mesh.settings.load import load, load_toml
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import DecisionLogSettings, RouterSettings
+from mesh.settings.shipped import shipped
 from orchestrator.router.chosen import GROUP, choose
 
-EXAMPLE = Path(configs.__file__).with_name("orchestrator.example.toml")
+EXAMPLE = shipped("orchestrator.example.toml")
 SPECS = tuple(point.load() for point in entry_points(group=GROUP))
 KINDS = (OrchestratorSettings, RouterSettings, DecisionLogSettings, *(s.settings for s in SPECS))
 

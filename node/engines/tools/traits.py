@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.extras import require
 from node.engines.base import Engine
 from node.engines.traits import EngineTraits, ModelFiles
 
@@ -13,6 +14,7 @@ class ToolsTraits(EngineTraits[ModelFiles]):
     memory_note = ""
 
     def make(self) -> Engine:
+        require("exact")
         from node.engines.tools.engine import ToolsEngine
 
         return ToolsEngine()
