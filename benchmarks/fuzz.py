@@ -2,7 +2,7 @@
 
 Method. Inputs are good frames and messages with edits to bytes and to structure, drawn from one
 seed (``tests/faults/mutation.py``), in three parts: 80% go to the frame decoder alone; 19% go, in
-sequences of up to 12, to a live listener and a live dialer over the in-memory wire in moved time,
+sequences of up to 12, to a live listener and a live dialer over the twin of a wire in moved time,
 each beside an honest peer whose stream must go on; 1% go as raw bytes to real gRPC servers: a whole
 orchestrator's (Generate, Route, Fleet) and a node's own (Direct, with a ticket). A finding is
 anything but ``ProtocolError`` from the decoder, a task or an honest stream that ends, an

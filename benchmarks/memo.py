@@ -36,7 +36,7 @@ from benchmarks.figures import Row, machine, percentile, show
 from mesh.clock import SystemClock
 from mesh.types import FinishReason, Message, ModelId, NodeId, Piece, Role, Specialty
 from orchestrator.memo.base import Memo, Remembered
-from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.in_process import InProcessMemo
 from orchestrator.memo.redis import PREFIX, RedisMemo
 from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Features
@@ -89,7 +89,7 @@ async def _measure(entries: int, rounds: int) -> None:
     show("Through Redis on loopback, microseconds", await _in_redis(chance, rounds))
     print(f"\n{'hostile text, ms':24}{'p50':>9}{'cpu p50':>9}   {machine()}")
     for name, text in HOSTILE.items():
-        cascade = _cascade(MemoryMemo(SETTINGS, SystemClock()))
+        cascade = _cascade(InProcessMemo(SETTINGS, SystemClock()))
         features = _features(text)
         spent = await _timed([[partial(cascade.decide, features)]], 41)
         wall, cpu = percentile(spent[0].wall, 0.5) / 1e3, percentile(spent[0].cpu, 0.5) / 1e3
@@ -103,7 +103,7 @@ _NOTES = (
 
 
 async def _in_memory(what: str, asked: list[Features], tokens: int, rounds: int) -> list[Row]:
-    memo = MemoryMemo(SETTINGS, SystemClock())
+    memo = InProcessMemo(SETTINGS, SystemClock())
     plain: dict[tuple[str, ...], Remembered] = {}
     for features in asked:
         answer = _answer(tokens)
@@ -213,7 +213,7 @@ def _cascade(memo: Memo) -> Cascade:
 
 
 def _key(features: Features) -> bytes:
-    key = MemoStage(MemoryMemo(SETTINGS, SystemClock()), SALT, SystemClock()).key(features)
+    key = MemoStage(InProcessMemo(SETTINGS, SystemClock()), SALT, SystemClock()).key(features)
     if key is None:
         raise SystemExit("the benchmark's prompt is too long for the memo")
     return key

@@ -23,7 +23,7 @@ from mesh.fleet.records import (
     encode_record,
 )
 from mesh.registry.base import NODES
-from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.registry.twin import TwinRegistry, TwinStore
 from mesh.transport.base import Attempt, OnHeartbeat, OnLink
 from mesh.types import ModelId, NodeId
 from orchestrator.picture.fleet import Fleet
@@ -137,8 +137,8 @@ class Rig:
         self.clock = LateClock()
         self.rng = LongestPause()
         self.dialers = {name: HandDialer() for name in TRANSPORTS}
-        self.store = MemoryStore()
-        self.registry = MemoryRegistry(self.store, lease_ttl_s=1e6, clock=self.clock)
+        self.store = TwinStore()
+        self.registry = TwinRegistry(self.store, lease_ttl_s=1e6, clock=self.clock)
         self.fleet = Fleet(
             self.registry, self.dialers, self.clock, self.rng, suspect_after_s=suspect_after_s
         )

@@ -28,7 +28,7 @@ from mesh.transport.grpc import GrpcDialer, GrpcListener
 from mesh.transport.grpc_wire import CallWire, SessionServer
 from mesh.transport.link import FramedLink
 from mesh.transport.listener import FramedListener
-from mesh.transport.twin import MemoryNetwork, MemoryServer
+from mesh.transport.twin import TwinNetwork, TwinServer
 from mesh.transport.wire import Wire, WireServer
 from mesh.transport.zeromq import DealerWire, RouterWire, ZeroMQDialer, ZeroMQListener
 from mesh.types import (
@@ -132,7 +132,7 @@ class Rig:
         self.timing = timing
         self.clock = SystemClock()
         self.rng = random.Random(7)
-        self.network = MemoryNetwork(timing=timing)
+        self.network = TwinNetwork(timing=timing)
         self._group = asyncio.TaskGroup()
         self._closing: list[Callable[[], None]] = []
 
@@ -151,7 +151,7 @@ class Rig:
         return self._group.create_task(work)  # type: ignore[arg-type]
 
     def make_listener(self, node: NodeId = NODE, bind: str = "tcp://127.0.0.1:0") -> FramedListener:
-        if self.kind == "memory":
+        if self.kind == "twin":
             return self.network.listener(node)
         if self.kind == "grpc":
             return GrpcListener(bind, node, "instance", self.timing, self.clock)
@@ -165,7 +165,7 @@ class Rig:
     def dial(self, endpoint: str, node: NodeId = NODE) -> Dialed:
         ups: list[bool] = []
         heartbeats: list[Heartbeat] = []
-        if self.kind == "memory":
+        if self.kind == "twin":
             link = self.network.dialer("orchestrator").link(
                 endpoint, node, heartbeats.append, ups.append
             )
@@ -186,7 +186,7 @@ class Rig:
 
     async def raw_peer(self, endpoint: str) -> RawPeer:
         peer = RawPeer()
-        if self.kind == "memory":
+        if self.kind == "twin":
             peer.wire = self.network.servers[endpoint].accept(peer)
         elif self.kind == "grpc":
             peer.wire = CallWire(endpoint.removeprefix("grpc://"), peer)
@@ -199,8 +199,8 @@ class Rig:
     def raw_node(self) -> RawNode:
         wire: WireServer
         match self.kind:
-            case "memory":
-                wire = MemoryServer(self.network, NODE)
+            case "twin":
+                wire = TwinServer(self.network, NODE)
             case "grpc":
                 wire = SessionServer("grpc://127.0.0.1:0", None)
             case _:

@@ -1,4 +1,4 @@
-"""The registry's interface, the same for etcd and for the in-memory twin (one contract suite).
+"""The registry's interface, the same for etcd and for its twin (one contract suite).
 
 Keys are relative to the registry's prefix (``/mesh/v1`` by default): ``nodes/<id>``,
 ``orchestrators/<id>``, ``config/rules``.

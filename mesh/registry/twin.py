@@ -1,6 +1,6 @@
-"""The registry's twin in memory: the same guarantees, on an injected clock.
+"""The registry's twin: the same guarantees, on an injected clock.
 
-Sessions share a ``MemoryStore``, which also has the knobs that break things.
+Sessions share a ``TwinStore``, which also has the knobs that break things.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ class _Held:
     lease: _Lease | None
 
 
-class MemoryStore:
+class TwinStore:
     """What an etcd would hold. Time is passed in by the sessions, whose loops also sweep ended
     leases: with no session running, nothing ends."""
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
-        self._sessions: dict[MemoryRegistry, _Lease | None] = {}  # those that run
-        self._cut: set[MemoryRegistry] = set()
+        self._sessions: dict[TwinRegistry, _Lease | None] = {}  # those that run
+        self._cut: set[TwinRegistry] = set()
 
     # Test knobs.
 
-    def drop_session(self, session: MemoryRegistry) -> None:
+    def drop_session(self, session: TwinRegistry) -> None:
         """Its lease is lost: its keys vanish; it finds out at its next refresh."""
         lease = self._sessions.get(session)
         if lease is not None:
             self._sessions[session] = None
             self._drop(lease)
 
-    def partition(self, session: MemoryRegistry, cut: bool) -> None:
+    def partition(self, session: TwinRegistry, cut: bool) -> None:
         """Cuts the session off (its calls fail, its watches are silent) or heals that."""
         if cut:
             self._cut.add(session)
@@ -61,20 +61,20 @@ class MemoryStore:
 
     # What sessions call. Those that a server would answer raise ``RegistryUnavailable``.
 
-    def reachable(self, session: MemoryRegistry) -> bool:
+    def reachable(self, session: TwinRegistry) -> bool:
         return session not in self._cut
 
-    def join(self, session: MemoryRegistry) -> None:
+    def join(self, session: TwinRegistry) -> None:
         self._sessions[session] = None
         if self.reachable(session):
             session.refill()
 
-    def leave(self, session: MemoryRegistry) -> None:
+    def leave(self, session: TwinRegistry) -> None:
         lease = self._sessions.pop(session, None)
         if lease is not None and self.reachable(session):
             self._drop(lease)  # cut off, it can say nothing: its lease ends by itself
 
-    def refresh(self, session: MemoryRegistry, ttl_s: float, now: float) -> bool:
+    def refresh(self, session: TwinRegistry, ttl_s: float, now: float) -> bool:
         """False: the lease had ended, and this is a new one."""
         self._check(session)
         lease = self._sessions[session]
@@ -87,7 +87,7 @@ class MemoryStore:
         return kept
 
     def write(
-        self, session: MemoryRegistry, key: str, value: bytes, owner: str | None
+        self, session: TwinRegistry, key: str, value: bytes, owner: str | None
     ) -> _Held | None:
         """None: written. Otherwise what another owner holds there."""
         self._check(session)
@@ -97,11 +97,11 @@ class MemoryStore:
         self._put(key, _Held(value, self._sessions[session]))
         return None
 
-    def put(self, session: MemoryRegistry, key: str, value: bytes) -> None:
+    def put(self, session: TwinRegistry, key: str, value: bytes) -> None:
         self._check(session)
         self._put(key, _Held(value, None))
 
-    def erase(self, session: MemoryRegistry, key: str, owner: str | None) -> None:
+    def erase(self, session: TwinRegistry, key: str, owner: str | None) -> None:
         self._check(session)
         held = self._held.get(key)
         if held and (owner is None or holder_of(held.value).instance == owner):
@@ -117,7 +117,7 @@ class MemoryStore:
         """Monotonic seconds of the first lease to end, ``inf`` when there is none."""
         return min((h.lease.ends_at for h in self._held.values() if h.lease), default=inf)
 
-    def _check(self, session: MemoryRegistry) -> None:
+    def _check(self, session: TwinRegistry) -> None:
         if not self.reachable(session):
             raise RegistryUnavailable("the registry is cut off from this session")
 
@@ -139,10 +139,10 @@ class MemoryStore:
                 session.tell(change)
 
 
-class MemoryRegistry:
-    """One process's session with a ``MemoryStore``. See ``mesh.registry.base.Registry``."""
+class TwinRegistry:
+    """One process's session with a ``TwinStore``. See ``mesh.registry.base.Registry``."""
 
-    def __init__(self, store: MemoryStore, *, lease_ttl_s: float, clock: Clock) -> None:
+    def __init__(self, store: TwinStore, *, lease_ttl_s: float, clock: Clock) -> None:
         self._store = store
         self._ttl_s = lease_ttl_s
         self._clock = clock

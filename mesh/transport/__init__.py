@@ -1,1 +1,1 @@
-"""The data plane: one interface (``base``); ZeroMQ, gRPC and in-memory implementations."""
+"""The data plane: one interface (``base``); ZeroMQ, gRPC and the twin implement it."""

@@ -42,6 +42,7 @@ MAX_FRAME_BYTES = HEADER_BYTES + MAX_OPEN_BYTES
 MAX_CREDIT = 1_000_000  # pieces, of one attempt or one grant
 MAX_STREAM = 2**63 - 1
 MAX_HOPS = 16
+MIN_SILENCE_BEATS = 3  # whoever beats slowly is given at least that many of its own beats
 MAX_ERROR_TEXT = 4_096  # characters of a Refused's or Failed's message; the rest is cut off
 
 

@@ -11,14 +11,15 @@ from typing import Protocol
 from mesh.errors import Unreachable
 from mesh.transport import frames
 from mesh.transport.base import Attempt, Failed, Refused
-from mesh.transport.frames import FrameType, Hello
+from mesh.transport.frames import MIN_SILENCE_BEATS, FrameType, Hello
 from mesh.transport.sink import AttemptSink
 from mesh.transport.wire import MAX_BATCH_BYTES, MAX_BATCH_FRAMES
 
 MAX_OPEN_STREAMS = 4_096  # per peer, cancelled ones count until their handler has ended
-MAX_OPEN_BYTES = 256 * 1024 * 1024  # of all attempts a peer has open, as they came off the wire
+MAX_PEER_OPEN_BYTES = (
+    256 * 1024 * 1024
+)  # of all attempts a peer has open, as they came off the wire
 MAX_WAITING_REFUSALS = 1_024  # for a peer that goes on opening and reads nothing
-MIN_SILENCE_BEATS = 3
 
 INTERNAL = Failed(code="internal", message="a defect in the node's handler; see the node's log")
 
@@ -75,7 +76,7 @@ class PeerSession:
         if is_open >= MAX_OPEN_STREAMS:
             self.refuse(stream, "overloaded", f"{is_open} attempts are open on this link")
             return None
-        if self._open_bytes + frame_bytes > MAX_OPEN_BYTES:
+        if self._open_bytes + frame_bytes > MAX_PEER_OPEN_BYTES:
             self.refuse(stream, "overloaded", "the open attempts of this link are too large")
             return None
         sink = AttemptSink(self, stream, attempt, frame_bytes)

@@ -24,13 +24,12 @@ from mesh.transport.base import (
     Tokens,
     Vectors,
 )
-from mesh.transport.frames import Bye, Credit, FrameType, Hello, Reject, Welcome
+from mesh.transport.frames import MIN_SILENCE_BEATS, Bye, Credit, FrameType, Hello, Reject, Welcome
 from mesh.transport.stream import DialedStream
 from mesh.transport.wire import MAX_BATCH_FRAMES, Wire
 from mesh.types import NodeId
 
 MAX_OUTBOX_BYTES = 32 * 1024 * 1024  # behind a full wire; beyond it the node counts as lost
-MIN_SILENCE_BEATS = 3  # a node that beats slowly is given at least that many of its beats
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The in-memory twin: the same sessions over queues in one process, and a network to break.
+"""The twin: the same sessions over queues in one process, and a network to break.
 
 It works under a ``ManualClock``: frames move with the event loop, only timers use the clock.
 """
@@ -25,7 +25,7 @@ FRAMES_PER_TURN = 128
 _CLOSED = None  # in a lane: the other end closed after what came before
 
 
-class MemoryNetwork:
+class TwinNetwork:
     """Dialers and listeners that reach each other by node id, and the faults between them.
 
     A node that is cut off or stalled gets nothing and sends nothing, and nobody is told; frames
@@ -43,16 +43,16 @@ class MemoryNetwork:
         self.timing = timing
         self.clock: Clock = clock or SystemClock()
         self.rng = rng or random.Random(0)
-        self.servers: dict[str, MemoryServer] = {}
+        self.servers: dict[str, TwinServer] = {}
         self._held: dict[NodeId, set[str]] = {}
 
-    def dialer(self, name: str) -> MemoryDialer:
-        return MemoryDialer(self, name)
+    def dialer(self, name: str) -> TwinDialer:
+        return TwinDialer(self, name)
 
     def listener(self, node_id: NodeId, instance: str | None = None) -> FramedListener:
-        """Its endpoint is ``memory://<node id>``."""
+        """Its endpoint is ``twin://<node id>``."""
         return FramedListener(
-            wire=MemoryServer(self, node_id),
+            wire=TwinServer(self, node_id),
             node=node_id,
             instance=instance or secrets.token_hex(8),
             timing=self.timing,
@@ -84,10 +84,10 @@ class MemoryNetwork:
         return node_id in self._held
 
 
-class MemoryDialer(FramedDialer):
+class TwinDialer(FramedDialer):
     """A ``Dialer``."""
 
-    def __init__(self, network: MemoryNetwork, name: str) -> None:
+    def __init__(self, network: TwinNetwork, name: str) -> None:
         super().__init__(name, network.timing, network.clock, network.rng)
         self._network = network
 
@@ -154,7 +154,7 @@ class Lane:
 class Connection:
     """A ``Wire``, and the server's handle on it."""
 
-    def __init__(self, server: MemoryServer, user: WireUser, peer: bytes) -> None:
+    def __init__(self, server: TwinServer, user: WireUser, peer: bytes) -> None:
         self._server = server
         self._user = user
         self._peer = peer
@@ -215,12 +215,12 @@ class Connection:
             self._user.on_frame(frame)
 
 
-class MemoryServer:
+class TwinServer:
     """A ``WireServer``."""
 
-    def __init__(self, network: MemoryNetwork, node: NodeId) -> None:
+    def __init__(self, network: TwinNetwork, node: NodeId) -> None:
         self.node = node
-        self.endpoint = f"memory://{node}"
+        self.endpoint = f"twin://{node}"
         self._network = network
         self._user: WireServerUser | None = None
         self._connections: dict[bytes, Connection] = {}

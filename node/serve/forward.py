@@ -3,8 +3,8 @@
 Only for attempts that allow it, which are those of clients that came here by themselves: an
 orchestrator chooses again on its own, with better knowledge. The peer is chosen by the placement
 that orchestrators use. A forwarded attempt names the nodes that it passed, so it goes at most
-``MAX_HOPS`` times and never in a circle. Relayed events are not buffered here: a piece is granted
-to the peer once the client took it.
+``MAX_FORWARDS`` times and never in a circle. Relayed events are not buffered here: a piece is
+granted to the peer once the client took it.
 
 A model that would have to be loaded here goes to a peer that has it resident with a slot free, if
 there is one: a hop costs less than a load. Nobody there, or refused: the load is waited for here.
@@ -51,9 +51,9 @@ from node.serve.peers import Peers
 
 T = TypeVar("T")
 
-MAX_HOPS = 2
+MAX_FORWARDS = 2
 MAX_PEERS = 3  # tried one after the other before the request is refused
-REASONS_SHOWN = 3
+REFUSALS_SHOWN = 3
 # Refusals that say "not here": anywhere else it may be different.
 FORWARDABLE = frozenset({"unknown_model", "overloaded", "draining"})
 
@@ -110,7 +110,7 @@ class Forwarder:
 
     async def _warm(self, attempt: Attempt, sink: Sink) -> bool:
         """Whether a peer that has the model resident answered."""
-        if len(attempt.hops) >= MAX_HOPS:
+        if len(attempt.hops) >= MAX_FORWARDS:
             return False
         deadline = self._clock.now() + attempt.timeout_s
         tried = frozenset({self._node, *attempt.hops})
@@ -129,7 +129,7 @@ class Forwarder:
         )
 
     async def _forward(self, attempt: Attempt, sink: Sink, refused: Refused) -> None:
-        if len(attempt.hops) >= MAX_HOPS:
+        if len(attempt.hops) >= MAX_FORWARDS:
             why = f"it was handed over {len(attempt.hops)} times already"
             await sink.send(_refusal(refused, why))
             return
@@ -211,8 +211,8 @@ def why_not(view: FleetView, attempt: Attempt, tried: frozenset[NodeId], now: fl
     ranking = rank(view, _work(attempt, model, tried), now)
     rows = candidates(ranking, ranking.explained())
     reasons = [f"{row.node_name}: {row.reason}" for row in rows if row.node not in tried]
-    more = f" and {len(reasons) - REASONS_SHOWN} more" if len(reasons) > REASONS_SHOWN else ""
-    shown = "; ".join(reasons[:REASONS_SHOWN]) or "none is known"
+    more = f" and {len(reasons) - REFUSALS_SHOWN} more" if len(reasons) > REFUSALS_SHOWN else ""
+    shown = "; ".join(reasons[:REFUSALS_SHOWN]) or "none is known"
     return f"no peer can take it ({shown}{more})"
 
 

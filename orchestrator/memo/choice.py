@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.clock import Clock
 from mesh.errors import ConfigError
 from orchestrator.memo.base import Memo
-from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.in_process import InProcessMemo
 from orchestrator.memo.settings import MemoSettings
 
 
@@ -13,7 +13,7 @@ def memo_of(settings: MemoSettings, clock: Clock) -> Memo:
     """This process's own, or the one in Redis. Its owner runs it. Raises ``ConfigError`` for a URL
     that is none, or when the package that speaks with Redis is not installed."""
     if settings.redis is None:
-        return MemoryMemo(settings, clock)
+        return InProcessMemo(settings, clock)
     try:
         from orchestrator.memo.redis import RedisMemo
     except ModuleNotFoundError as error:

@@ -13,7 +13,7 @@ from orchestrator.memo.settings import MemoSettings
 _LOOK_S = 1.0  # never used up: nothing here waits
 
 
-class MemoryMemo:
+class InProcessMemo:
     """A ``Memo`` that dies with its process. ``clock`` ends what is older than ``ttl_s``."""
 
     trouble = ""

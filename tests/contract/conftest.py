@@ -7,6 +7,6 @@ from tests.engine_rig import load, random_model, torch_model
 __all__ = ["kind", "load", "random_model", "torch_model"]
 
 
-@pytest.fixture(params=["memory", "zeromq", "grpc"])
+@pytest.fixture(params=["twin", "zeromq", "grpc"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)

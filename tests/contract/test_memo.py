@@ -1,4 +1,4 @@
-"""What every memo guarantees, on the one in memory and on one behind a real Redis."""
+"""What every memo guarantees, on the one in this process and on one behind a real Redis."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class Place:
         return memo
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.processes)])
+@pytest.fixture(params=["in_process", pytest.param("redis", marks=pytest.mark.processes)])
 def url(request: pytest.FixtureRequest) -> str | None:
-    if request.param == "memory":
+    if request.param == "in_process":
         return None
     server: RedisServer = request.getfixturevalue("server")
     return server.url

@@ -1,4 +1,4 @@
-"""What every registry guarantees, on the twin in memory and on a real etcd."""
+"""What every registry guarantees, on its twin and on a real etcd."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mesh.errors import ConfigError, DuplicateNode
 from mesh.registry.base import Delete, Put, Registry
 from mesh.registry.etcd import EtcdRegistry
 from mesh.registry.feed import FEED_LIMIT
-from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.registry.twin import TwinRegistry, TwinStore
 from tests.etcd import EtcdServer
 from tests.registry import eventually, record, running, watching
 
@@ -33,15 +33,15 @@ class Place(Protocol):
     async def lose_lease(self, session: Registry, key: str) -> None: ...
 
 
-class MemoryPlace:
+class TwinPlace:
     def __init__(self) -> None:
-        self._store = MemoryStore()
+        self._store = TwinStore()
 
-    def session(self) -> MemoryRegistry:
-        return MemoryRegistry(self._store, lease_ttl_s=TTL_S, clock=SystemClock())
+    def session(self) -> TwinRegistry:
+        return TwinRegistry(self._store, lease_ttl_s=TTL_S, clock=SystemClock())
 
     async def lose_lease(self, session: Registry, key: str) -> None:
-        assert isinstance(session, MemoryRegistry)
+        assert isinstance(session, TwinRegistry)
         self._store.drop_session(session)
 
 
@@ -72,10 +72,10 @@ async def etcd() -> AsyncIterator[EtcdServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", pytest.param("etcd", marks=pytest.mark.processes)])
+@pytest.fixture(params=["twin", pytest.param("etcd", marks=pytest.mark.processes)])
 def place(request: pytest.FixtureRequest) -> Place:
-    if request.param == "memory":
-        return MemoryPlace()
+    if request.param == "twin":
+        return TwinPlace()
     return EtcdPlace(request.getfixturevalue("etcd"))
 
 

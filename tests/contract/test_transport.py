@@ -1,4 +1,4 @@
-"""The transport's guarantees (``mesh/transport/base.py``), on the in-memory twin, on
+"""The transport's guarantees (``mesh/transport/base.py``), on its twin, on
 ZeroMQ and on gRPC: order, credit, how a stream ends."""
 
 from __future__ import annotations

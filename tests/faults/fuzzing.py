@@ -20,7 +20,7 @@ from mesh.transport import frames
 from mesh.transport.base import Accepted, Attempt, AttemptStream, Finished, Sink, Tokens
 from mesh.transport.frames import FrameType, Hello, Welcome
 from mesh.transport.link import FramedLink
-from mesh.transport.twin import MemoryNetwork, MemoryServer
+from mesh.transport.twin import TwinNetwork, TwinServer
 from mesh.types import (
     FinishReason,
     Message,
@@ -116,7 +116,7 @@ class _BadPeer:
 class _BadNode:
     """A listening end that greets, and then says what it is told to."""
 
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: TwinServer) -> None:
         self.server = server
         self.peer: bytes | None = None
 
@@ -139,7 +139,7 @@ class DataPlane:
 
     def __init__(self, clock: Clock) -> None:
         self.findings: list[str] = []
-        self.network = MemoryNetwork(timing=TIMING, clock=clock, rng=random.Random(1))
+        self.network = TwinNetwork(timing=TIMING, clock=clock, rng=random.Random(1))
         self._clock = clock
         self._listener = self.network.listener(GOOD)
         self._links: list[FramedLink] = []
@@ -148,7 +148,7 @@ class DataPlane:
         self._expected = 0
         self._struck = 0
         self._stream: AttemptStream | None = None
-        self._node = _BadNode(MemoryServer(self.network, NODE))
+        self._node = _BadNode(TwinServer(self.network, NODE))
 
     async def __aenter__(self) -> Self:
         # What escapes from a callback of the wire ends up here, in a log that nobody fails for.

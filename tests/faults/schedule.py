@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 
 from mesh.fleet.records import NodeState
-from mesh.registry.twin import MemoryRegistry
+from mesh.registry.twin import TwinRegistry
 from tests.faults.checked_client import CheckedClient
 from tests.faults.faulty_node import FaultyNode
 from tests.mesh.fakes import Mesh
@@ -82,10 +82,10 @@ class Chaos:
     async def pause(self, low_s: float, high_s: float) -> None:
         await self._home.clock.sleep(self.rng.uniform(low_s, high_s))
 
-    def partition(self, session: MemoryRegistry, cut: bool) -> None:
+    def partition(self, session: TwinRegistry, cut: bool) -> None:
         self._home.store.partition(session, cut)
 
-    def heal(self, node: FaultyNode, session: MemoryRegistry) -> None:
+    def heal(self, node: FaultyNode, session: TwinRegistry) -> None:
         self._home.network.heal(node.id)
         self.partition(session, False)
 
@@ -277,7 +277,7 @@ async def registry_away(chaos: Chaos) -> bool:
     return True
 
 
-async def _reunited(chaos: Chaos, sessions: Sequence[MemoryRegistry]) -> None:
+async def _reunited(chaos: Chaos, sessions: Sequence[TwinRegistry]) -> None:
     await chaos.pause(0.2, 5.0)
     for session in sessions:
         chaos.partition(session, False)

@@ -17,13 +17,13 @@ from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.errors import MeshError
 from mesh.fleet.placement import specialty_of
 from mesh.fleet.work import chain
-from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.registry.twin import TwinRegistry, TwinStore
 from mesh.security.tickets import Signer
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import RouterSettings
 from mesh.settings.timing import Timing
 from mesh.stream import Done, StreamEvent, Tokens
-from mesh.transport.twin import MemoryNetwork
+from mesh.transport.twin import TwinNetwork
 from mesh.types import (
     Decision,
     Message,
@@ -127,12 +127,12 @@ class Mesh:
         request_limit: int = 1000,
     ) -> None:
         self.clock: Clock = beside.clock if beside else clock or SystemClock()
-        self.network: MemoryNetwork = (
+        self.network: TwinNetwork = (
             beside.network
             if beside
-            else MemoryNetwork(timing=TIMING, clock=self.clock, rng=random.Random(1))
+            else TwinNetwork(timing=TIMING, clock=self.clock, rng=random.Random(1))
         )
-        self.store: MemoryStore = beside.store if beside else MemoryStore()
+        self.store: TwinStore = beside.store if beside else TwinStore()
         self.registry = self.session()
         self.nodes: dict[str, ScriptedNode] = {}
         self.fleet = Fleet(
@@ -157,8 +157,8 @@ class Mesh:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._exit = AsyncExitStack()
 
-    def session(self) -> MemoryRegistry:
-        return MemoryRegistry(self.store, lease_ttl_s=TIMING.lease_ttl_s, clock=self.clock)
+    def session(self) -> TwinRegistry:
+        return TwinRegistry(self.store, lease_ttl_s=TIMING.lease_ttl_s, clock=self.clock)
 
     async def __aenter__(self) -> Mesh:
         self.group = await self._exit.enter_async_context(_cancelled_group(self._tasks))

@@ -18,9 +18,9 @@ from mesh.fleet.records import (
     encode_record,
 )
 from mesh.registry.base import NODES
-from mesh.registry.twin import MemoryRegistry
+from mesh.registry.twin import TwinRegistry
 from mesh.transport.base import Accepted, Attempt, Failed, Finished, Refused, Sink, Tokens
-from mesh.transport.twin import MemoryNetwork
+from mesh.transport.twin import TwinNetwork
 from mesh.types import FinishReason, ModelId, NodeId, Piece, Specialty, Usage
 
 MATH = Specialty("math")
@@ -45,8 +45,8 @@ class ScriptedNode:
     afterwards. ``sent``: pieces that credit let through, per attempt."""
 
     name: str
-    network: MemoryNetwork
-    registry: MemoryRegistry
+    network: TwinNetwork
+    registry: TwinRegistry
     slots: int = 2
     specialties: tuple[Specialty, ...] = (MATH,)
     model: ModelId = TOY

@@ -225,7 +225,7 @@ async def test_a_node_on_a_new_endpoint_is_dialled_there() -> None:
     async with Mesh() as mesh:
         node = await mesh.node("a")
         record = node.record()
-        moved = _moved(record, "memory://nowhere")
+        moved = _moved(record, "twin://nowhere")
         node.registry.announce(node.key, encode_record(moved))
         await until(lambda: not mesh.fleet.view.nodes[node.id].link_up)
         node.registry.announce(node.key, encode_record(_moved(record, node.listener.endpoint, 2)))

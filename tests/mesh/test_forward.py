@@ -1,4 +1,4 @@
-"""Hand-over between nodes, over the in-memory network: who is chosen, how far it goes, and that
+"""Hand-over between nodes, over the twin network: who is chosen, how far it goes, and that
 credit, cancellation, deadlines and traces reach the far end."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mesh.clock import SystemClock
 from mesh.errors import DeadlineExceeded, Draining, EngineFailed, NodeLost
 from mesh.transport.base import Accepted, Attempt, Finished, Handler, Refused, Sink, Tokens
 from mesh.types import ModelId, NodeId, Specialty
-from node.serve.forward import MAX_HOPS, MAX_PEERS, Forwarder
+from node.serve.forward import MAX_FORWARDS, MAX_PEERS, Forwarder
 from node.serve.peers import Peers
 from tests.mesh.fakes import TIMING, Mesh, until
 from tests.mesh.scripted import (
@@ -127,7 +127,7 @@ async def test_what_would_be_refused_anywhere_is_not_handed_over(code: str) -> N
 
 async def test_it_is_handed_over_so_many_times_and_no_further() -> None:
     async with front("a") as (here, (a,), _):
-        hops = tuple(NodeId(f"node-{i}") for i in range(MAX_HOPS))
+        hops = tuple(NodeId(f"node-{i}") for i in range(MAX_FORWARDS))
         (event,) = await here.answer(hops=hops)
         assert event.code == "overloaded"
         assert "handed over 2 times already" in event.message

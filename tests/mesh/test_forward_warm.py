@@ -12,7 +12,7 @@ import pytest
 from mesh.fleet.records import ModelState
 from mesh.transport.base import Accepted, Attempt, Finished, Sink
 from mesh.types import FinishReason, ModelId, NodeId
-from node.serve.forward import MAX_HOPS, Forwarder
+from node.serve.forward import MAX_FORWARDS, Forwarder
 from node.serve.peers import Peers
 from tests.mesh.fakes import TIMING, Mesh
 from tests.mesh.scripted import MATH, ScriptedNode, refuse
@@ -89,7 +89,7 @@ async def test_a_peer_that_refuses_leaves_the_load_to_this_node() -> None:
 async def test_who_chose_this_node_with_better_knowledge_is_served_here() -> None:
     async with fleet(ModelState.RESIDENT) as (front, peer):
         assert await front.first(may_forward=False) == HERE
-        hops = tuple(NodeId(f"node-{i}") for i in range(MAX_HOPS))
+        hops = tuple(NodeId(f"node-{i}") for i in range(MAX_FORWARDS))
         assert await front.first(hops=hops) == HERE
         assert peer.attempts == []
 

@@ -14,7 +14,7 @@ from mesh.clock import ManualClock
 from mesh.errors import ConfigError, Draining, DuplicateNode, ModelFileError
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState, decode_node, encode_record
 from mesh.registry.base import NODES
-from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.registry.twin import TwinRegistry, TwinStore
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.transport.base import Finished, Refused
@@ -45,8 +45,8 @@ class Node:
     agent: NodeAgent
     hosted: tuple[Hosted, ...]
     listener: FakeListener
-    registry: MemoryRegistry
-    store: MemoryStore
+    registry: TwinRegistry
+    store: TwinStore
     probe: FakeGpuProbe
     clock: ManualClock
     task: asyncio.Task[None]
@@ -72,11 +72,11 @@ class Node:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *models: tuple[str, dict[str, object]], store: MemoryStore | None = None
+    folder: Path, *models: tuple[str, dict[str, object]], store: TwinStore | None = None
 ) -> AsyncIterator[Node]:
     clock = ManualClock()
-    store = store or MemoryStore()
-    registry = MemoryRegistry(store, lease_ttl_s=4, clock=clock)
+    store = store or TwinStore()
+    registry = TwinRegistry(store, lease_ttl_s=4, clock=clock)
     listener, probe = FakeListener(), FakeGpuProbe()
     with claim(folder, "math") as identity:
         agent = NodeAgent(
@@ -279,7 +279,7 @@ async def test_a_lost_lease_brings_the_newest_record_back(tmp_path: Path) -> Non
 async def test_another_live_process_with_this_id_ends_the_node_with_its_own_error(
     tmp_path: Path,
 ) -> None:
-    store = MemoryStore()
+    store = TwinStore()
     async with running(tmp_path / "a", store=store) as first:
         await first.reaches(NodeState.READY)
         copied = (tmp_path / "a/nodes/math/id").read_text()

@@ -1,4 +1,4 @@
-"""The node's handler behind a listener, over the in-memory network, as an orchestrator meets it."""
+"""The node's handler behind a listener, over the twin network, as an orchestrator meets it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from mesh.clock import SystemClock
 from mesh.errors import EngineFailed
 from mesh.transport.base import AttemptStream, Failed, Finished, Link, Refused, Tokens
-from mesh.transport.twin import MemoryNetwork
+from mesh.transport.twin import TwinNetwork
 from node.runner.messages import Opened
 from node.serve.server import AttemptServer
 from tests.node_fakes import NODE, Hosted, attempt, done, pieces, until
@@ -21,7 +21,7 @@ OPENED = Opened(sequence=1, prompt_tokens=3)
 @asynccontextmanager
 async def reached(hosted: Hosted) -> AsyncIterator[tuple[AttemptServer, Link]]:
     """A node's server, and an orchestrator's link to it that is up."""
-    network = MemoryNetwork()
+    network = TwinNetwork()
     server = AttemptServer(NODE, [hosted.model], clock=SystemClock(), on_change=lambda: None)
     listener = network.listener(NODE)
     listener.bind()

@@ -12,7 +12,7 @@ from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, UnknownSpecialty
 from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.types import Continuation, FinishReason, ModelId, Piece, Request, Sampling, Specialty
-from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.in_process import InProcessMemo
 from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features, Stage, Verdict
 from orchestrator.router.cascade import Cascade
@@ -60,7 +60,7 @@ def asking(mesh: Mesh, *stages: Stage | MemoStage) -> Mesh:
 
 def memo(clock: Clock | None = None) -> MemoStage:
     clock = clock or SystemClock()
-    return MemoStage(MemoryMemo(MemoSettings(), clock), "v1", clock)
+    return MemoStage(InProcessMemo(MemoSettings(), clock), "v1", clock)
 
 
 async def collected(mesh: Mesh, asked: Request) -> list[StreamEvent]:

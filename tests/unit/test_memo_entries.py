@@ -19,7 +19,7 @@ from orchestrator.memo.base import Remembered
 from orchestrator.memo.choice import memo_of
 from orchestrator.memo.codec import VERSION, decode, encode
 from orchestrator.memo.entries import ENTRY_BYTES, Entries
-from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.in_process import InProcessMemo
 from orchestrator.memo.settings import MemoSettings
 
 ANSWER = Remembered(
@@ -165,7 +165,7 @@ def test_bytes_are_those_of_what_is_held_whatever_happens() -> None:
 
 @pytest.mark.parametrize(("count", "tokens"), [(1_000, 5), (3_000, 40), (6_000, 12), (400, 400)])
 async def test_bytes_counted_are_within_30_percent_of_real_memory(count: int, tokens: int) -> None:
-    memo = MemoryMemo(MemoSettings(max_bytes=2**30), ManualClock())
+    memo = InProcessMemo(MemoSettings(max_bytes=2**30), ManualClock())
     pieces = tuple(Piece(id=300 + n, text=f" w{n}") for n in range(tokens))
     answer = replace(ANSWER, pieces=pieces)
     await memo.keep(os.urandom(32), answer)  # what is made once, and not for each answer

@@ -24,7 +24,7 @@ from mesh.types import (
     Specialty,
 )
 from orchestrator.memo.base import Memo, MemoCounts, Remembered
-from orchestrator.memo.in_process import MemoryMemo
+from orchestrator.memo.in_process import InProcessMemo
 from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
@@ -80,7 +80,7 @@ MORNING = datetime(2023, 11, 15, 1, 0).timestamp()
 class Rig:
     def __init__(self, **settings: Any) -> None:
         self.clock = ManualClock(MORNING - ManualClock(0.0).wall())
-        self.memo = MemoryMemo(MemoSettings(**settings), self.clock)
+        self.memo = InProcessMemo(MemoSettings(**settings), self.clock)
         self.stage = MemoStage(self.memo, "rules-1", self.clock)
 
     async def record(self, events: Iterable[StreamEvent], features: Features | None = None) -> bool:

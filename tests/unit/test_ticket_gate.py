@@ -12,7 +12,7 @@ from mesh.clock import ManualClock
 from mesh.errors import BadTicket
 from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS
-from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.registry.twin import TwinRegistry, TwinStore
 from mesh.security.tickets import CLOCK_SKEW_S, Signer, Ticket
 from mesh.types import OrchestratorId
 from node.serve.gate import KEY_GRACE_S, Keyring, TicketGate
@@ -82,8 +82,8 @@ def test_a_tampered_ticket_takes_no_stream() -> None:
 
 
 async def test_keys_follow_the_registry_and_outlive_their_record_by_a_tickets_life() -> None:
-    clock, store = ManualClock(), MemoryStore()
-    registry = MemoryRegistry(store, lease_ttl_s=4, clock=clock)
+    clock, store = ManualClock(), TwinStore()
+    registry = TwinRegistry(store, lease_ttl_s=4, clock=clock)
     keyring = Keyring(registry, clock)
     record = OrchestratorRecord(
         id=OrchestratorId("orch-1"),

@@ -1,4 +1,4 @@
-"""The in-memory network's faults, in moved time."""
+"""The twin network's faults, in moved time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mesh.errors import NodeLost
 from mesh.settings.timing import Timing
 from mesh.transport.base import Attempt, Handler, Sink, Tokens
 from mesh.transport.link import FramedLink
-from mesh.transport.twin import MemoryNetwork
+from mesh.transport.twin import TwinNetwork
 from tests.transport_rig import END, NODE, attempt, counting, read, tokens
 
 TIMING = Timing(lease_ttl_s=4, heartbeat_s=1, peer_timeout_s=5, connect_timeout_s=3)
@@ -24,7 +24,7 @@ TIMING = Timing(lease_ttl_s=4, heartbeat_s=1, peer_timeout_s=5, connect_timeout_
 @dataclass
 class Moved:
     clock: ManualClock
-    network: MemoryNetwork
+    network: TwinNetwork
     link: FramedLink
     ups: list[bool]
 
@@ -33,7 +33,7 @@ class Moved:
 async def moved(handler: Handler) -> AsyncIterator[Moved]:
     """A node and a link that is up, in time that stands still."""
     clock = ManualClock()
-    network = MemoryNetwork(timing=TIMING, clock=clock, rng=random.Random(3))
+    network = TwinNetwork(timing=TIMING, clock=clock, rng=random.Random(3))
     listener = network.listener(NODE)
     listener.bind()
     ups: list[bool] = []

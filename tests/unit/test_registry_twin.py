@@ -7,7 +7,7 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import DuplicateNode, RegistryUnavailable
 from mesh.registry.base import Put
-from mesh.registry.twin import MemoryRegistry, MemoryStore
+from mesh.registry.twin import TwinRegistry, TwinStore
 from tests.registry import record, running, watching
 
 TTL_S = 4.0
@@ -16,10 +16,10 @@ TTL_S = 4.0
 class World:
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.store = MemoryStore()
+        self.store = TwinStore()
 
-    def session(self) -> MemoryRegistry:
-        return MemoryRegistry(self.store, lease_ttl_s=TTL_S, clock=self.clock)
+    def session(self) -> TwinRegistry:
+        return TwinRegistry(self.store, lease_ttl_s=TTL_S, clock=self.clock)
 
 
 async def test_a_session_that_is_cut_off_loses_its_keys_when_its_lease_ends() -> None:
