@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
 from mesh.errors import MeshError
 from mesh.stream import Done, StreamEvent, Tokens
+from mesh.telemetry import spans
 from mesh.types import (
     Continuation,
     Decision,
@@ -131,12 +138,24 @@ async def events_of(answer: Answer, asked: Ask) -> list[StreamEvent]:
 
 @dataclass
 class Log:
-    rows: list[Decision] = field(default_factory=list)
+    rows: list[tuple[Features, Decision]] = field(default_factory=list)
 
     def record(self, features: Features, decision: Decision) -> None:
-        self.rows.append(decision)
+        self.rows.append((features, decision))
 
 
 def decider(cascade: Fixed, **given: Any) -> Decider:
     models: dict[str, Specialty] = given.pop("models", {})
     return Decider(Current(cascade), lambda model: models.get(model), given.pop("instead", {}))
+
+
+@contextmanager
+def spans_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[], tuple[ReadableSpan, ...]]]:
+    """The spans that ended within, with all that they carry."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    kept = (trace.get_tracer_provider(), provider.get_tracer("test"))
+    monkeypatch.setattr(spans, "_kept", kept)
+    yield exporter.get_finished_spans

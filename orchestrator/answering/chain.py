@@ -26,8 +26,8 @@ def chain(
     clock: Clock,
     name: str,
     max_request_bytes: int,
-    log: DecisionLog | None = None,
-    notes_in_traces: bool = False,
+    log: DecisionLog | None,
+    notes_in_traces: bool,
 ) -> Answer:
     """``strategy``: makes the answers that nobody remembers. The rest: see each link."""
     answer = recalled(strategy, affinity=affinity, clock=clock, name=name)

@@ -36,7 +36,7 @@ class Decider:
     def __init__(
         self,
         cascades: Cascades,
-        specialty_of: Callable[[ModelId], Specialty | None],
+        specialty_of: Callable[[ModelId | None], Specialty | None],
         substitutes: Mapping[str, str],
     ) -> None:
         self._cascades = cascades
@@ -73,8 +73,7 @@ class Decider:
         if known is not None and known.answer is not None:
             return known
         # A named model answers whatever is asked; its first specialty is what that is called.
-        by_model = self._specialty_of(request.model) if request.model is not None else None
-        specialty = request.specialty or by_model or cascade.fallback
+        specialty = request.specialty or self._specialty_of(request.model) or cascade.fallback
         passing = known is not None and known.passing
         return Outcome(_named(specialty, REQUESTED), passing=passing)
 

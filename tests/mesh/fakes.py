@@ -246,6 +246,7 @@ def api_of(
         clock=clock,
         name="",
         max_request_bytes=MAX_BYTES,
+        log=None,
         notes_in_traces=notes_in_traces,
     )
     embedder = Embedder(fleet, dispatch.failover, clock, **limits)

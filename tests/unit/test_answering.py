@@ -8,24 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mesh.clock import ManualClock
 from mesh.errors import InvalidRequest, NoCandidate, Overloaded
 from mesh.stream import Assigned, Decided, Done, Tokens
-from mesh.telemetry import spans
 from mesh.types import (
     Continuation,
     FinishReason,
     Message,
     ModelId,
     NodeId,
+    Piece,
     Priority,
     Request,
     Role,
+    StageVerdict,
 )
 from orchestrator.answering.admit import Door, admitted
 from orchestrator.answering.ask import Answer, Ask, Routed
@@ -43,6 +40,7 @@ from tests.answering_rig import (
     HALF,
     ID,
     KNOWN,
+    MATH,
     TOKENS,
     Fixed,
     Listed,
@@ -52,6 +50,7 @@ from tests.answering_rig import (
     decider,
     events_of,
     said,
+    spans_ended,
 )
 
 # every link that passes events on: made around an answer, and what it is asked
@@ -71,7 +70,9 @@ LINKS: dict[str, tuple[Callable[[Answer], Answer], Ask]] = {
 @pytest.mark.parametrize("name", LINKS)
 async def test_a_link_passes_all_events_on_in_order(name: str) -> None:
     make, asked = LINKS[name]
-    assert await events_of(make(Listed()), asked) == [TOKENS, DONE]
+    inner = Listed()
+    assert await events_of(make(inner), asked) == [TOKENS, DONE]
+    assert inner.asks[0].request is asked.request
 
 
 @pytest.mark.parametrize("name", LINKS)
@@ -104,13 +105,10 @@ async def test_what_refuses_at_once_leaves_with_the_id_too() -> None:
 
 
 async def test_the_links_behind_the_trace_have_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    kept = (trace.get_tracer_provider(), provider.get_tracer("test"))
-    monkeypatch.setattr(spans, "_kept", kept)
     inner = Listed()
-    await events_of(traced(inner), replace(ask(), traceparent=f"00-{'a' * 32}-{'b' * 16}-01"))
-    (ended,) = exporter.get_finished_spans()
+    with spans_ended(monkeypatch) as seen:
+        await events_of(traced(inner), replace(ask(), traceparent=f"00-{'a' * 32}-{'b' * 16}-01"))
+    (ended,) = seen()
     assert inner.asks[0].span.get_span_context().span_id == ended.context.span_id
     assert format(ended.context.trace_id, "032x") == "a" * 32
     assert ended.attributes is not None
@@ -124,8 +122,9 @@ async def test_the_links_behind_the_trace_have_its_span(monkeypatch: pytest.Monk
         {"text": "x" * 1001},
         {"timeout_s": -1.0},
         {"continuation": Continuation(pieces=HALF.pieces * 300)},
+        {"continuation": Continuation(pieces=(Piece(id=1, text="x" * 1001),))},
     ],
-    ids=["empty", "too large", "no time", "longer than allowed"],
+    ids=["empty", "too large", "no time", "longer than allowed", "begun too large"],
 )
 async def test_what_may_not_be_asked_asks_nobody(bad: dict[str, Any]) -> None:
     inner = Listed()
@@ -184,7 +183,8 @@ async def test_an_error_inside_leaves_the_door_open() -> None:
 async def test_only_what_the_cascade_decided_is_logged(stage: str, kept: int) -> None:
     log = Log()
     await events_of(logged(Listed(), log), ask(outcome=Outcome(said(stage=stage))))
-    assert len(log.rows) == kept
+    assert [decision.stage for _, decision in log.rows] == [stage] * kept
+    assert all(features.last_user == "what is 2 + 2?" for features, _ in log.rows)
 
 
 def recorded(outcome: Outcome, **given: Any) -> tuple[Recorded, Ask]:
@@ -198,7 +198,9 @@ def recorded(outcome: Outcome, **given: Any) -> tuple[Recorded, Ask]:
 
 async def test_a_whole_answer_is_kept_decision_and_all() -> None:
     keeper, asked = recorded(Outcome(said()))
-    await events_of(remembered(Listed()), asked)
+    inner = Listed()
+    await events_of(remembered(inner), asked)
+    assert inner.asks == [asked]
     assert keeper.taken == [Decided(request_id=ID, decision=said()), TOKENS, DONE]
     assert keeper.kept == 1
 
@@ -238,11 +240,15 @@ async def test_an_answer_that_breaks_is_not_kept() -> None:
     assert not keeper.kept
 
 
-async def test_a_known_answer_streams_and_nobody_is_asked() -> None:
+async def test_a_known_answer_streams_and_nobody_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     inner, clock, affinity = Listed(), ManualClock(), Affinity()
     answer = recalled(inner, affinity=affinity, clock=clock, name="front")
     asked = ask(outcome=Outcome(said(), answer=KNOWN))
-    tokens, done = await events_of(answer, asked)
+    with spans_ended(monkeypatch) as seen:
+        tokens, done = await events_of(traced(answer), asked)
+    assert seen()[0].attributes["squadron.source"] == "memo"  # type: ignore[index]
     assert tokens == TOKENS
     assert isinstance(done, Done)
     assert (done.source, done.node_name, done.reason) == ("memo", "front", FinishReason.STOP)
@@ -282,6 +288,7 @@ async def test_the_whole_chain_in_order() -> None:
         name="front",
         max_request_bytes=1000,
         log=log,
+        notes_in_traces=False,
     )
     kinds = [type(event) for event in await events_of(answer, ask())]
     assert kinds == [Decided, Assigned, Tokens, Done]
@@ -292,3 +299,37 @@ async def test_the_whole_chain_in_order() -> None:
             await events_of(answer, ask())
     assert full.value.request_id == ID
     assert len(log.rows) == len(inner.asks) == 1
+
+
+async def test_the_chain_gives_what_is_known_in_its_own_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    affinity, clock, inner = Affinity(), ManualClock(), Listed()
+    home = (NodeId("n"), ModelId("m"))
+    first = (Message.of(Role.USER, "hello"),)
+    affinity.keep("", first, "hi", home)
+    turn = (*first, Message.of(Role.ASSISTANT, "hi"), Message.of(Role.USER, "again"))
+    word = StageVerdict(
+        stage="exact", specialty=MATH, confidence=1.0, rule=None, micros=1.0, note="squared"
+    )
+    answer = chain(
+        inner,
+        door=Door(1),
+        decider=decider(Fixed(Outcome(replace(said(), verdicts=(word,)), answer=KNOWN))),
+        affinity=affinity,
+        clock=clock,
+        name="front",
+        max_request_bytes=1000,
+        log=None,
+        notes_in_traces=True,
+    )
+    request = Request(id=ID, messages=turn)
+    with spans_ended(monkeypatch) as seen:
+        asked = Ask(request=request, arrived=clock.now() - 1, deadline=9)
+        *_, done = await events_of(answer, asked)
+    assert "squared" in seen()[0].to_json()
+    assert isinstance(done, Done)
+    assert (done.node_name, done.ttft_ms) == ("front", 1000.0)
+    after = (*turn, Message.of(Role.ASSISTANT, "four"), Message.of(Role.USER, "and now?"))
+    assert affinity.homes("", after) == (home,)
+    assert not inner.asks

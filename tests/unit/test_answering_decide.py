@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,17 @@ from mesh.errors import InternalError
 from mesh.stream import Decided
 from mesh.types import (
     Continuation,
+    Message,
     ModelId,
+    Request,
+    Role,
     Specialty,
+    StageVerdict,
 )
 from orchestrator.answering.decide import REQUESTED, RESUMED, decided
 from orchestrator.answering.log import logged
+from orchestrator.answering.trace import traced
+from orchestrator.router.base import Features, Verdict
 from orchestrator.router.cascade import Outcome
 from tests.answering_rig import (
     CHAT,
@@ -33,6 +40,7 @@ from tests.answering_rig import (
     decider,
     events_of,
     said,
+    spans_ended,
 )
 
 
@@ -112,9 +120,68 @@ async def test_a_client_that_leaves_after_the_decision_leaves_nothing_open() -> 
     answer = decided(logged(Listed(), log), decider(Fixed(Outcome(said()))), notes_in_traces=False)
     async with aclosing(answer(ask())) as events:
         await anext(events)
-    assert log.rows == [said()]
+    assert [decision for _, decision in log.rows] == [said()]
 
 
 def test_a_link_behind_the_decision_refuses_an_ask_without_one() -> None:
     with pytest.raises(InternalError):
         _ = ask().decision
+
+
+@dataclass(frozen=True)
+class Says:
+    """A quick stage that always says the same."""
+
+    specialty: Specialty
+    name: str = "rules"
+
+    def decide(self, features: Features) -> Verdict:
+        return Verdict(self.specialty, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("turns", "prior"), [(1, None), (2, CODE), (3, CODE)], ids=["first", "second", "third"]
+)
+async def test_a_conversation_has_a_prior_from_its_second_turn_on(
+    turns: int, prior: Specialty | None
+) -> None:
+    cascade = Fixed(Outcome(said()), quick=(Says(CODE),))
+    said_so_far = [Message.of(Role.USER, "a"), Message.of(Role.ASSISTANT, "b")] * (turns - 1)
+    messages = (*said_so_far, Message.of(Role.USER, "c"))
+    await decider(cascade).routed(Request(id=ID, messages=messages))
+    (features,) = cascade.seen
+    assert features.prior == prior
+    assert features.messages == messages
+
+
+@pytest.mark.parametrize("notes", [True, False])
+async def test_the_routes_span_stands_below_the_requests_and_tells_what_each_stage_said(
+    monkeypatch: pytest.MonkeyPatch, notes: bool
+) -> None:
+    word = StageVerdict(
+        stage="rules", specialty=MATH, confidence=0.9, rule="sum", micros=1.0, note="2 + 2"
+    )
+    decision = replace(said(), rule="sum", verdicts=(word,), rules_version="v1")
+    answer = decided(Listed(), decider(Fixed(Outcome(decision))), notes_in_traces=notes)
+    with spans_ended(monkeypatch) as seen:
+        await events_of(traced(answer), ask())
+    route, request = seen()
+    assert (route.name, request.name) == ("route", "orchestrator.generate")
+    assert route.parent is not None
+    assert route.parent.span_id == request.context.span_id
+    assert dict(route.attributes or {}) == {
+        "squadron.specialty": "math",
+        "squadron.stage": "rules",
+        "squadron.rule": "sum",
+        "squadron.confidence": 0.9,
+        "squadron.rules_version": "v1",
+    }
+    (event,) = route.events
+    told = {
+        "squadron.specialty": "math",
+        "squadron.confidence": 0.9,
+        "squadron.rule": "sum",
+        "squadron.micros": 1.0,
+    }
+    assert event.name == "rules"
+    assert dict(event.attributes or {}) == told | ({"squadron.note": "2 + 2"} if notes else {})

@@ -138,6 +138,14 @@ async def test_where_nothing_is_learnt_nothing_changes(learn: Any) -> None:
     assert endpoints(of) == ["a", "b"]
 
 
+async def test_one_that_is_added_is_asked_after_those_before() -> None:
+    of = Contacts()
+    of.add("127.0.0.1:1")
+    of.add("127.0.0.1:2")
+    assert asked(of, {"127.0.0.1:1": GONE}) == ("127.0.0.1:2", ["127.0.0.1:1", "127.0.0.1:2"])
+    await of.aclose()
+
+
 async def test_closing_closes_every_channel_and_forgets_them() -> None:
     of = contacts("a", "b")
     channels = [contact.channel for contact in of]
