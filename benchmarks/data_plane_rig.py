@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import psutil
 
-import mesh.local.tether
+from mesh.child.start import tethered
 from mesh.local.etcd import etcd_command, wait_healthy
 from mesh.local.ports import free_port
 from mesh.v1 import mesh_pb2 as pb
@@ -96,8 +96,7 @@ def python(module: str, *arguments: str) -> list[str]:
 @asynccontextmanager
 async def running(command: Sequence[str], **options: Any) -> AsyncIterator[psutil.Process]:
     """A process that dies with this one; killed at the block's end."""
-    tether = [sys.executable, "-I", "-S", str(mesh.local.tether.__file__), str(os.getpid())]
-    process = await asyncio.create_subprocess_exec(*tether, *command, **options)
+    process = await asyncio.create_subprocess_exec(*tethered(command), **options)
     try:
         yield psutil.Process(process.pid)
     finally:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from types import TracebackType
 
 import redis.asyncio
 
-from mesh.local import tether
+from mesh.child.start import tethered
 from orchestrator.memo.base import Memo
 
 START_TIMEOUT_S = 20.0
@@ -96,7 +95,7 @@ class RedisServer:
         ]
         with (self._folder / "log").open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command],
+                tethered(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -120,7 +120,7 @@ def fit(
         "compute_capability": capability,
         "as_json": as_json,
     }
-    # Its output and exit code are then its own; -P as in mesh/local/plan.py.
+    # Its output and exit code are then its own; -P as in mesh/child/start.py.
     command = [sys.executable, "-P", "-m", "node.models.fit", msgspec.json.encode(query).decode()]
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
+from mesh.child.start import python
 from mesh.settings.load import plain
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
@@ -125,6 +125,5 @@ def children(plan: Plan, etcd_command: list[str] | None) -> tuple[ChildSpec, ...
 
 
 def python_command(module: str, settings: NodeSettings | OrchestratorSettings) -> tuple[str, ...]:
-    """``python -m node JSON``. ``-P``: a folder or file of that name where the user happens to
-    stand must not be taken for ours."""
-    return (sys.executable, "-P", "-m", module, msgspec.json.encode(plain(settings)).decode())
+    """``python -m node JSON``."""
+    return python(module, msgspec.json.encode(plain(settings)).decode())

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, STDOUT, Process
+from asyncio.subprocess import STDOUT, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mesh.backoff import exponential
+from mesh.child.ending import collect, describe_exit, kill_group, terminate
+from mesh.child.start import start
 from mesh.clock import Clock
 from mesh.errors import ConfigError, InternalError, MeshError
 from mesh.local import logs
@@ -27,19 +26,8 @@ BAD_SETTINGS = 2  # an exit code that no restart can mend
 
 # What our own processes put before a line's message (mesh.telemetry.logs).
 _LOG_PREFIX = re.compile(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+ (?:node|orchestrator) \S+ ")
-_TETHER = str(Path(__file__).with_name("tether.py"))
 
 Report = Callable[[str], None]
-
-
-def describe_exit(code: int) -> str:
-    """``exit code 1`` or ``killed by SIGKILL``, from what ``Process.wait`` gives."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
 
 
 class Supervisor:
@@ -96,7 +84,7 @@ class Supervisor:
             process = await self._spawn(spec)
             code = await process.wait()
             # Its own children are tied to it and gone with it; this is for those that are not.
-            _signal_group(process.pid, signal.SIGKILL)
+            kill_group(process)
             if not self._settled:
                 raise self._startup_failure(spec, code)
             if code == BAD_SETTINGS:
@@ -110,17 +98,9 @@ class Supervisor:
     async def _spawn(self, spec: ChildSpec) -> Process:
         log = logs.open_for_child(self.log_path(spec.name))
         try:
-            # A session of its own: the terminal's Ctrl-C reaches the supervisor only, which then
-            # stops its children in order.
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-I", "-S", _TETHER, str(os.getpid())),
-                *spec.command,
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=STDOUT,
-                start_new_session=True,
-            )
+            # The terminal's Ctrl-C reaches the supervisor only, which then stops its children in
+            # order.
+            process = await start(spec.command, stdout=log, stderr=STDOUT)
         finally:
             os.close(log)
         self._processes[spec.name] = process
@@ -159,8 +139,7 @@ class Supervisor:
             if (process := self._processes.get(name)) is not None and process.returncode is None
         ]
         for process in live:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+            terminate(process)
         if live:
             async with asyncio.TaskGroup() as group:
                 gone = group.create_task(_all_gone(live))
@@ -171,16 +150,9 @@ class Supervisor:
                 gone.cancel()
                 hurry.cancel()
         for process in live:
-            if process.returncode is None:
-                _signal_group(process.pid, signal.SIGKILL)
-                await process.wait()
+            await collect(process)
 
 
 async def _all_gone(processes: Sequence[Process]) -> None:
     for process in processes:
         await process.wait()
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from opentelemetry.trace import Status, StatusCode
 
+from mesh.child.frames import Gone
+from mesh.child.parent import Parent
 from mesh.errors import (
     EngineFailed,
     InvalidRequest,
@@ -45,12 +46,6 @@ from node.runner.text import TextAssembler
 
 EXIT_OK, EXIT_BROKEN, EXIT_LOAD_FAILED = 0, 70, 78  # as in sysexits.h
 
-_READ_BYTES = 64 * 1024
-
-
-class _AgentGone(Exception):
-    """The socket's other end is closed."""
-
 
 class Child:
     """``seconds``: monotonic clock for usage. ``engines``: finds an engine by name."""
@@ -62,12 +57,10 @@ class Child:
         engines: Callable[[str], Engine] = load_engine,
         seconds: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._socket = connection
+        self._agent = Parent(connection, m.at_runner(), m.encode)
+        self._send, self._flush = self._agent.send, self._agent.flush
         self._engines = engines
         self._seconds = seconds
-        self._reader = m.at_runner()
-        self._unread: deque[m.ToRunnerMessage] = deque()
-        self._outgoing: list[bytes] = []
         self._live: dict[int, Live] = {}  # by sequence
         self._by_slot: dict[int, Live] = {}
         self._free: list[int] = []
@@ -77,7 +70,7 @@ class Child:
     def run(self) -> int:
         """Serves until Shutdown, the agent's end, or the engine's; returns the exit code."""
         try:
-            for message in self._mail():
+            for message in self._agent.mail():
                 match message:
                     case m.Load():
                         return self._serve(message)
@@ -85,7 +78,7 @@ class Child:
                         return EXIT_OK
                     case _:
                         raise ProtocolError(f"a runner's first message is load, not {message}")
-        except _AgentGone:
+        except Gone:
             return EXIT_OK
         return EXIT_OK
 
@@ -114,7 +107,7 @@ class Child:
             self._send(m.Broken(message=error.message))
             self._flush()
             return EXIT_BROKEN
-        except (_AgentGone, MeshError):
+        except (Gone, MeshError):
             raise
         except Exception as error:  # likewise
             self._send(m.Broken(message=_defect("answering", error)))
@@ -133,8 +126,8 @@ class Child:
             self._flush()
             idle = not any(live.able for live in self._live.values())
             if dry and not idle and waits is not None:
-                select.select([self._socket.fileno(), waits.wake_fd], [], [])
-            for message in self._mail() if idle else self._mail_now():
+                select.select([self._agent.fileno(), waits.wake_fd], [], [])
+            for message in self._agent.mail() if idle else self._agent.mail_now():
                 match message:
                     case m.Open():
                         self._open(engine, spec, message)
@@ -340,46 +333,6 @@ class Child:
                 self._flush()
 
         return report
-
-    def _mail(self) -> Iterator[m.ToRunnerMessage]:
-        """All messages, waiting for each; never ends. Raises ``_AgentGone``, ``ProtocolError``."""
-        while True:
-            while self._unread:
-                yield self._unread.popleft()
-            self._read(0)
-
-    def _mail_now(self) -> Iterator[m.ToRunnerMessage]:
-        """The messages that are here already. Raises ``_AgentGone``, ``ProtocolError``."""
-        while True:
-            while self._unread:
-                yield self._unread.popleft()
-            try:
-                self._read(socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-
-    def _read(self, flags: int) -> None:
-        try:
-            data = self._socket.recv(_READ_BYTES, flags)
-        except ConnectionError:
-            data = b""
-        if not data:
-            raise _AgentGone
-        self._unread.extend(self._reader.read(data))
-
-    def _send(self, message: m.FromRunnerMessage) -> None:
-        self._outgoing.append(m.encode(message))
-
-    def _flush(self) -> None:
-        """Raises ``_AgentGone``."""
-        if not self._outgoing:
-            return
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
-        try:
-            self._socket.sendall(data)
-        except ConnectionError:
-            raise _AgentGone from None
 
 
 def _defect(doing: str, error: Exception) -> str:

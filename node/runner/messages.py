@@ -1,18 +1,14 @@
-"""What agent and runner say to each other: msgpack over a Unix socket pair.
-
-Each message has its length in front and is decoded straight into its type by ``msgspec``: maps that
-name their type, but for ``Pieces``, which are an array. A sequence is named by ``sequence``, a
-number the agent never reuses for one runner.
+"""What agent and runner say to each other, in frames (``mesh/child/frames.py``): maps that name
+their type, but for ``Pieces``, which are an array. A sequence is named by ``sequence``, a number
+the agent never reuses for one runner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
-
 import msgspec
 
-from mesh.errors import ProtocolError
+from mesh.child import frames
+from mesh.child.frames import FrameReader
 from mesh.fleet.records import ModelCounts
 from mesh.types import FinishReason, Message, Piece, Sampling, Usage
 from node.engines.base import ModelFacts, ModelSpec
@@ -177,72 +173,28 @@ FromRunnerMessage = _Named | Pieces
 
 
 _PIECES_MARK = b"\x93"  # an array of three; every other message is a map
-_HEADER_BYTES = 4  # the body's length, big-endian
-_ENCODER = msgspec.msgpack.Encoder()
 _PIECES = msgspec.msgpack.Decoder(Pieces)
 _TO_RUNNER = msgspec.msgpack.Decoder(ToRunnerMessage)
 _FROM_RUNNER = msgspec.msgpack.Decoder(_Named)
 
-M = TypeVar("M")
-
 
 def encode(message: ToRunner | FromRunner | Pieces) -> bytes:
-    """The message with its length in front. Raises ``UnicodeEncodeError`` for text that is none."""
-    data = bytearray(_HEADER_BYTES)
-    _ENCODER.encode_into(message, data, _HEADER_BYTES)
-    data[:_HEADER_BYTES] = (len(data) - _HEADER_BYTES).to_bytes(_HEADER_BYTES)
-    return bytes(data)
+    """As ``frames.encode``."""
+    return frames.encode(message, MAX_MESSAGE_BYTES)
 
 
-class MessageReader(Generic[M]):
-    """Bytes in, whole messages out. What is kept is less than one message of the largest size."""
-
-    def __init__(self, decode: Callable[[bytes], M]) -> None:
-        self._decode = decode
-        self._buffer = bytearray()
-
-    def read(self, data: bytes) -> list[M]:
-        """The messages that ``data`` completes. Raises ``ProtocolError``."""
-        buffer = self._buffer
-        buffer += data
-        messages: list[M] = []
-        begin = 0
-        while len(buffer) - begin >= _HEADER_BYTES:
-            body = begin + _HEADER_BYTES
-            size = int.from_bytes(buffer[begin:body])
-            if size > MAX_MESSAGE_BYTES:
-                raise ProtocolError(f"a message of {size:,} bytes; at most {MAX_MESSAGE_BYTES:,}")
-            if len(buffer) < body + size:
-                break
-            messages.append(self._decode(bytes(buffer[body : body + size])))
-            begin = body + size
-        del buffer[:begin]
-        return messages
-
-
-def at_runner() -> MessageReader[ToRunnerMessage]:
+def at_runner() -> FrameReader[ToRunnerMessage]:
     """What the agent says, read by the runner."""
-    return MessageReader(_to_runner)
+    return FrameReader(_TO_RUNNER.decode, "to a runner", MAX_MESSAGE_BYTES)
 
 
-def at_agent() -> MessageReader[FromRunnerMessage]:
+def at_agent() -> FrameReader[FromRunnerMessage]:
     """What a runner says, read by the agent."""
-    return MessageReader(_from_runner)
-
-
-def _to_runner(body: bytes) -> ToRunnerMessage:
-    try:
-        message: ToRunnerMessage = _TO_RUNNER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"bad message to a runner: {error}") from None
-    return message
+    return FrameReader(_from_runner, "from a runner", MAX_MESSAGE_BYTES)
 
 
 def _from_runner(body: bytes) -> FromRunnerMessage:
-    try:
-        if body[:1] != _PIECES_MARK:
-            message: FromRunnerMessage = _FROM_RUNNER.decode(body)
-            return message
+    if body[:1] == _PIECES_MARK:
         return _PIECES.decode(body)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise ProtocolError(f"bad message from a runner: {error}") from None
+    message: FromRunnerMessage = _FROM_RUNNER.decode(body)
+    return message

@@ -9,6 +9,7 @@ from collections.abc import Sequence as Series
 from pathlib import Path
 
 from mesh.backoff import exponential
+from mesh.child.frames import Gone
 from mesh.clock import Clock
 from mesh.errors import (
     BY_CODE,
@@ -23,7 +24,7 @@ from mesh.errors import (
 from mesh.fleet.records import ModelCounts, ModelState
 from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
-from node.runner.launch import Launched, end, exit_reason, launch, shut_down
+from node.runner.launch import RunnerChild, exit_reason, launch_runner, shut_down
 from node.runner.sequence import Event, Sequence
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ CRASH_WINDOW_S = 300.0
 CRASH_LIMIT = 5
 LONGEST_DELAY_S = 30.0
 
-_READ_BYTES = 256 * 1024
 _EXIT_S = 2.0  # from the end of its socket to its exit
 _WATCHES = 10  # looks at the clock in one hang_s
 
@@ -101,7 +101,7 @@ class RunnerProcess:
         self._error: str | None = None
         self._load_percent = 0
         self._counts = self._counts_before = ModelCounts()
-        self._launched: Launched | None = None
+        self._runner: RunnerChild | None = None
         self._sequences: dict[int, Sequence] = {}  # at most one a slot
         self._last_number = 0
         self._heard_at = 0.0
@@ -134,7 +134,7 @@ class RunnerProcess:
     @property
     def pid(self) -> int | None:
         """The runner's process id while there is one."""
-        return None if self._launched is None else self._launched.process.pid
+        return None if self._runner is None else self._runner.process.pid
 
     @property
     def load_percent(self) -> int:
@@ -192,7 +192,7 @@ class RunnerProcess:
         Raises ``EngineFailed`` when the model is not resident, ``Overloaded`` when no slot is free,
         ``InvalidRequest`` when the request is too large or no text.
         """
-        if self._state is not ModelState.RESIDENT or self._launched is None:
+        if self._state is not ModelState.RESIDENT or self._runner is None:
             why = f": {self._error}" if self._error else ""
             raise EngineFailed(f"model '{self._spec.id}' is {self._state}, not resident{why}")
         if len(self._sequences) >= self._spec.slots:
@@ -202,17 +202,16 @@ class RunnerProcess:
             data = m.encode(m.Open(sequence=number, opening=opening))
         except UnicodeEncodeError:
             raise InvalidRequest("a message is not valid Unicode text; send UTF-8") from None
-        if len(data) > m.MAX_MESSAGE_BYTES:
+        except ProtocolError as error:
             raise InvalidRequest(
-                f"the request is {len(data):,} bytes and a runner takes at most "
-                f"{m.MAX_MESSAGE_BYTES:,}; shorten it"
-            )
+                f"the request is more than a runner takes: {error.message}; shorten it"
+            ) from None
         if not any(s.expects for s in self._sequences.values()):
             self._heard_at = self._clock.now()
         self._last_number = number
         sequence = Sequence(number, opening, send=self._send)
         self._sequences[number] = sequence
-        self._launched.writer.write(data)
+        self._runner.send(data)
         self._on_change()
         return sequence
 
@@ -224,7 +223,7 @@ class RunnerProcess:
         self._heard_at = self._clock.now()
         self._change(ModelState.LOADING, self._error)
         try:
-            launched = await launch(
+            runner = await launch_runner(
                 otlp_endpoint=self._otlp_endpoint,
                 instance=self._instance,
                 stderr=self._stderr,
@@ -233,46 +232,41 @@ class RunnerProcess:
             )
         except OSError as error:
             return _Lost(f"cannot start a runner: {error}")
-        self._launched = launched
+        self._runner = runner
         try:
             self._send(m.Load(engine=self._engine, spec=self._spec))
-            lost = await self._talk(launched)
+            lost = await self._talk(runner)
         except asyncio.CancelledError:
             self._forget(lost.message)
-            await shut_down(launched)
+            await shut_down(runner)
             raise
         finally:
             self._forget(lost.message)
-            await end(launched)
+            await runner.end()
         return lost
 
-    async def _talk(self, launched: Launched) -> _Lost:
+    async def _talk(self, runner: RunnerChild) -> _Lost:
         lost = _Lost("the runner's connection ended")
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pump(launched))
+                tasks.create_task(self._pump(runner))
                 tasks.create_task(self._watch())
         except* _Lost as group:
             lost = next(e for e in group.exceptions if isinstance(e, _Lost))
         return lost
 
-    async def _pump(self, launched: Launched) -> None:
+    async def _pump(self, runner: RunnerChild) -> None:
         """Reads what the runner says; raises ``_Lost`` at its end."""
-        reader = m.at_agent()
         while True:
             try:
-                data = await launched.reader.read(_READ_BYTES)
-            except ConnectionError:
-                data = b""
-            if not data:
+                received = await runner.receive()
+            except Gone:
                 # Sequences need not wait to hear how it died: each moment is a gap in an answer.
                 self._forget(f"the runner of model '{self._spec.id}' died")
-                raise _Lost(f"the runner died: {await exit_reason(launched, _EXIT_S)}")
-            self._heard_at = self._clock.now()
-            try:
-                received = reader.read(data)
+                raise _Lost(f"the runner died: {await exit_reason(runner, _EXIT_S)}") from None
             except ProtocolError as error:
                 raise _Lost(error.message) from None
+            self._heard_at = self._clock.now()
             for message in received:
                 self._on_message(message)
 
@@ -351,12 +345,12 @@ class RunnerProcess:
     def _send(self, message: m.ToRunner) -> None:
         """Queues it. What may wait here is bounded: an open and a cancel per slot, and grants that
         each answer pieces which came."""
-        if self._launched is not None:
-            self._launched.writer.write(m.encode(message))
+        if self._runner is not None:
+            self._runner.send(m.encode(message))
 
     def _forget(self, reason: str) -> None:
         """The process is lost: its sequences end, and nothing more is sent to it."""
-        self._launched = None
+        self._runner = None
         sequences = tuple(self._sequences.values())
         self._sequences.clear()
         for sequence in sequences:

@@ -208,21 +208,13 @@ async def test_a_child_that_cannot_start_is_said_once_and_tried_again(
     assert "go to the models" in caplog.text
 
 
-def test_memory_is_limited() -> None:
-    code = (
-        "from mesh.exact.solver.child import limit_memory\n"
-        "limit_memory(256 * 1024 * 1024)\n"
-        "try:\n    bytearray(1 << 30)\n"
-        "except MemoryError:\n    print('refused')\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "refused"
-
-
-def test_cpu_time_is_limited_even_if_nobody_kills() -> None:
-    code = "from mesh.exact.solver.child import limit_cpu\nlimit_cpu(1)\nwhile True:\n    pass\n"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=100)
-    assert result.returncode == -signal.SIGXCPU
+async def test_the_child_runs_under_its_limits() -> None:
+    async with running(SolverProcess(_MEMORY)) as solver:
+        assert await answered(solver) == "x = 2"
+        child = psutil.Process(solver.process_id)
+        limits = [psutil.RLIMIT_AS, psutil.RLIMIT_FSIZE, psutil.RLIMIT_CORE]
+        assert [child.rlimit(each)[1] for each in limits] == [_MEMORY, 0, 0]
+        assert 0 < child.rlimit(psutil.RLIMIT_CPU)[0] < 3600
 
 
 _PARENT = """

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import socket
+from collections.abc import Iterator
 from dataclasses import replace
 
 import msgspec
 import pytest
 
+from mesh.child.frames import HEADER_BYTES
+from mesh.child.parent import Parent
 from mesh.errors import ProtocolError
 from mesh.exact.base import MATH, Exact
 from mesh.exact.solver import child
 from mesh.exact.solver.messages import (
-    HEADER_BYTES,
     MAX_MESSAGE_BYTES,
     FromSolver,
     Ready,
@@ -20,10 +22,9 @@ from mesh.exact.solver.messages import (
     Solved,
     Unable,
     Unsolved,
+    at_parent,
+    at_solver,
     encode,
-    from_solver,
-    size,
-    to_solver,
 )
 from mesh.exact.solver.problem import SolverProblem
 
@@ -41,13 +42,11 @@ SOLVE = Solve(number=7, problem=PROBLEM, cpu_s=2)
     ],
 )
 def test_what_the_child_says_arrives_as_it_was_said(message: FromSolver) -> None:
-    data = encode(message)
-    assert size(data[:HEADER_BYTES]) == len(data) - HEADER_BYTES
-    assert from_solver(data[HEADER_BYTES:]) == message
+    assert at_parent().read(encode(message)) == [message]
 
 
 def test_a_problem_arrives_as_it_was_asked() -> None:
-    assert to_solver(encode(SOLVE)[HEADER_BYTES:]) == SOLVE
+    assert at_solver().read(encode(SOLVE)) == [SOLVE]
 
 
 @pytest.mark.parametrize(
@@ -55,14 +54,14 @@ def test_a_problem_arrives_as_it_was_asked() -> None:
 )
 def test_what_is_no_message_is_an_error(body: bytes) -> None:
     with pytest.raises(ProtocolError, match="bad message"):
-        to_solver(body)
+        at_solver().read(len(body).to_bytes(HEADER_BYTES) + body)
     with pytest.raises(ProtocolError, match="bad message"):
-        from_solver(body)
+        at_parent().read(len(body).to_bytes(HEADER_BYTES) + body)
 
 
 def test_a_message_that_is_too_large_is_refused_by_its_header() -> None:
     with pytest.raises(ProtocolError, match="at most"):
-        size((MAX_MESSAGE_BYTES + 1).to_bytes(HEADER_BYTES))
+        at_parent().read((MAX_MESSAGE_BYTES + 1).to_bytes(HEADER_BYTES))
     with pytest.raises(ProtocolError, match="at most"):
         encode(Unable(message="x" * MAX_MESSAGE_BYTES))
 
@@ -73,16 +72,26 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "limit_cpu", lambda seconds: None)
 
 
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, Parent[Solve, FromSolver]]]:
+    """The parent's end of the socket, and what the child has of its own."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(20.0)
+    with ours, theirs:
+        yield ours, Parent(theirs, at_solver(), encode)
+
+
+Ends = tuple[socket.socket, Parent[Solve, FromSolver]]
+
+
 @pytest.mark.usefixtures("no_limits")
-def test_the_child_answers_in_turn_until_its_pipe_is_closed() -> None:
-    sink = io.BytesIO()
+def test_the_child_answers_in_turn_until_its_socket_is_closed(ends: Ends) -> None:
+    ours, parent = ends
     other = msgspec.structs.replace(SOLVE, number=8, problem=replace(PROBLEM, texts=("x = x + 1",)))
-    source = io.BytesIO(encode(SOLVE) + encode(other))
-    assert child.serve(source, sink) == child.EXIT_OK
-    data = sink.getvalue()
-    length = size(data[:HEADER_BYTES])
-    first = from_solver(data[HEADER_BYTES : HEADER_BYTES + length])
-    second = from_solver(data[HEADER_BYTES + length + HEADER_BYTES :])
+    ours.sendall(encode(SOLVE) + encode(other))
+    ours.shutdown(socket.SHUT_WR)
+    assert child.serve(parent) == child.EXIT_OK
+    first, second = at_parent().read(ours.recv(MAX_MESSAGE_BYTES))
     assert isinstance(first, Solved)
     assert (first.number, first.exact.text) == (7, "x = 2")
     assert isinstance(second, Solved)
@@ -90,11 +99,16 @@ def test_the_child_answers_in_turn_until_its_pipe_is_closed() -> None:
 
 
 @pytest.mark.usefixtures("no_limits")
-def test_out_of_memory_the_child_says_nothing_and_exits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_the_child_says_nothing_and_exits(
+    monkeypatch: pytest.MonkeyPatch, ends: Ends
+) -> None:
     def work_out(message: Solve) -> Unsolved:
         raise MemoryError
 
     monkeypatch.setattr(child, "work_out", work_out)
-    sink = io.BytesIO()
-    assert child.serve(io.BytesIO(encode(SOLVE)), sink) == child.EXIT_NO_MEMORY
-    assert sink.getvalue() == b""
+    ours, parent = ends
+    ours.sendall(encode(SOLVE))
+    assert child.serve(parent) == child.EXIT_NO_MEMORY
+    ours.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        ours.recv(1)

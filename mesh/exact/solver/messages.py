@@ -1,15 +1,14 @@
-"""What the solver's parent and child say to each other: msgpack over the child's pipes, each
-message with its length in front, decoded straight into its type by ``msgspec``."""
+"""What the solver's parent and child say to each other, in frames (``mesh/child/frames.py``)."""
 
 from __future__ import annotations
 
 import msgspec
 
-from mesh.errors import ProtocolError
+from mesh.child import frames
+from mesh.child.frames import FrameReader
 from mesh.exact.base import Exact
 from mesh.exact.solver.problem import SolverProblem
 
-HEADER_BYTES = 4  # the body's length, big-endian
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -47,39 +46,20 @@ class Unsolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="un
 
 FromSolver = Ready | Unable | Solved | Unsolved
 
-_ENCODER = msgspec.msgpack.Encoder()
 _TO_SOLVER = msgspec.msgpack.Decoder(Solve)
 _FROM_SOLVER = msgspec.msgpack.Decoder(FromSolver)
 
 
 def encode(message: Solve | FromSolver) -> bytes:
-    """Raises ``ProtocolError`` for a message past the limit."""
-    body = _ENCODER.encode(message)
-    size(len(body).to_bytes(HEADER_BYTES))
-    return len(body).to_bytes(HEADER_BYTES) + body
+    """As ``frames.encode``."""
+    return frames.encode(message, MAX_MESSAGE_BYTES)
 
 
-def size(header: bytes) -> int:
-    """The body's length in bytes. Raises ``ProtocolError``."""
-    length = int.from_bytes(header)
-    if length > MAX_MESSAGE_BYTES:
-        raise ProtocolError(f"a message of {length:,} bytes; at most {MAX_MESSAGE_BYTES:,}")
-    return length
+def at_solver() -> FrameReader[Solve]:
+    """What the parent asks, read by the child."""
+    return FrameReader(_TO_SOLVER.decode, "to the solver", MAX_MESSAGE_BYTES)
 
 
-def to_solver(body: bytes) -> Solve:
-    """Raises ``ProtocolError``."""
-    try:
-        message: Solve = _TO_SOLVER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"bad message to the solver: {error}") from None
-    return message
-
-
-def from_solver(body: bytes) -> FromSolver:
-    """Raises ``ProtocolError``."""
-    try:
-        message: FromSolver = _FROM_SOLVER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"bad message from the solver: {error}") from None
-    return message
+def at_parent() -> FrameReader[FromSolver]:
+    """What the child says, read by its parent."""
+    return FrameReader(_FROM_SOLVER.decode, "from the solver", MAX_MESSAGE_BYTES)

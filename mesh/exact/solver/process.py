@@ -11,11 +11,13 @@ import asyncio
 import logging
 import math
 import os
-import signal
-import sys
-from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 
+from mesh.backoff import exponential
+from mesh.child.ending import describe_exit, kill_group
+from mesh.child.frames import Gone
+from mesh.child.launch import Child, launch
+from mesh.child.limits import Limits
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ProtocolError
 from mesh.exact.base import Exact, Problem
@@ -26,45 +28,10 @@ _LOG = logging.getLogger(__name__)
 
 MAX_WAITING = 8  # problems, the running one included; one more is not taken
 START_S = 30.0  # for loading sympy on a slow and busy box
-_BACK_OFF_S = (0.5, 2.0, 10.0, 60.0)  # after failures in a row; killing at a deadline is none
+_OUT_OF_TURN = "it spoke out of turn"
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0  # after failures; killing at a deadline is none
 
-
-class _Ended(Exception):
-    """The child is gone, or said what it must not."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Child:
-    process: asyncio.subprocess.Process
-    spent: bool = False  # it ended for a problem's sake, which is no failure of its own
-
-    def kill(self) -> None:
-        self.spent = True
-        if self.process.returncode is None:
-            with suppress(ProcessLookupError):
-                self.process.kill()
-
-    async def send(self, message: m.Solve) -> None:
-        """Raises ``_Ended``."""
-        writer = self.process.stdin
-        if writer is None:
-            raise _Ended
-        try:
-            writer.write(m.encode(message))
-            await writer.drain()
-        except OSError:
-            raise _Ended from None
-
-    async def receive(self) -> m.FromSolver:
-        """Raises ``_Ended``."""
-        reader = self.process.stdout
-        if reader is None:
-            raise _Ended
-        try:
-            length = m.size(await reader.readexactly(m.HEADER_BYTES))
-            return m.from_solver(await reader.readexactly(length))
-        except (asyncio.IncompleteReadError, OSError, ProtocolError):
-            raise _Ended from None
+_Child = Child[m.FromSolver]
 
 
 class SolverProcess:
@@ -117,8 +84,8 @@ class SolverProcess:
         number, done = self._number, False
         try:
             cpu_s = math.ceil(timeout_s) + 1
-            await child.send(m.Solve(number=number, problem=problem, cpu_s=cpu_s))
-            reply = await child.receive()
+            child.send(m.encode(m.Solve(number=number, problem=problem, cpu_s=cpu_s)))
+            reply = await _hear(child)
             done = getattr(reply, "number", None) == number
             match reply:
                 case m.Solved(exact=exact) if done:
@@ -126,12 +93,12 @@ class SolverProcess:
                 case m.Unsolved() if done:
                     _LOG.debug("%s %s has no answer: %s", problem.kind, problem.task, reply.why)
             return None
-        except (_Ended, ProtocolError):
+        except (Gone, ProtocolError):
             return None
         finally:
             if not done:  # too late, given up, or broken: nobody will read what it says now
                 self._forget(child)
-                child.kill()
+                kill_group(child.process)
 
     def _forget(self, child: _Child) -> None:
         if self._child is child:
@@ -148,7 +115,7 @@ class SolverProcess:
                 lived = await self._one_life()
                 failures = 0 if lived else failures + 1
                 if failures:
-                    pause = _BACK_OFF_S[min(failures, len(_BACK_OFF_S)) - 1]
+                    pause = exponential(failures, base_s=_FIRST_PAUSE_S, cap_s=_LONGEST_PAUSE_S)
                     self._pausing = True  # nobody should wait for what will not come
                     self._ready.set()
                     self._ready.clear()
@@ -158,51 +125,45 @@ class SolverProcess:
             self._running = self._pausing = False
 
     async def _one_life(self) -> bool:
-        """From a child's start to its end; whether it was ready to serve. Raises nothing."""
+        """From a child's start to its end; whether it was ready to serve, and ended for a problem's
+        sake, which is no failure of its own. Raises nothing."""
         try:
-            process = await self._launch()
+            child = await self._launch()
         except OSError as error:
             self._complain(f"cannot start: {error.strerror}")
             return False
-        child = _Child(process=process)
         try:
             async with asyncio.timeout(START_S):
-                said = await child.receive()
+                said = await _hear(child)
             if isinstance(said, m.Ready):
                 self._child = child
                 self._ready.set()
-                await process.wait()
-                if not child.spent:
-                    self._complain(_exit(process.returncode))
-                return child.spent
-            self._complain(said.message if isinstance(said, m.Unable) else "it spoke out of turn")
-        except _Ended:
+                code = await child.process.wait()
+                if self._child is not child:
+                    return True
+                self._complain(describe_exit(code))
+            else:
+                self._complain(said.message if isinstance(said, m.Unable) else _OUT_OF_TURN)
+        except Gone:
             self._complain("it ended before it was ready")
+        except ProtocolError as error:
+            self._complain(error.message)
         except TimeoutError:
             self._complain(f"it was not ready within {START_S:.0f} s")
         finally:
             self._forget(child)
-            await _collect(child)
+            await child.end()
         return False
 
-    async def _launch(self) -> asyncio.subprocess.Process:
-        """Raises ``OSError``. In a session of its own, so that a signal to the terminal does not
-        reach it; the kernel, and its pipe, end it with this process."""
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # a folder called `mesh` where we were started must not be taken for ours
-            "-m",
+    async def _launch(self) -> _Child:
+        """Raises ``OSError``."""
+        return await launch(
             "mesh.exact.solver.child",
-            "--parent",
-            str(os.getpid()),
-            "--memory",
-            str(self._memory_bytes),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            frames=m.at_parent(),
+            limits=Limits(memory_bytes=self._memory_bytes, file_bytes=0, core_bytes=0),
+            stderr=Path(os.devnull),
             # Sets of symbols come in the order of their hashes: the same question, the same answer.
-            env={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
+            environment={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
         )
 
     def _complain(self, why: str) -> None:
@@ -211,22 +172,10 @@ class SolverProcess:
             _LOG.warning("the exact tools' solver: %s; its questions go to the models", why)
 
 
-def _exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return f"it died of {name}"
-    return f"it ended with status {code}"
-
-
-async def _collect(child: _Child) -> None:
-    """Kills what is left of it and waits for its end."""
-    child.kill()
-    try:
-        await child.process.wait()
-    except asyncio.CancelledError:
-        # It is dying of SIGKILL: the moment to collect it is worth waiting, once.
-        await child.process.wait()
-        raise
-    finally:
-        if child.process.stdin is not None:
-            child.process.stdin.close()
+async def _hear(child: _Child) -> m.FromSolver:
+    """Raises ``Gone``, ``ProtocolError``."""
+    while not (said := await child.receive()):
+        pass
+    if len(said) > 1:
+        raise ProtocolError(_OUT_OF_TURN)
+    return said[0]

@@ -1,0 +1,259 @@
+"""Child processes, real and short: tied to their parent, under limits, ended within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mesh.child.ending import collect, describe_exit, exits, kill_group
+from mesh.child.frames import Gone
+from mesh.child.limits import Limits
+from mesh.child.start import start, tethered
+from mesh.errors import ProtocolError
+from tests.child_rig import child, encode, words
+
+pytestmark = pytest.mark.processes
+
+WAIT_S = 30.0
+LONG_S = 600.0  # no test waits for it
+SLEEPS = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)")
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - another process makes it true
+            await asyncio.sleep(0.01)
+
+
+def output(code: str, limits: Limits) -> str:
+    """What a child under limits prints."""
+    command = tethered((sys.executable, "-c", code), limits)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    return done.stdout.strip() or done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (0, "exit code 0"),
+        (1, "exit code 1"),
+        (-signal.SIGKILL, "killed by SIGKILL"),
+        (-200, "killed by signal 200"),
+    ],
+)
+def test_an_exit_is_described_in_words(code: int, told: str) -> None:
+    assert describe_exit(code) == told
+
+
+def test_a_child_dies_with_a_parent_that_is_killed() -> None:
+    script = (
+        "import subprocess, sys\nfrom mesh.child.start import tethered\n"
+        "code = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
+        "subprocess.run(tethered((sys.executable, '-c', code)))"
+    )
+    parent = subprocess.Popen((sys.executable, "-c", script), stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        orphan = int(parent.stdout.readline())
+        assert not gone(orphan)
+    finally:
+        parent.kill()
+        parent.communicate()
+    deadline = time.monotonic() + WAIT_S
+    while not gone(orphan):
+        assert time.monotonic() < deadline, "it outlived its parent"
+        time.sleep(0.01)
+
+
+def test_a_child_whose_parent_died_before_the_tie_runs_nothing(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    command = list(tethered(("touch", str(made))))
+    assert subprocess.run(command, timeout=WAIT_S, check=False).returncode == 0
+    assert made.exists()
+    made.unlink()
+    command[command.index(str(os.getpid()))] = str(os.getppid())
+    assert subprocess.run(command, timeout=WAIT_S, check=False).returncode == 1
+    assert not made.exists()
+
+
+def test_a_command_that_does_not_exist_says_so() -> None:
+    done = subprocess.run(
+        tethered(("/nowhere/etcd",)), capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.stderr.strip() == "cannot run /nowhere/etcd: No such file or directory"
+    assert done.returncode == 1
+
+
+def test_memory_is_limited() -> None:
+    code = "try:\n    bytearray(1 << 30)\nexcept MemoryError:\n    print('refused')\n"
+    assert output(code, Limits(memory_bytes=256 * 1024 * 1024)) == "refused"
+
+
+def test_no_files_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    code = f"with open({str(path)!r}, 'wb', buffering=0) as f: f.write(b'1')"
+    assert "File too large" in output(code, Limits(file_bytes=0))
+    assert path.read_bytes() == b""
+
+
+def test_no_limit_is_raised_and_what_is_not_said_is_as_it_was() -> None:
+    code = "from resource import *; print(getrlimit(RLIMIT_NOFILE), getrlimit(RLIMIT_CORE))"
+    plain = output(code, Limits())
+    assert output(code, Limits(file_bytes=7)) == plain
+    nested = tethered((sys.executable, "-c", code), Limits(core_bytes=2**40))
+    lowered = tethered(("sh", "-c", 'exec "$@"', "sh", *nested), Limits(core_bytes=5))
+    done = subprocess.run(lowered, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.stdout.endswith("(5, 5)\n"), done.stderr
+
+
+def test_a_child_runs_on_the_cpus_that_it_is_given() -> None:
+    cpu = max(os.sched_getaffinity(0))
+    code = "import os; print(os.sched_getaffinity(0))"
+    assert output(code, Limits(cpus=frozenset({cpu}))) == f"{{{cpu}}}"
+    missing = frozenset({10_000})  # better on all than not at all
+    assert output(code, Limits(cpus=missing)) == str(os.sched_getaffinity(0))
+
+
+def test_cpu_time_is_limited_even_if_nobody_kills() -> None:
+    code = "from mesh.child.limits import limit_cpu\nlimit_cpu(1)\nwhile True:\n    pass\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=100)
+    assert result.returncode == -signal.SIGXCPU
+
+
+async def test_an_exit_is_waited_for_no_longer_than_told() -> None:
+    process = await start(SLEEPS)
+    assert not await exits(process, 0.01)
+    process.kill()
+    assert await exits(process, WAIT_S)
+    await collect(process)  # once more does no harm
+
+
+async def test_what_a_child_started_is_killed_with_it_and_after_it(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    code = (
+        "import os, subprocess, sys\n"
+        f"pid = subprocess.Popen({SLEEPS!r}).pid\n"
+        f"with open({str(pids)!r}, 'w') as file: file.write(str(pid))\n"
+        "sys.exit(0)"
+    )
+    process = await start((sys.executable, "-c", code))
+    assert await process.wait() == 0
+    left = int(pids.read_text())
+    assert not gone(left)
+    kill_group(process)
+    await until(lambda: gone(left))
+
+
+async def test_whoever_is_cancelled_while_collecting_leaves_no_process() -> None:
+    process = await start(SLEEPS)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(collect(process))
+        await asyncio.sleep(0)
+        task.cancel()
+    assert task.cancelled()
+    assert process.returncode == -signal.SIGKILL
+
+
+async def test_parent_and_child_talk_until_it_is_asked_to_end() -> None:
+    talk = await child("echo")
+    async with asyncio.timeout(WAIT_S):
+        assert await words(talk) == ["ready"]
+        talk.send(encode("a"))
+        assert await words(talk) == ["a"]
+        await talk.shut_down(encode("end"), ask_s=LONG_S, terminate_s=LONG_S)
+    assert talk.process.returncode == 0
+
+
+async def test_a_child_that_does_not_listen_is_terminated() -> None:
+    talk = await child("deaf")
+    async with asyncio.timeout(WAIT_S):
+        await words(talk)
+        await talk.shut_down(encode("end"), ask_s=0.05, terminate_s=LONG_S)
+    assert talk.process.returncode == -signal.SIGTERM
+
+
+async def test_a_child_that_ignores_sigterm_is_killed() -> None:
+    talk = await child("stubborn")
+    async with asyncio.timeout(WAIT_S):
+        await words(talk)
+        await talk.shut_down(encode("end"), ask_s=0.05, terminate_s=0.2)
+    assert talk.process.returncode == -signal.SIGKILL
+
+
+async def test_whoever_gives_up_shutting_down_leaves_no_process() -> None:
+    talk = await child("stubborn")
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        await words(talk)
+        stop = talk.shut_down(encode("end"), ask_s=LONG_S, terminate_s=LONG_S)
+        task = group.create_task(stop)
+        await asyncio.sleep(0)
+        task.cancel()
+    assert talk.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("mode", "why"), [("garbage", "bad message"), ("oversized", "at most")])
+async def test_a_child_that_says_what_it_must_not_is_found_out(mode: str, why: str) -> None:
+    talk = await child(mode)
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(ProtocolError, match=why):
+            await words(talk)
+        await talk.end()
+        await talk.end()
+    assert talk.process.returncode is not None
+
+
+async def test_half_a_frame_and_then_the_end_is_an_end() -> None:
+    talk = await child("half")
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(Gone):
+            await words(talk)
+        await talk.end()
+
+
+async def test_the_last_words_are_those_of_this_child(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("an earlier child's\n")
+    talk = await child("crash", stderr=log)
+    assert await exits(talk.process, WAIT_S)
+    assert describe_exit(await talk.process.wait()) == "exit code 3"
+    assert talk.last_words() == "it broke"
+    assert talk.log == (log, len("an earlier child's\n"))
+    await talk.end()
+    silent = await child("half", stderr=log)
+    assert await exits(silent.process, WAIT_S)
+    assert silent.last_words() == "", "what others wrote before is not its own"
+    await silent.end()
+
+
+async def test_a_child_ends_by_itself_when_our_end_of_the_socket_does() -> None:
+    talk = await child("echo")
+    async with asyncio.timeout(WAIT_S):
+        await words(talk)
+        talk._writer.close()
+        assert await talk.process.wait() == 0
+        await talk.end()
+
+
+async def test_a_child_that_cannot_start_is_gone_and_has_said_nothing() -> None:
+    talk = await child("echo", limits=Limits(memory_bytes=8 * 1024 * 1024))
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(Gone):
+            await words(talk)
+        await talk.end()
+    assert talk.process.returncode != 0
