@@ -11,14 +11,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mesh.clock import Clock
-from mesh.errors import MeshError, NodeLost, Overloaded
+from mesh.errors import NodeLost
 from mesh.fleet import view as fleet
-from mesh.fleet.records import FleetView, Heartbeat, ModelRecord, NodeRecord
+from mesh.fleet.records import FleetView, Heartbeat, ModelRecord
 from mesh.registry.base import NODES, Registry
-from mesh.transport.base import Attempt, AttemptStream, Dialer, Link
+from mesh.transport.base import Attempt, AttemptStream, Dialer
+from mesh.transport.links import Links
 from mesh.types import ModelId, NodeId
 
 log = logging.getLogger(__name__)
@@ -27,20 +28,6 @@ MAX_LINKS = 16
 IDLE_S = 60.0  # without a forward: links and the watch end
 SET_ASIDE_S = 2.0  # after a failure; the next forward after it is the probe
 SNAPSHOT_S = 1.0  # to wait for the watch's first word; without it, nobody is known
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """A link, the task that runs it, and how much it is needed."""
-
-    node: NodeId
-    endpoint: str
-    link: Link
-    up: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    streams: int = 0
-    used_at: float = 0.0
-    failed: bool = False
 
 
 class Peers:
@@ -59,13 +46,19 @@ class Peers:
         idle_s: float = IDLE_S,
     ) -> None:
         self._registry = registry
-        self._dialers = dict(dialers)
+        self._transports = frozenset(dialers)
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
-        self._limit = links
         self._idle_s = idle_s
         self._view = FleetView()
-        self._lines: dict[NodeId, _Line] = {}
+        self._links = Links(
+            dialers,
+            clock,
+            on_heartbeat=self._heard,
+            on_link=self._linked,
+            limit=links,
+            idle_s=idle_s,
+        )
         self._group: asyncio.TaskGroup | None = None
         self._watching: asyncio.Task[None] | None = None
         self._snapshot = asyncio.Event()
@@ -74,7 +67,7 @@ class Peers:
     @property
     def links(self) -> int:
         """Links that exist now, up or not."""
-        return len(self._lines)
+        return len(self._links)
 
     @property
     def watching(self) -> bool:
@@ -85,12 +78,12 @@ class Peers:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                group.create_task(self._links.run(), name="links to peers")
                 while True:
                     await self._clock.sleep(self._idle_s / 4)
-                    self._sweep()
+                    self._rest()
         finally:
             self._group = None
-            self._lines.clear()
 
     async def look(self) -> FleetView:
         """The peers, as placement is to see them: one without a link yet is as good as linked,
@@ -107,9 +100,9 @@ class Peers:
         except TimeoutError:
             return FleetView()
         nodes = {
-            node: replace(seen, link_up=self._hopeful(node))
+            node: replace(seen, link_up=self._links.hopeful(node))
             for node, seen in self._view.nodes.items()
-            if seen.record.transport in self._dialers
+            if seen.record.transport in self._transports
         }
         return replace(self._view, nodes=nodes)
 
@@ -132,109 +125,40 @@ class Peers:
         """The attempt's stream on that peer, whose link is dialled if need be; leaving it cancels
         the attempt there. Raises ``NodeLost`` when the peer cannot be reached, and ``Overloaded``
         when all links are in use."""
-        line = self._line(node)
-        line.streams += 1
-        self._view = fleet.in_flight(self._view, node, 1)
-        try:
-            try:
-                async with asyncio.timeout(self._connect_timeout_s):
-                    await line.up.wait()
-            except TimeoutError:
-                line.failed = True
-                raise NodeLost(
-                    f"no link to {self.name(node)} at {line.endpoint} within "
-                    f"{self._connect_timeout_s:g} s",
-                    node_id=node,
-                ) from None
-            async with line.link.open(attempt) as stream:
-                yield stream
-        finally:
-            line.streams -= 1
-            line.used_at = self._used_at = self._clock.now()
-            self._view = fleet.in_flight(self._view, node, -1)
-
-    def _hopeful(self, node: NodeId) -> bool:
-        line = self._lines.get(node)
-        return line is None or line.link.up or not line.failed
-
-    def _line(self, node: NodeId) -> _Line:
         found = self._view.nodes.get(node)
         if found is None or self._group is None:
             raise NodeLost("that peer's record is gone", node_id=node)
-        line = self._lines.get(node)
-        if line is not None and line.endpoint == found.record.endpoint and not _ended(line):
-            return line
-        if line is not None:
-            self._hang_up(line)  # it listens elsewhere now: a restart
-        if len(self._lines) >= self._limit:
-            idle = [each for each in self._lines.values() if not each.streams]
-            if not idle:
-                raise Overloaded(f"all {self._limit} links to peers are in use")
-            self._hang_up(min(idle, key=lambda each: each.used_at))
-        return self._dial(found.record, self._group)
-
-    def _dial(self, record: NodeRecord, group: asyncio.TaskGroup) -> _Line:
-        node = record.id
-        lines: list[_Line] = []  # the callbacks name the line, which is there only after the link
-
-        def heard(heartbeat: Heartbeat) -> None:
-            if lines and self._lines.get(node) is lines[0] and heartbeat.node == node:
-                self._view = fleet.heard(self._view, heartbeat, self._clock.now())
-
-        def moved(up: bool) -> None:
-            if not lines or self._lines.get(node) is not lines[0]:
-                return
-            (lines[0].up.set if up else lines[0].up.clear)()
-            lines[0].failed = not up
-            self._view = fleet.link(self._view, node, up, self._clock.now())
-
+        self._view = fleet.in_flight(self._view, node, 1)
         try:
-            link = self._dialers[record.transport].link(record.endpoint, node, heard, moved)
-        except MeshError as error:
-            raise NodeLost(
-                f"cannot dial {record.name} at {record.endpoint}: {error.message}", node_id=node
-            ) from error
-        line = _Line(node=node, endpoint=record.endpoint, link=link, used_at=self._clock.now())
-        lines.append(line)
-        self._lines[node] = line
-        line.task = group.create_task(_own(line), name=f"link {node}")
-        return line
+            async with (
+                self._links.use(found.record, self._connect_timeout_s) as link,
+                link.open(attempt) as stream,
+            ):
+                yield stream
+        finally:
+            self._used_at = self._clock.now()
+            self._view = fleet.in_flight(self._view, node, -1)
 
-    def _hang_up(self, line: _Line) -> None:
-        if self._lines.get(line.node) is line:
-            del self._lines[line.node]
-        if line.task is not None:
-            line.task.cancel()
+    def _heard(self, heartbeat: Heartbeat) -> None:
+        self._view = fleet.heard(self._view, heartbeat, self._clock.now())
+
+    def _linked(self, node: NodeId, up: bool) -> None:
+        self._view = fleet.link(self._view, node, up, self._clock.now())
 
     async def _watch(self) -> None:
         self._view = FleetView()
         async for changes in self._registry.watch(NODES):
-            self._view, problems = fleet.apply(self._view, changes, self._clock.now())
+            before = self._view
+            self._view, problems = fleet.apply(before, changes, self._clock.now())
             for problem in problems:
                 log.warning("a record is of no use: %s", problem)
             self._snapshot.set()
-            gone = [line for node, line in self._lines.items() if node not in self._view.nodes]
-            for line in gone:
-                if not line.streams:  # what streams there goes on; the registry may be wrong
-                    self._hang_up(line)
+            for node in before.nodes.keys() - self._view.nodes.keys():
+                self._links.release(node)
 
-    def _sweep(self) -> None:
-        before = self._clock.now() - self._idle_s
-        for line in list(self._lines.values()):
-            if not line.streams and line.used_at <= before:
-                self._hang_up(line)
-        if self._watching is not None and not self._lines and self._used_at <= before:
+    def _rest(self) -> None:
+        """Ends the watch when it was not needed for a while."""
+        idle = not len(self._links) and self._used_at <= self._clock.now() - self._idle_s
+        if self._watching is not None and idle:
             self._watching.cancel()
             self._watching = None
-
-
-def _ended(line: _Line) -> bool:
-    return line.task is not None and line.task.done()
-
-
-async def _own(line: _Line) -> None:
-    try:
-        await line.link.run()
-    except MeshError as error:
-        line.failed = True
-        log.warning("link to peer %s at %s ended: %s", line.node, line.endpoint, error.message)

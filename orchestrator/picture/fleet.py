@@ -20,8 +20,8 @@ from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelState
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
 from mesh.transport.dialers import Dialers
+from mesh.transport.links import Links
 from mesh.types import ModelId, NodeId
-from orchestrator.picture.links import Links
 from orchestrator.picture.silence import Silence
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Fleet:
         self._rng = rng
         self._view = FleetView()
         dialers = dialer if isinstance(dialer, Mapping) else dict.fromkeys(TRANSPORTS, dialer)
-        self._links = Links(dialers, self._heard, self._linked)
+        self._links = Links(dialers, clock, on_heartbeat=self._heard, on_link=self._linked)
         self._version = 0
         self._moved = asyncio.Event()
         self._held: dict[tuple[NodeId, ModelId], int] = {}

@@ -27,8 +27,8 @@ from mesh.settings.load import load
 from mesh.settings.node import NodeSettings
 from mesh.settings.timing import PRESETS
 from mesh.transport.dialers import all_dialers
+from mesh.transport.links import Links
 from mesh.types import ModelId, NodeId, Specialty
-from orchestrator.picture.links import Links
 
 MATH = Specialty("math")
 RECORD = NodeRecord(
@@ -66,7 +66,12 @@ class Dialed:
 
 
 def links(**dialers: Dialed) -> Links:
-    return Links(dialers, lambda _: None, lambda _, __: None)  # type: ignore[arg-type]
+    return Links(
+        dialers,  # type: ignore[arg-type]
+        SystemClock(),
+        on_heartbeat=lambda _: None,
+        on_link=lambda _, __: None,
+    )
 
 
 def test_zeromq_is_the_default_and_grpc_can_be_chosen() -> None:
