@@ -7,24 +7,13 @@ from typing import Protocol
 
 from mesh.fleet.records import ModelCounts, ModelState
 from node.engines.base import ModelFacts
-from node.runner.messages import (
-    Done,
-    Failed,
-    Opened,
-    Opening,
-    Pieces,
-    Prefill,
-    Rejected,
-    Vectors,
-)
+from node.runner.messages import Event, Opening
 
 
 class RunningSequence(Protocol):
     """One sequence on a runner. Iterating raises ``EngineFailed`` when the runner is lost."""
 
-    def __aiter__(
-        self,
-    ) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Vectors | Done | Failed]: ...
+    def __aiter__(self) -> AsyncIterator[Event]: ...
 
     def grant(self, pieces: int) -> None: ...
 

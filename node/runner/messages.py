@@ -170,6 +170,7 @@ _Named = (
     | Broken
 )
 FromRunnerMessage = _Named | Pieces
+Event = Opened | Rejected | Prefill | Pieces | Vectors | Done | Failed  # of one sequence
 
 
 _PIECES_MARK = b"\x93"  # an array of three; every other message is a map

@@ -25,7 +25,7 @@ from mesh.fleet.records import ModelCounts, ModelState
 from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
 from node.runner.launch import RunnerChild, exit_reason, launch_runner, shut_down
-from node.runner.sequence import Event, Sequence
+from node.runner.sequence import Sequence
 
 log = logging.getLogger(__name__)
 
@@ -307,11 +307,7 @@ class RunnerProcess:
             ):
                 self._put(number, message)
 
-    def _put(
-        self,
-        number: int,
-        event: Event,
-    ) -> None:
+    def _put(self, number: int, event: m.Event) -> None:
         sequence = self._sequences.get(number)
         if sequence is None:
             raise _Lost(f"the runner sent a message about sequence {number}, which is not open")

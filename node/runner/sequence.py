@@ -12,8 +12,8 @@ from node.runner.messages import (
     Cancel,
     Credit,
     Done,
+    Event,
     Failed,
-    Opened,
     Opening,
     Pieces,
     Prefill,
@@ -21,8 +21,6 @@ from node.runner.messages import (
     ToRunner,
     Vectors,
 )
-
-Event = Opened | Rejected | Prefill | Pieces | Vectors | Done | Failed
 
 
 class Sequence:

@@ -20,7 +20,8 @@ from node.models.calibration.speeds import (
     decode_rate,
     expected_wait_s,
 )
-from node.models.calibration.store import FILE, MAX_BYTES, MAX_ENTRIES, Key, Store, digest
+from node.models.calibration.store import FILE, MAX_ENTRIES, Key, Store, digest
+from node.models.kept import MAX_BYTES
 
 EIGHT = Speeds(
     slots=8, prefill_tps=1000.0, decode_tps=40.0, decode_tps_half=100.0, decode_tps_full=160.0

@@ -13,7 +13,8 @@ from node.engines.llama_cpp.memory.repacked import copied_bytes, twice_bytes
 from node.engines.llama_cpp.traits import LlamaCppTraits
 from node.engines.traits import EngineTraits, ModelFiles
 from node.models.fit import Basis, Corrections, Estimate, Parts, fingerprint
-from node.models.fit.measured import FILE, MAX_BYTES, MAX_ENTRIES
+from node.models.fit.measured import FILE, MAX_ENTRIES
+from node.models.kept import MAX_BYTES
 
 MIB = 1024 * 1024
 MODEL, ENGINE = "m.gguf:1:2", "llama_cpp 1.0"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from mesh.errors import EngineFailed, InvalidRequest, NotServed
 from node.models.hosted import RunningSequence
-from node.runner.messages import Done, Failed, Opened, Pieces, Prefill, Rejected, Vectors
+from node.runner.messages import Event, Rejected
 
 
 class Deferred:
@@ -59,9 +59,7 @@ class Deferred:
             self._settled.set()
             self._on_leave(self)
 
-    async def __aiter__(
-        self,
-    ) -> AsyncIterator[Opened | Rejected | Prefill | Pieces | Vectors | Done | Failed]:
+    async def __aiter__(self) -> AsyncIterator[Event]:
         await self._settled.wait()
         if self._failure is not None:
             raise EngineFailed(self._failure)

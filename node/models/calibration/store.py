@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,11 @@ import msgspec
 
 from node.engines.base import ModelSpec
 from node.models.calibration.speeds import Speeds
-
-log = logging.getLogger(__name__)
+from node.models.kept import Content, KeptFile
 
 FILE = "calibration.json"
 FORMAT = 1
 MAX_ENTRIES = 256  # then the one written longest ago goes
-MAX_BYTES = 512 * 1024
 _SAMPLES, _SAMPLE_BYTES = 16, 64 * 1024
 _MOST_FILES = 256  # of a model that is a folder
 
@@ -43,8 +39,7 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     speeds: Speeds
 
 
-class _File(msgspec.Struct, frozen=True):
-    format: int
+class _File(Content, frozen=True):
     entries: list[_Entry]
 
 
@@ -54,8 +49,10 @@ class Store:
     is logged, and the entry holds in memory. Used from one thread."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._entries = _read(self._path)
+        self._file = KeptFile(folder / FILE, _File, FORMAT, "measured speeds")
+        found = self._file.read()
+        kept = found.entries[-MAX_ENTRIES:] if found is not None else []
+        self._entries = {entry.key: entry.speeds for entry in kept if _sane(entry)}
         self._given_up: dict[Key, None] = {}
 
     def given_up(self, key: Key) -> bool:
@@ -77,34 +74,7 @@ class Store:
         while len(self._entries) > MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
         entries = [_Entry(key=each, speeds=found) for each, found in self._entries.items()]
-        beside = self._path.with_suffix(".new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.encode(_File(FORMAT, entries)))
-            os.replace(beside, self._path)
-        except OSError as error:
-            log.warning("cannot keep measured speeds in %s: %s", self._path, error.strerror)
-
-
-def _read(path: Path) -> dict[Key, Speeds]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        log.warning("cannot read measured speeds in %s: %s", path, error.strerror)
-        return {}
-    try:
-        found = msgspec.json.decode(data, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        log.warning("%s is damaged (%s): speeds are measured anew", path, error)
-        return {}
-    if found.format != FORMAT:
-        log.warning("%s has format %s: speeds are measured anew", path, found.format)
-        return {}
-    kept = [entry for entry in found.entries[-MAX_ENTRIES:] if _sane(entry)]
-    return {entry.key: entry.speeds for entry in kept}
+        self._file.write(_File(FORMAT, entries))
 
 
 def _sane(entry: _Entry) -> bool:

@@ -11,8 +11,6 @@ beyond the formula. Never below weights and cache, which are certain.
 
 from __future__ import annotations
 
-import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,13 +19,11 @@ import psutil
 
 from node.engines.estimate import CPU, Basis, Estimate, Parts
 from node.engines.traits import EngineTraits, F
-
-log = logging.getLogger(__name__)
+from node.models.kept import Content, KeptFile
 
 FILE = "fit.json"
 FORMAT = 1
 MAX_ENTRIES = 256  # then the oldest goes; a node has tens of models with a few settings each
-MAX_BYTES = 512 * 1024
 MAX_SLOPE = 0.5  # a steeper line between two readings is noise
 
 
@@ -69,8 +65,7 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
     beyond_ram: int | None
 
 
-class _File(msgspec.Struct, frozen=True):
-    format: int
+class _File(Content, frozen=True):
     readings: list[_Reading]
 
 
@@ -81,8 +76,10 @@ class Corrections:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._readings = _read(self._path)
+        self._file = KeptFile(folder / FILE, _File, FORMAT, "measured model sizes")
+        found = self._file.read()
+        kept = found.readings[-MAX_ENTRIES:] if found is not None else []
+        self._readings = {reading.key: reading for reading in kept}
 
     def record(
         self,
@@ -109,7 +106,7 @@ class Corrections:
         )
         while len(self._readings) > MAX_ENTRIES:
             del self._readings[next(iter(self._readings))]
-        self._write()
+        self._file.write(_File(FORMAT, list(self._readings.values())))
 
     def apply(self, estimate: Estimate, *, model: str, engine: str) -> Estimate:
         """``estimate`` with what was measured of this load, or of others of the same model."""
@@ -138,16 +135,6 @@ class Corrections:
             # Doubts about the formula that a measurement has settled.
             notes=() if exact is not None else estimate.notes,
         )
-
-    def _write(self) -> None:
-        data = msgspec.json.encode(_File(FORMAT, list(self._readings.values())))
-        beside = self._path.with_suffix(".new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(data)
-            os.replace(beside, self._path)
-        except OSError as error:
-            log.warning("cannot keep measured model sizes in %s: %s", self._path, error.strerror)
 
 
 def fingerprint(path: Path) -> str:
@@ -192,23 +179,3 @@ def _beyond(readings: list[tuple[int, int]], parts: Parts) -> int | None:
         slope = max(-MAX_SLOPE, min(MAX_SLOPE, slope))
     certain = parts.weights_bytes + parts.kv_bytes
     return max(round(value + slope * (here - at)), certain - parts.total_bytes)
-
-
-def _read(path: Path) -> dict[_Key, _Reading]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        log.warning("cannot read measured model sizes in %s: %s", path, error.strerror)
-        return {}
-    try:
-        found = msgspec.json.decode(data, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("%s is damaged (%s): measured model sizes start anew", path, error)
-        return {}
-    if found.format != FORMAT:
-        log.warning("%s has format %s: measured model sizes start anew", path, found.format)
-        return {}
-    return {reading.key: reading for reading in found.readings[-MAX_ENTRIES:]}
