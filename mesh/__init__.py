@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mesh.client.client import Client, connect
     from mesh.client.conversation import Conversation
     from mesh.client.embed import EmbedOptions
-    from mesh.client.request import Options, Prompt
+    from mesh.client.request import Prompt, RequestOptions
     from mesh.client.stream import Chunk, Events, EventStream, Generation
     from mesh.client.sync import SyncClient, SyncGeneration, connect_sync
     from mesh.embedding import Embeddings
@@ -46,7 +46,7 @@ _FACE = {
     "mesh.client.client": ("Client", "connect"),
     "mesh.client.conversation": ("Conversation",),
     "mesh.client.embed": ("EmbedOptions",),
-    "mesh.client.request": ("Options", "Prompt"),
+    "mesh.client.request": ("Prompt", "RequestOptions"),
     "mesh.client.stream": ("Chunk", "EventStream", "Events", "Generation"),
     "mesh.client.sync": ("SyncClient", "SyncGeneration", "connect_sync"),
     "mesh.embedding": ("Embeddings",),
@@ -83,11 +83,11 @@ __all__ = [
     "Image",
     "Message",
     "NodeStatus",
-    "Options",
     "Priority",
     "Progress",
     "Prompt",
     "Ready",
+    "RequestOptions",
     "Resume",
     "Role",
     "Route",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.router.spec import Parts, Placed, StageSpec
+from orchestrator.router.spec import Placed, StageParts, StageSpec
 
 
 def placed(*stages: Any) -> tuple[Placed, ...]:
@@ -29,5 +29,5 @@ def _placed(stages: tuple[Any, ...]) -> Iterator[Placed]:
         yield Placed(spec, stage)
 
 
-def _never(_: Any, __: Parts) -> Any:
+def _never(_: Any, __: StageParts) -> Any:
     raise AssertionError("made already")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from mesh.bench.plots import FAULT, Line, Mark, over_time, percentiles
+from mesh.bench.plots import FAULT, Curve, Mark, over_time, percentiles
 
 BLUE, LIGHT_BLUE, GREEN, GREY = "#1d5fa8", "#8fb8de", "#2a8c6a", "#7a8594"
 MAX_ROWS = 40  # of a table; the JSON has all
@@ -147,7 +147,7 @@ def _latency(report: dict[str, Any]) -> str:
     heads = ["milliseconds", "count", "p50", "p90", "p99", "p99.9", "max", "mean"]
     curves = percentiles(
         [
-            Line(name=NAMES[key], colour=colour, points=report["curves_ms"][key])
+            Curve(name=NAMES[key], colour=colour, points=report["curves_ms"][key])
             for key, colour in (("ttft", BLUE), ("itl", GREEN), ("e2e", GREY))
         ]
     )
@@ -167,9 +167,9 @@ def _plots(report: dict[str, Any]) -> str:
 
     def line(
         name: str, column: str, colour: str, *, fill: bool = False, only: float = math.inf
-    ) -> Line:
+    ) -> Curve:
         points = [(row["at_s"], row[column]) for row in rows if row["at_s"] + 1 <= only]
-        return Line(name=name, colour=colour, points=points, fill=fill)
+        return Curve(name=name, colour=colour, points=points, fill=fill)
 
     def both(column: str) -> str:
         return over_time(

@@ -29,7 +29,7 @@ _OTHER_DESC = re.compile(r'<desc class="x?y? ?[^"]*">.*?</desc>', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Curve:
     """``colour``: ``#rrggbb``. ``None`` in a point is a break in the line."""
 
     name: str
@@ -59,7 +59,7 @@ class _Axis:
 
 
 def over_time(
-    lines: Sequence[Line], *, unit: str, logarithmic: bool, marks: Sequence[Mark] = ()
+    lines: Sequence[Curve], *, unit: str, logarithmic: bool, marks: Sequence[Mark] = ()
 ) -> str:
     """A plot over the seconds of the run. ``unit`` stands behind the numbers, "" for a count."""
     shown = [_thinned(line) for line in lines]
@@ -74,7 +74,7 @@ def over_time(
     return _picture(chart)
 
 
-def percentiles(lines: Sequence[Line]) -> str:
+def percentiles(lines: Sequence[Curve]) -> str:
     """Milliseconds over percentiles, spread by their number of nines as HDR plots are."""
     shown = [
         replace(line, points=[(_nines(p), value) for p, value in line.points]) for line in lines
@@ -89,7 +89,7 @@ def percentiles(lines: Sequence[Line]) -> str:
     return _picture(chart)
 
 
-def _chart(lines: Sequence[Line], y_axis: _Axis, *, unit: str, x_end: float, faults: bool) -> Any:
+def _chart(lines: Sequence[Curve], y_axis: _Axis, *, unit: str, x_end: float, faults: bool) -> Any:
     colours = (*(line.colour for line in lines), *((FAULT,) if faults else ()))
     style = Style(
         background="transparent",
@@ -141,7 +141,7 @@ def _chart(lines: Sequence[Line], y_axis: _Axis, *, unit: str, x_end: float, fau
 
 
 def _draw(
-    chart: Any, lines: Sequence[Line], y_axis: _Axis, say: Callable[[float, float], str]
+    chart: Any, lines: Sequence[Curve], y_axis: _Axis, say: Callable[[float, float], str]
 ) -> None:
     for line in lines:
         chart.add(
@@ -188,7 +188,7 @@ def _picture(chart: Any) -> str:
     return _OTHER_DESC.sub("", _VALUE.sub(r"<title>\1</title>", svg))
 
 
-def _thinned(line: Line) -> Line:
+def _thinned(line: Curve) -> Curve:
     """At most ``_MAX_POINTS``: of each group the highest, since peaks are what one looks for."""
     size = math.ceil(len(line.points) / _MAX_POINTS)
     if size <= 1:
@@ -205,7 +205,7 @@ def _nines(percentile: float) -> float:
     return -math.log10(1 - percentile / 100)
 
 
-def _y_axis(lines: Sequence[Line], *, logarithmic: bool, headroom: bool = False) -> _Axis:
+def _y_axis(lines: Sequence[Curve], *, logarithmic: bool, headroom: bool = False) -> _Axis:
     """``headroom``: for the names of marks."""
     values = [y for line in lines for _, y in line.points if y is not None]
     # Taken here and not from pygal: with its logarithmic axes an XY plot's x axis is one too.

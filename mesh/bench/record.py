@@ -19,7 +19,7 @@ OTHER = "(other)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resume:
+class ResumeSeen:
     """A stream that went on elsewhere after its node was lost, before token ``index``, and the
     pause that its reader saw. ``at_s``: seconds into the run at which the tokens went on."""
 
@@ -87,7 +87,7 @@ class Recorder:
         self.errors: dict[str, ErrorCount] = {}
         self.nodes: dict[str, NodeShare] = {}
         self.violations: list[Violation] = []
-        self.resumes: list[Resume] = []
+        self.resumes: list[ResumeSeen] = []
         self.series = Series()
         self._window_s = window_s
         self._on_second = on_second
@@ -148,7 +148,7 @@ class Recorder:
                 distribution.record(since_last)
             distribution.record(0.0, count - 1)
 
-    def went_on(self, resume: Resume) -> None:
+    def went_on(self, resume: ResumeSeen) -> None:
         self.resume_gap.record(resume.gap_ms / 1000)
         if len(self.resumes) < MAX_LISTED:
             self.resumes.append(resume)

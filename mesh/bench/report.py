@@ -12,9 +12,9 @@ import psutil
 from mesh import __version__
 from mesh.bench.arrivals import OpenLoop
 from mesh.bench.distribution import Distribution
-from mesh.bench.plan import Plan
+from mesh.bench.profile import LoadProfile
 from mesh.bench.record import Recorder
-from mesh.bench.run import Outcome
+from mesh.bench.run import LoadResult
 from mesh.bench.workload import Workload
 from mesh.fleet.records import NodeRecord
 
@@ -36,7 +36,7 @@ METHOD = (
 )
 
 
-def build(plan: Plan, workload: Workload, outcome: Outcome) -> dict[str, Any]:
+def build(profile: LoadProfile, workload: Workload, outcome: LoadResult) -> dict[str, Any]:
     """Times in milliseconds where the name says ``_ms``, in seconds where it says ``_s``."""
     recorder = outcome.recorder
     return {
@@ -46,7 +46,7 @@ def build(plan: Plan, workload: Workload, outcome: Outcome) -> dict[str, Any]:
         "window_s": recorder.window_s,
         "wall_s": outcome.wall_s,
         "interrupted": outcome.interrupted,
-        "settings": _settings(plan, workload, outcome),
+        "settings": _settings(profile, workload, outcome),
         "machine": _machine(),
         "fleet": [_node(node) for node in outcome.nodes],
         "requests": {
@@ -105,19 +105,19 @@ def encode(report: dict[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
 
 
-def _settings(plan: Plan, workload: Workload, outcome: Outcome) -> dict[str, Any]:
-    load = plan.load
+def _settings(profile: LoadProfile, workload: Workload, outcome: LoadResult) -> dict[str, Any]:
+    load = profile.load
     return {
         "load": "open" if isinstance(load, OpenLoop) else "closed",
         **asdict(load),
-        "duration_s": plan.duration_s,
-        "requests": plan.requests,
-        "warmup": plan.warmup,
-        "seed": plan.seed,
-        "slo": str(plan.objective),
-        "faults": [str(event) for event in plan.faults],
+        "duration_s": profile.duration_s,
+        "requests": profile.requests,
+        "warmup": profile.warmup,
+        "seed": profile.seed,
+        "slo": str(profile.objective),
+        "faults": [str(event) for event in profile.faults],
         "prompts": workload.source,
-        **asdict(plan.ask),
+        **asdict(profile.template),
     }
 
 

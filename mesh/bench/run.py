@@ -15,7 +15,7 @@ from mesh import Client, connect
 from mesh.bench.arrivals import ClosedLoop, OpenLoop, poisson
 from mesh.bench.faults import check_targets
 from mesh.bench.injector import FaultMark, Injector
-from mesh.bench.plan import Plan
+from mesh.bench.profile import LoadProfile
 from mesh.bench.record import Recorder
 from mesh.bench.series import Second
 from mesh.bench.stream import Observation, Simulated
@@ -34,7 +34,7 @@ AFTER_ERROR_MAX_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class LoadResult:
     """``nodes``: the fleet before the run. ``started_at``: Unix seconds. ``wall_s``: with the
     streams that were open at the end. ``cpu_s``: CPU seconds of this process, the load generator.
     ``interrupted``: ended early, by the user."""
@@ -51,7 +51,7 @@ class Outcome:
 
 
 async def run(
-    plan: Plan,
+    profile: LoadProfile,
     workload: Workload,
     endpoints: Sequence[str],
     clock: Clock,
@@ -60,26 +60,26 @@ async def run(
     on_begin: Callable[[], None] = lambda: None,
     on_second: Callable[[Second], None] = lambda _: None,
     cpu: Callable[[], float] = time.process_time,
-) -> Outcome:
-    """Runs ``plan`` against the mesh. ``stop``: ends it early, cutting open streams off;
+) -> LoadResult:
+    """Runs ``profile`` against the mesh. ``stop``: ends it early, cutting open streams off;
     ``on_begin``: the warm-up is over. Raises ``Unreachable`` and, for faults that cannot be,
     ``ConfigError`` before any load."""
     async with AsyncExitStack() as stack:
-        connections = min(MAX_CONNECTIONS, plan.load.streams)
+        connections = min(MAX_CONNECTIONS, profile.load.streams)
         clients = [await stack.enter_async_context(connect(endpoints)) for _ in range(connections)]
         nodes = await _records(clients[0])
-        check_targets(plan.faults, nodes)
-        driver = _Driver(plan, workload, clients, clock, simulated=_simulated(nodes))
+        check_targets(profile.faults, nodes)
+        driver = _Driver(profile, workload, clients, clock, simulated=_simulated(nodes))
         checks = await driver.warm_up(stop)
-        injector = Injector(plan.faults, lambda: _records(clients[0]), clock, seed=plan.seed)
+        injector = Injector(profile.faults, lambda: _records(clients[0]), clock, seed=profile.seed)
         on_begin()
         cpu_before, started_at = cpu(), clock.wall()
         recorder = Recorder(
-            clock.now(), plan.objective, window_s=plan.duration_s, on_second=on_second
+            clock.now(), profile.objective, window_s=profile.duration_s, on_second=on_second
         )
         recorder.adopt_checks(checks)
         await driver.run(recorder, injector, stop)
-        return Outcome(
+        return LoadResult(
             recorder=recorder,
             marks=tuple(injector.marks),
             unlisted_marks=injector.unlisted,
@@ -94,39 +94,39 @@ async def run(
 
 class _Driver:
     """Sends what is due. Tasks: one a client in a closed loop, one a stream in an open one, none
-    beyond ``plan.load.streams``."""
+    beyond ``profile.load.streams``."""
 
     def __init__(
         self,
-        plan: Plan,
+        profile: LoadProfile,
         workload: Workload,
         clients: Sequence[Client],
         clock: Clock,
         *,
         simulated: Simulated,
     ) -> None:
-        self._plan = plan
+        self._profile = profile
         self._workload = workload
         self._clients = clients
         self._clock = clock
         self._simulated = simulated
-        self._options = plan.ask.options()
+        self._options = profile.template.options()
         self._number = 0
         self._open = 0
 
     async def warm_up(self, stop: asyncio.Event) -> Recorder:
         """The first requests: connections, caches and code get warm. Only their checks count."""
-        recorder = Recorder(self._clock.now(), self._plan.objective)
-        if self._plan.warmup:
-            clients = min(WARMUP_CLIENTS, self._plan.load.streams)
-            await self._unless(stop, self._closed_loop(recorder, clients, self._plan.warmup))
+        recorder = Recorder(self._clock.now(), self._profile.objective)
+        if self._profile.warmup:
+            clients = min(WARMUP_CLIENTS, self._profile.load.streams)
+            await self._unless(stop, self._closed_loop(recorder, clients, self._profile.warmup))
         return recorder
 
     async def run(self, recorder: Recorder, injector: Injector, stop: asyncio.Event) -> None:
         """Returns when the last stream is over, or at ``stop``; ``recorder`` is then closed."""
         async with asyncio.TaskGroup() as group:
             aside = [
-                group.create_task(injector.run(recorder.start, self._plan.until_s)),
+                group.create_task(injector.run(recorder.start, self._profile.until_s)),
                 group.create_task(self._tick(recorder)),
             ]
             await self._unless(stop, self._load(recorder))
@@ -144,19 +144,22 @@ class _Driver:
             stopping.cancel()
 
     async def _load(self, recorder: Recorder) -> None:
-        match self._plan.load:
+        match self._profile.load:
             case OpenLoop() as load:
                 await self._open_loop(recorder, load)
             case ClosedLoop(clients=clients):
                 await self._closed_loop(
-                    recorder, clients, self._plan.requests, recorder.start + self._plan.until_s
+                    recorder,
+                    clients,
+                    self._profile.requests,
+                    recorder.start + self._profile.until_s,
                 )
 
     async def _open_loop(self, recorder: Recorder, load: OpenLoop) -> None:
-        left = self._plan.requests or math.inf
+        left = self._profile.requests or math.inf
         async with asyncio.TaskGroup() as streams:
-            for due_s in poisson(load.rate, Random(self._plan.seed)):
-                if due_s >= self._plan.until_s or left <= 0:
+            for due_s in poisson(load.rate, Random(self._profile.seed)):
+                if due_s >= self._profile.until_s or left <= 0:
                     return
                 left -= 1
                 due = recorder.start + due_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.bench.check import StreamCheck
 from mesh.bench.objective import Latency
-from mesh.bench.record import Recorder, Resume, StreamEnd
+from mesh.bench.record import Recorder, ResumeSeen, StreamEnd
 from mesh.errors import MeshError
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
 from mesh.types import ModelId, NodeId, RequestId
@@ -86,7 +86,7 @@ class Observation:
 
     def _went_on(self, index: int, gap_s: float, now: float) -> None:
         self._recorder.went_on(
-            Resume(
+            ResumeSeen(
                 request=self._request,
                 at_s=now - self._recorder.start,
                 before=self._before,

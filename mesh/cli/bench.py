@@ -15,8 +15,8 @@ from mesh.cli.prompt import checked
 from mesh.extras import require
 
 if TYPE_CHECKING:
-    from mesh.bench.plan import Plan
-    from mesh.bench.run import Outcome
+    from mesh.bench.profile import LoadProfile
+    from mesh.bench.run import LoadResult
     from mesh.bench.workload import Workload
 
     TimeType = click.ParamType[float]
@@ -147,7 +147,7 @@ def bench(
     from mesh.bench.faults import parse as parse_faults
     from mesh.bench.objective import Objective
     from mesh.bench.objective import parse as parse_slo
-    from mesh.bench.plan import Ask, Plan
+    from mesh.bench.profile import LoadProfile, RequestTemplate
 
     _only_one("--rate", rate, "--clients", clients)
     _only_one("--duration", duration, "--requests", requests)
@@ -167,7 +167,7 @@ def bench(
     seed = 1 if seed is None else seed
     if duration is None and requests is None:
         duration = DEFAULT_DURATION_S
-    plan = Plan(
+    profile = LoadProfile(
         load=OpenLoop(rate=rate, max_in_flight=max_in_flight or DEFAULT_MAX_IN_FLIGHT)
         if rate is not None
         else ClosedLoop(clients=DEFAULT_CLIENTS if clients is None else clients),
@@ -177,28 +177,28 @@ def bench(
         seed=seed,
         objective=parse_slo(slo) if slo is not None else Objective(),
         faults=parse_faults(faults) if faults is not None else (),
-        ask=Ask(**ask),
+        template=RequestTemplate(**ask),
     )
     if prompts is not None:
         workload = work.from_file(prompts)
     else:
         words = work.DEFAULT_WORDS if prompt_words is None else prompt_words
         workload = work.generated(words, seed)
-    outcome = _run(plan, workload, chosen_endpoint(endpoint).split(","))
-    code = _report(plan, workload, outcome, json_file, html_file)
+    outcome = _run(profile, workload, chosen_endpoint(endpoint).split(","))
+    code = _report(profile, workload, outcome, json_file, html_file)
     sys.exit(code)
 
 
-def _run(plan: Plan, workload: Workload, endpoints: list[str]) -> Outcome:
+def _run(profile: LoadProfile, workload: Workload, endpoints: list[str]) -> LoadResult:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_bench(plan, workload, endpoints))
+        return runner.run(_bench(profile, workload, endpoints))
 
 
-async def _bench(plan: Plan, workload: Workload, endpoints: list[str]) -> Outcome:
+async def _bench(profile: LoadProfile, workload: Workload, endpoints: list[str]) -> LoadResult:
     from mesh.bench.run import run
-    from mesh.cli.bench_screen import Progress
+    from mesh.cli.bench_screen import BenchProgress
     from mesh.clock import SystemClock
 
     stop = asyncio.Event()
@@ -211,9 +211,9 @@ async def _bench(plan: Plan, workload: Workload, endpoints: list[str]) -> Outcom
     # Whatever ends it: nodes that a fault has stopped must be continued.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, interrupted)
-    with Progress(plan) as progress:
+    with BenchProgress(profile) as progress:
         return await run(
-            plan,
+            profile,
             workload,
             endpoints,
             SystemClock(),
@@ -224,7 +224,11 @@ async def _bench(plan: Plan, workload: Workload, endpoints: list[str]) -> Outcom
 
 
 def _report(
-    plan: Plan, workload: Workload, outcome: Outcome, json_file: Path | None, html_file: Path | None
+    profile: LoadProfile,
+    workload: Workload,
+    outcome: LoadResult,
+    json_file: Path | None,
+    html_file: Path | None,
 ) -> int:
     """Writes and prints; returns the exit code."""
     from mesh.bench.page import render
@@ -232,7 +236,7 @@ def _report(
     from mesh.cli.bench_screen import show
     from mesh.errors import BY_CODE, MeshError
 
-    report = build(plan, workload, outcome)
+    report = build(profile, workload, outcome)
     if json_file is not None:
         _write(json_file, encode(report))
     if html_file is not None:

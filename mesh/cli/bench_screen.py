@@ -13,18 +13,18 @@ from rich.text import Text
 from mesh.cli.screen import console, milliseconds, printable, table
 
 if TYPE_CHECKING:
-    from mesh.bench.plan import Plan
+    from mesh.bench.profile import LoadProfile
     from mesh.bench.series import Second
 
 PLAIN_EVERY_S = 5  # a line a second would bury a log
 OVER_S = 3  # rates of a single second jump about
 
 
-class Progress:
+class BenchProgress:
     """A line that renews itself on a terminal, now and then a line elsewhere; on standard error."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, profile: LoadProfile) -> None:
+        self._profile = profile
         self._recent: deque[Second] = deque(maxlen=OVER_S)
         self._failed = self._not_started = 0
         screen = console(sys.stderr)
@@ -35,8 +35,8 @@ class Progress:
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
-        if self._plan.warmup:
-            self._say(f"warm-up: {self._plan.warmup} requests")
+        if self._profile.warmup:
+            self._say(f"warm-up: {self._profile.warmup} requests")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -44,7 +44,7 @@ class Progress:
             self._live.stop()
 
     def begin(self) -> None:
-        if self._plan.warmup:
+        if self._profile.warmup:
             self._say("warm-up done")
 
     def second(self, row: Second) -> None:

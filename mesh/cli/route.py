@@ -103,9 +103,9 @@ async def _route_file(
     """How many had an error, and how many there were."""
     from mesh import connect
     from mesh.cli.prompt_file import prompts_in
-    from mesh.cli.route_screen import Rows, Tally, line_of
+    from mesh.cli.route_screen import RouteRows, RouteTotals, line_of
 
-    tally, rows = Tally(), Rows()
+    tally, rows = RouteTotals(), RouteRows()
     # What was read and is not shown yet: as much as one call takes.
     pending: list[Line] = []
 

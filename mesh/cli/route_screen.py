@@ -140,7 +140,7 @@ def _shortened(name: str, width: int) -> str:
 
 
 @dataclass(slots=True)
-class Tally:
+class RouteTotals:
     """What many dry runs came to. Bounded by the number of specialties and stages."""
 
     prompts: int = 0
@@ -177,7 +177,7 @@ class Tally:
         )
 
 
-class Rows:
+class RouteRows:
     """Many results as a table whose rows come as they are known, so that thousands need no more
     room than one. Widths are fixed for that."""
 
@@ -198,7 +198,7 @@ class Rows:
         by = f"{decision.stage}/{decision.rule}" if decision.rule else decision.stage
         self._print(f"{number:>5}", prompt, decision.specialty, sure, by)
 
-    def finish(self, tally: Tally) -> None:
+    def finish(self, tally: RouteTotals) -> None:
         for line in ("", *tally.lines()) if self._head else tally.lines():
             self._screen.print(Text(line))
 

@@ -18,7 +18,7 @@ from mesh.cli.options import (
 )
 from mesh.errors import InternalError, MeshError
 from mesh.extras import require
-from mesh.local.plan import Plan
+from mesh.local.plan import MeshPlan
 from mesh.settings.addresses import DEFAULT_ETCD
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def build_plan(
     engine: str,
     insecure: bool,
     otlp: str | None,
-) -> Plan:
+) -> MeshPlan:
     """Raises ``ConfigError``."""
     import psutil
 
@@ -149,7 +149,7 @@ def _said(parameter: str) -> bool:
     return source is click.core.ParameterSource.COMMANDLINE
 
 
-def _in_foreground(plan: Plan, *, tour: bool) -> None:
+def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
     from mesh.clock import SystemClock
     from mesh.local.mesh import run
 
@@ -169,7 +169,7 @@ def _in_foreground(plan: Plan, *, tour: bool) -> None:
     report("stopped")
 
 
-def _in_background(plan: Plan, *, tour: bool) -> None:
+def _in_background(plan: MeshPlan, *, tour: bool) -> None:
     from mesh.local import detach, logs
 
     log = plan.log_dir / "mesh.log"
@@ -187,7 +187,7 @@ def _in_background(plan: Plan, *, tour: bool) -> None:
     click.echo(f"{where(plan)}; `mesh down` stops it")
 
 
-def _keep(plan: Plan, teller: Teller) -> MeshError | None:
+def _keep(plan: MeshPlan, teller: Teller) -> MeshError | None:
     """The background process's life. Every end is told, or the foreground would wait in vain."""
     from mesh.cli.main import leaf
     from mesh.clock import SystemClock
@@ -219,5 +219,5 @@ def _keep(plan: Plan, teller: Teller) -> MeshError | None:
     return None
 
 
-def where(plan: Plan) -> str:
+def where(plan: MeshPlan) -> str:
     return f"mesh at {plan.endpoint}, etcd at {plan.etcd}, logs in {plan.log_dir}"

@@ -11,7 +11,7 @@ from mesh.client.contacts import Contacts
 from mesh.client.conversation import Conversation
 from mesh.client.direct import DirectRoutes
 from mesh.client.embed import EmbedOptions, embed, embed_request
-from mesh.client.request import Options, Prompt, request_of
+from mesh.client.request import Prompt, RequestOptions, request_of
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.stream import Events, EventStream, Generation
 from mesh.embedding import Embeddings
@@ -80,24 +80,24 @@ class Client:
         await self._routes.aclose()
         await self._contacts.aclose()
 
-    def generate(self, prompt: Prompt, **options: Unpack[Options]) -> Generation:
+    def generate(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Generation:
         """One answer, a chunk at a time. ``prompt``: a user's text, or messages (``Message`` or
         ``{"role": …, "content": …}``), the last one the user's. Raises ``InvalidRequest`` at once
         for what can be seen to be wrong here; other errors come with the iteration."""
         return Generation(self.events(prompt, **options))
 
-    def events(self, prompt: Prompt, **options: Unpack[Options]) -> EventStream:
+    def events(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> EventStream:
         """As ``generate``, but every event of the stream as it comes (``mesh/stream.py``)."""
         return self._ask(prompt, "", options)
 
     def conversation(
-        self, *, system: str | None = None, **options: Unpack[Options]
+        self, *, system: str | None = None, **options: Unpack[RequestOptions]
     ) -> Conversation:
         """Prompts that build on each other; ``options`` are those of every prompt. With ``direct``,
         one ticket serves them for as long as it holds."""
         return Conversation(self._ask, system=system, options=options)
 
-    def _ask(self, prompt: Prompt, conversation: str, options: Options) -> EventStream:
+    def _ask(self, prompt: Prompt, conversation: str, options: RequestOptions) -> EventStream:
         self._contacts.require()
         request = request_of(prompt, options, self._timeout_s)
         if options.get("direct", self._direct):
@@ -110,7 +110,7 @@ class Client:
         """By way of an orchestrator. ``begun``: what of the answer is there already."""
         return Events(request, self._contacts, begun=begun, traceparent=traceparent)
 
-    async def route(self, prompt: Prompt, **options: Unpack[Options]) -> Route:
+    async def route(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Route:
         """A dry run: what would be decided for ``generate`` with the same arguments, and which
         nodes would be asked, best first."""
         request = request_of(prompt, options, self._timeout_s)
@@ -118,7 +118,11 @@ class Client:
         return route_from_wire(await self._call("Route", message))
 
     def route_many(
-        self, prompts: Iterable[Prompt], *, candidates: bool = False, **options: Unpack[Options]
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        candidates: bool = False,
+        **options: Unpack[RequestOptions],
     ) -> AsyncIterator[Route | MeshError]:
         """Dry runs of many prompts, in their order: each one's route or its own error, as they
         come. ``candidates``: with the nodes that would be asked, which costs some time each.
@@ -185,7 +189,7 @@ def connect(
     )
 
 
-def _asked(prompt: Prompt, options: Options, timeout_s: float | None) -> Request | MeshError:
+def _asked(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> Request | MeshError:
     try:
         return request_of(prompt, options, timeout_s)
     except InvalidRequest as error:

@@ -6,19 +6,19 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Unpack
 
-from mesh.client.request import Options
+from mesh.client.request import RequestOptions
 from mesh.client.stream import EventStream, Generation
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.types import Message, Role
 
-Ask = Callable[[tuple[Message, ...], str, Options], EventStream]
+Ask = Callable[[tuple[Message, ...], str, RequestOptions], EventStream]
 
 
 class Conversation:
     """Made by ``Client.conversation``. One prompt at a time: an answer becomes part of the history
     when it is complete, and a prompt that ended in an error or was left leaves no trace."""
 
-    def __init__(self, ask: Ask, *, system: str | None, options: Options) -> None:
+    def __init__(self, ask: Ask, *, system: str | None, options: RequestOptions) -> None:
         self.id = uuid.uuid4().hex
         self._ask = ask
         self._options = options
@@ -31,14 +31,14 @@ class Conversation:
         """The history so far."""
         return self._messages
 
-    def generate(self, prompt: str, **options: Unpack[Options]) -> Generation:
+    def generate(self, prompt: str, **options: Unpack[RequestOptions]) -> Generation:
         """As ``Client.generate``, with the history before ``prompt``."""
         messages = (*self._messages, Message.of(Role.USER, prompt))
 
         def complete(text: str) -> None:
             self._messages = (*messages, Message.of(Role.ASSISTANT, text))
 
-        chosen: Options = {**self._options, **options}
+        chosen: RequestOptions = {**self._options, **options}
         return Generation(_Recorded(self._ask(messages, self.id, chosen), complete))
 
 

@@ -16,7 +16,7 @@ from mesh.validation import check_request, check_specialty, check_tenant, unknow
 Prompt = str | Sequence[Message | Mapping[str, str]]
 
 
-class Options(TypedDict, total=False):
+class RequestOptions(TypedDict, total=False):
     """What a request may say beside its prompt; ``mesh.types.Sampling`` explains the sampling
     parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
     default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
@@ -66,7 +66,7 @@ def _message(item: Message | Mapping[str, str], number: int) -> Message:
         raise unknown_role(item.get("role"), number) from None
 
 
-def request_of(prompt: Prompt, options: Options, timeout_s: float | None) -> Request:
+def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> Request:
     """``timeout_s``: seconds, for a call that names none. Raises ``InvalidRequest``."""
     default = Sampling()
     stop = options.get("stop", ())

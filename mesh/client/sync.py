@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack
 
 from mesh.client.client import Client, connect
 from mesh.client.embed import EmbedOptions
-from mesh.client.request import Options, Prompt
+from mesh.client.request import Prompt, RequestOptions
 from mesh.client.stream import Chunk, Generation
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, MeshError
@@ -124,14 +124,18 @@ class SyncClient:
             finally:
                 thread.stop()
 
-    def generate(self, prompt: Prompt, **options: Unpack[Options]) -> SyncGeneration:
+    def generate(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> SyncGeneration:
         return SyncGeneration(self._client.generate(prompt, **options), self._running())
 
-    def route(self, prompt: Prompt, **options: Unpack[Options]) -> Route:
+    def route(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Route:
         return self._running().call(self._client.route(prompt, **options))
 
     def route_many(
-        self, prompts: Iterable[Prompt], *, candidates: bool = False, **options: Unpack[Options]
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        candidates: bool = False,
+        **options: Unpack[RequestOptions],
     ) -> Iterator[Route | MeshError]:
         thread = self._running()
         routes = self._client.route_many(prompts, candidates=candidates, **options)

@@ -11,7 +11,7 @@ from mesh.clock import Clock
 from mesh.errors import PortInUse
 from mesh.local import run_file
 from mesh.local.etcd import etcd_command
-from mesh.local.plan import Plan, children
+from mesh.local.plan import MeshPlan, children
 from mesh.local.ports import free_port, require_free, split
 from mesh.local.ready import serving, wait_ready
 from mesh.local.supervisor import Report, Supervisor
@@ -22,12 +22,12 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AfterReady = Callable[[], Awaitable[None]]
 
 
-def ready_within(plan: Plan) -> float:
+def ready_within(plan: MeshPlan) -> float:
     """Seconds that a start may take: a slow disk and two old cores, and more for more nodes."""
     return 60.0 + 2.0 * len(plan.nodes)
 
 
-async def check_ports(plan: Plan) -> None:
+async def check_ports(plan: MeshPlan) -> None:
     """Raises ``PortInUse`` before anything is started."""
     if plan.own_etcd and split(plan.endpoint)[1] == split(plan.etcd)[1]:
         raise PortInUse(
@@ -56,7 +56,7 @@ async def check_ports(plan: Plan) -> None:
 
 
 async def run(
-    plan: Plan,
+    plan: MeshPlan,
     *,
     report: Report,
     clock: Clock,
@@ -107,7 +107,7 @@ async def run(
                 loop.remove_signal_handler(number)
 
 
-def _etcd_command(plan: Plan) -> list[str] | None:
+def _etcd_command(plan: MeshPlan) -> list[str] | None:
     if not plan.own_etcd:
         return None
     host, port = split(plan.etcd)

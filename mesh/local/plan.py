@@ -15,7 +15,7 @@ from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
 
 
-class Part(StrEnum):
+class ProcessKind(StrEnum):
     ETCD = "etcd"
     ORCHESTRATOR = "orchestrator"
     NODE = "node"
@@ -25,13 +25,13 @@ class Part(StrEnum):
 class ChildSpec:
     """One process. ``name`` is unique in the mesh and names its log file."""
 
-    part: Part
+    part: ProcessKind
     name: str
     command: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class MeshPlan:
     """``own_etcd``: this mesh starts etcd itself (on ``etcd``), else that is somebody's cluster."""
 
     state_dir: Path
@@ -58,7 +58,7 @@ def make_plan(
     cores: int = 1,
     insecure: bool = False,
     otlp_endpoint: str | None = None,
-) -> Plan:
+) -> MeshPlan:
     """``nodes``: (node name, specialist); ``sources``: specialist -> model source; ``cores``: the
     box's physical cores. Raises ``ConfigError``."""
     # Three nodes that each take all cores would wait for one another's threads.
@@ -95,7 +95,7 @@ def make_plan(
     orchestrator.check("mesh up")
     for settings in node_settings:
         settings.check("mesh up")
-    return Plan(
+    return MeshPlan(
         state_dir=state_dir,
         endpoint=endpoint,
         etcd=etcd,
@@ -105,20 +105,20 @@ def make_plan(
     )
 
 
-def children(plan: Plan, etcd_command: list[str] | None) -> tuple[ChildSpec, ...]:
+def children(plan: MeshPlan, etcd_command: list[str] | None) -> tuple[ChildSpec, ...]:
     """The processes, in the order in which they start; stopping goes the other way round."""
     specs: list[ChildSpec] = []
     if etcd_command is not None:
-        specs.append(ChildSpec(part=Part.ETCD, name="etcd", command=tuple(etcd_command)))
+        specs.append(ChildSpec(part=ProcessKind.ETCD, name="etcd", command=tuple(etcd_command)))
     specs.append(
         ChildSpec(
-            part=Part.ORCHESTRATOR,
+            part=ProcessKind.ORCHESTRATOR,
             name=plan.orchestrator.name,
             command=python_command("orchestrator", plan.orchestrator),
         )
     )
     specs += [
-        ChildSpec(part=Part.NODE, name=node.name, command=python_command("node", node))
+        ChildSpec(part=ProcessKind.NODE, name=node.name, command=python_command("node", node))
         for node in plan.nodes
     ]
     return tuple(specs)

@@ -13,7 +13,7 @@ from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, EngineFailed, Unreachable
 from mesh.fleet.records import ModelState, NodeState
 from mesh.local.etcd import wait_healthy
-from mesh.local.plan import Plan
+from mesh.local.plan import MeshPlan
 from mesh.stream import NodeStatus
 
 POLL_S = 0.03  # a local call costs about 1 ms; start-up is measured in hundreds
@@ -26,7 +26,7 @@ PidOf = Callable[[str], int | None]
 
 
 async def wait_ready(
-    plan: Plan, *, pid_of: PidOf, report: Report, clock: Clock, within_s: float
+    plan: MeshPlan, *, pid_of: PidOf, report: Report, clock: Clock, within_s: float
 ) -> None:
     """Reports each part as it comes up, with its time. ``pid_of``: a child's process id by name.
 

@@ -15,7 +15,7 @@ from mesh.child.start import start
 from mesh.clock import Clock
 from mesh.errors import ConfigError, InternalError, MeshError
 from mesh.local import logs
-from mesh.local.plan import ChildSpec, Part
+from mesh.local.plan import ChildSpec, ProcessKind
 
 DRAIN_S = 12.0  # what nodes and the orchestrator get to finish their streams
 ETCD_STOP_S = 2.0  # etcd goes last: the others still take their records out of it
@@ -127,8 +127,8 @@ class Supervisor:
         )
 
     async def _stop_all(self) -> None:
-        etcd = [s.name for s in self._specs if s.part is Part.ETCD]
-        rest = [s.name for s in self._specs if s.part is not Part.ETCD]
+        etcd = [s.name for s in self._specs if s.part is ProcessKind.ETCD]
+        rest = [s.name for s in self._specs if s.part is not ProcessKind.ETCD]
         await self._stop(rest, DRAIN_S)
         await self._stop(etcd, ETCD_STOP_S)
 

@@ -16,9 +16,7 @@ from mesh.transport.sink import AttemptSink
 from mesh.transport.wire import MAX_BATCH_BYTES, MAX_BATCH_FRAMES
 
 MAX_OPEN_STREAMS = 4_096  # per peer, cancelled ones count until their handler has ended
-MAX_PEER_OPEN_BYTES = (
-    256 * 1024 * 1024
-)  # of all attempts a peer has open, as they came off the wire
+MAX_PEER_OPEN_BYTES = 256 * 1024 * 1024  # all open attempts of one peer, as they came off the wire
 MAX_WAITING_REFUSALS = 1_024  # for a peer that goes on opening and reads nothing
 
 INTERNAL = Failed(code="internal", message="a defect in the node's handler; see the node's log")

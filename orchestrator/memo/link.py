@@ -48,7 +48,7 @@ class Replied:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RedisRefusal:
     """Redis is well, and did not do it. ``message`` begins with Redis' own word for why."""
 
     message: str
@@ -59,7 +59,7 @@ class Failure:
     """No usable reply in time, or nobody was asked."""
 
 
-Outcome = Replied | Refusal | Failure
+Reply = Replied | RedisRefusal | Failure
 
 
 class RedisLink:
@@ -93,7 +93,7 @@ class RedisLink:
     def failures(self) -> int:
         return self._failures
 
-    async def call(self, *command: str | bytes | int, want: type = object) -> Outcome:
+    async def call(self, *command: str | bytes | int, want: type = object) -> Reply:
         """One command and its reply, which must be a ``want``. Raises nothing but cancellation."""
         client = self._client
         if client is None:
@@ -106,7 +106,7 @@ class RedisLink:
         except ResponseError as error:
             self._answered(client)
             # The library takes some of Redis' own words (OOM, NOPERM) off the message.
-            return Refusal(f"{error.status_code} {error}" if error.status_code else str(error))
+            return RedisRefusal(f"{error.status_code} {error}" if error.status_code else str(error))
         except _FAILURES as error:
             self._failed(client, error)
         else:

@@ -10,7 +10,7 @@ from mesh.clock import Clock
 from orchestrator.memo.base import MemoCounts, Remembered
 from orchestrator.memo.codec import VERSION, decode, encode
 from orchestrator.memo.entries import Entries
-from orchestrator.memo.link import Failure, RedisLink, Refusal, Replied
+from orchestrator.memo.link import Failure, RedisLink, RedisRefusal, Replied
 from orchestrator.memo.settings import MemoSettings
 
 PREFIX = f"squadron:memo:{VERSION}:"
@@ -121,9 +121,9 @@ class RedisMemo:
             case Replied(value=bytes(data)):
                 self._no_looks = ""
                 return self._check(key, data) if data else None
-            case Refusal(message=message) if message.startswith("WRONGTYPE"):
+            case RedisRefusal(message=message) if message.startswith("WRONGTYPE"):
                 self._clear(name)
-            case Refusal(message=message):
+            case RedisRefusal(message=message):
                 self._no_looks = _refused("looks an answer up", message, self._no_looks)
         return None
 
@@ -171,7 +171,7 @@ class RedisMemo:
             match outcome:
                 case Replied():
                     self._no_writes = ""
-                case Refusal(message=message):
+                case RedisRefusal(message=message):
                     self._dropped += 1
                     self._no_writes = _refused("keeps an answer", message, self._no_writes)
                 case Failure():

@@ -21,7 +21,7 @@ from mesh.types import SPECIALTY_PATTERN, Alternative, Specialty
 from orchestrator.router import ngrams
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.folding import shown
-from orchestrator.router.spec import Parts, StageSpec
+from orchestrator.router.spec import StageParts, StageSpec
 
 FORMAT = 2  # raised whenever the features change, since old weights would then mean nothing
 # What it must be sure of where a stage behind it knows better: with sources held out, the two
@@ -206,7 +206,7 @@ def _load(path: Path) -> _Weights:
     return _Weights(labels, matrix, threshold, margin)
 
 
-def _made(settings: ClassifierSettings, parts: Parts) -> ClassifierStage:
+def _made(settings: ClassifierSettings, parts: StageParts) -> ClassifierStage:
     threshold = settings.threshold
     if threshold is None and parts.leaned_on:
         threshold = SURE

@@ -22,7 +22,7 @@ from mesh.types import Alternative
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.minilm import REMEDY, MiniLm, Vector, missing_parts
 from orchestrator.router.neighbours import Exemplars, Likely, joined, subject
-from orchestrator.router.spec import Missing, StageSpec
+from orchestrator.router.spec import NotInstalled, StageSpec
 
 _LOG = logging.getLogger(__name__)
 
@@ -170,9 +170,9 @@ def _likely(encoder: Encoder, exemplars: Exemplars, text: str) -> Likely:
     return exemplars.likely(encoder.vector(subject(text)))
 
 
-def _missing() -> Missing | None:
+def _missing() -> NotInstalled | None:
     parts = missing_parts()
-    return Missing(parts=" and ".join(parts), remedy=REMEDY) if parts else None
+    return NotInstalled(parts=" and ".join(parts), remedy=REMEDY) if parts else None
 
 
 # After the classifier, since it weighs what that leans to.

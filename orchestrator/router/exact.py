@@ -25,7 +25,7 @@ from mesh.settings.load import check_range
 from mesh.types import Alternative, FinishReason, ModelId, Piece
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.ready import ReadyAnswer
-from orchestrator.router.spec import Missing, Parts, StageSpec
+from orchestrator.router.spec import NotInstalled, StageParts, StageSpec
 
 NAME = "exact"
 MODEL = ModelId("tools")
@@ -127,14 +127,14 @@ def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
     )
 
 
-def _made(settings: ExactSettings, parts: Parts) -> ExactStage:
+def _made(settings: ExactSettings, parts: StageParts) -> ExactStage:
     solver = SolverProcess(settings.memory_bytes, clock=parts.clock)
     return ExactStage(solver, parts.clock, settings)
 
 
-def _missing() -> Missing | None:
+def _missing() -> NotInstalled | None:
     parts = missing(NAME)
-    return Missing(parts=" and ".join(parts), remedy=remedy(NAME)) if parts else None
+    return NotInstalled(parts=" and ".join(parts), remedy=remedy(NAME)) if parts else None
 
 
 SPEC = StageSpec(name=NAME, settings=ExactSettings, answers=True, missing=_missing, make=_made)

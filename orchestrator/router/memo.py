@@ -20,7 +20,7 @@ from orchestrator.memo.settings import MemoSettings
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.ready import ReadyAnswer
 from orchestrator.router.rule_file import RuleSet
-from orchestrator.router.spec import Parts, StageSpec
+from orchestrator.router.spec import StageParts, StageSpec
 
 NAME = "memo"
 
@@ -192,7 +192,7 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 3600.0:.0f} h"
 
 
-def _made(settings: MemoSettings, parts: Parts) -> MemoStage:
+def _made(settings: MemoSettings, parts: StageParts) -> MemoStage:
     return MemoStage(memo_of(settings, parts.clock), parts.salt, parts.clock)
 
 

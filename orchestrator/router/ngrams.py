@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.router.lexicon import CLASSES, KEPT, SKELETON
-from orchestrator.router.shape import CLASS_COUNT, SHAPE_SIZE, Tokens, shape
+from orchestrator.router.shape import CLASS_COUNT, SHAPE_SIZE, TokenShape, shape
 
 WORD_BUCKETS = 1 << 16
 SKELETON_BUCKETS = 1 << 15
@@ -147,13 +147,13 @@ _SHIFTS = np.arange(_LANE_FIELDS, dtype=np.uint64) * np.uint64(_FIELD_BITS)
 _FIELD = np.uint64((1 << _FIELD_BITS) - 1)
 
 
-def _tokens(table: NDArray[np.uint64]) -> Tokens:
+def _tokens(table: NDArray[np.uint64]) -> TokenShape:
     totals = np.add.reduce(table[:, 1:], axis=0)
     counts = ((totals[:, None] >> _SHIFTS) & _FIELD).astype(np.intp).ravel()
     numbers, small, capitals, marks, joined = counts[:_FIRST_CLASS].tolist()
     asking = table[1, 0] >> _HALF in _ASKING
     classes = counts[_FIRST_CLASS : _FIRST_CLASS + CLASS_COUNT]
-    return Tokens(numbers, small, capitals, marks, joined > 0, asking, classes)
+    return TokenShape(numbers, small, capitals, marks, joined > 0, asking, classes)
 
 
 def _border(bone: str, standing: int) -> bytes:

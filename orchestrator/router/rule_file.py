@@ -43,7 +43,7 @@ DEFAULT_THRESHOLD = 0.6
 DEFAULT_MARGIN = 0.2
 
 
-class Part(StrEnum):
+class RulePart(StrEnum):
     """What a rule looks at."""
 
     LAST_USER = "last_user"
@@ -61,7 +61,7 @@ class Rule:
     specialty: Specialty | None
     patterns: tuple[str, ...]
     weight: float = 1.0
-    part: Part = Part.LAST_USER
+    part: RulePart = RulePart.LAST_USER
     caseless: bool = True
     multiline: bool = False
     dotall: bool = False
@@ -277,12 +277,12 @@ def _names(entry: dict[str, Any], key: str, at: str, problems: list[str]) -> tup
     return tuple(value)
 
 
-def _part(entry: dict[str, Any], at: str, problems: list[str]) -> Part:
-    value = entry.get("part", Part.LAST_USER)
-    if value not in list(Part):
-        problems.append(f"{at}: 'part' must be one of {', '.join(Part)}")
-        return Part.LAST_USER
-    return Part(value)
+def _part(entry: dict[str, Any], at: str, problems: list[str]) -> RulePart:
+    value = entry.get("part", RulePart.LAST_USER)
+    if value not in list(RulePart):
+        problems.append(f"{at}: 'part' must be one of {', '.join(RulePart)}")
+        return RulePart.LAST_USER
+    return RulePart(value)
 
 
 def _specialty(value: Any, at: str, problems: list[str]) -> Specialty | None:

@@ -31,8 +31,8 @@ from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.compiled import CompiledRules, Entry
 from orchestrator.router.folding import shown
-from orchestrator.router.rule_file import REPORTED_PROBLEMS, Part, Rule, RuleSet, raise_for
-from orchestrator.router.spec import Parts, Placed, StageSpec
+from orchestrator.router.rule_file import REPORTED_PROBLEMS, Rule, RulePart, RuleSet, raise_for
+from orchestrator.router.spec import Placed, StageParts, StageSpec
 
 _NAMED_IN_NOTES = 6
 _ONLY_MARKERS = Abstain("only markers fired")
@@ -98,7 +98,7 @@ class RulesStage:
         # One database a part: a few rules on the conversation must not scan all of it for the rest.
         self._databases = {
             part: _database(rules, part, where, cache)
-            for part in Part
+            for part in RulePart
             if any(rule.part is part for rule in rules.rules)
         }
         self._threads = threading.local()
@@ -111,7 +111,7 @@ class RulesStage:
     def database(self) -> hyperscan.Database | None:
         """The compiled rules on the last user turn, for benchmarks and tools; None when there are
         none. Its own scratch is for one thread at a time; this stage never uses it."""
-        return self._databases.get(Part.LAST_USER)
+        return self._databases.get(RulePart.LAST_USER)
 
     def decide(self, features: Features) -> Verdict | Abstain:
         """The verdict by the formula in this module's docstring. Never raises for any text."""
@@ -198,13 +198,13 @@ def prepare(text: str) -> bytes:
     return shown(text).encode("utf-8")
 
 
-def _text(features: Features, part: Part) -> str:
+def _text(features: Features, part: RulePart) -> str:
     match part:
-        case Part.LAST_USER:
+        case RulePart.LAST_USER:
             return features.last_user
-        case Part.SYSTEM:
+        case RulePart.SYSTEM:
             return _joined(m for m in features.messages if m.role is Role.SYSTEM)
-        case Part.CONVERSATION:
+        case RulePart.CONVERSATION:
             return _joined(features.messages)
 
 
@@ -245,7 +245,7 @@ def _flags(rule: Rule) -> int:
 
 
 def _database(
-    rules: RuleSet, part: Part, where: str, cache: CompiledRules | None
+    rules: RuleSet, part: RulePart, where: str, cache: CompiledRules | None
 ) -> hyperscan.Database:
     entries = [
         (number, pattern.encode("utf-8"), _flags(rule))  # a rule's patterns share its number
@@ -331,7 +331,7 @@ def _matches_nothing(database: hyperscan.Database) -> set[int]:
     return empty
 
 
-def _made(_: object, parts: Parts) -> RulesStage:
+def _made(_: object, parts: StageParts) -> RulesStage:
     """Of no rules: they come with ``under``."""
     return RulesStage(RuleSet(version="", rules=()), cache=parts.cache)
 

@@ -104,7 +104,7 @@ def _money(text: str, *, ascii_only: bool) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenShape:
     """How many tokens of a text are numbers, words in small letters, words with a capital, and
     marks. ``joined``: one has a capital inside. ``classes``: how many are of each of ``CLASSES``,
     ``asking``: the first one asks."""
@@ -118,7 +118,7 @@ class Tokens:
     classes: NDArray[np.intp]
 
 
-def shape(text: str, tokens: Tokens, length: int) -> NDArray[np.float32]:
+def shape(text: str, tokens: TokenShape, length: int) -> NDArray[np.float32]:
     """Counts and shares of word classes, marks of code, formulas and options, lengths. Each is
     about 0 to 1.5. ``length``: the whole prompt's characters, of which ``text`` was read."""
     numbers, letters = tokens.numbers, tokens.small + tokens.capitals

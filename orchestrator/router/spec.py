@@ -33,7 +33,7 @@ class NoSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class StageParts:
     """What of its orchestrator a stage may live on. ``salt``: of all settings that decide, so that
     what was decided under others is known by it. ``leaned_on``: a stage behind this one wants it
     before itself, and knows better what this one only leans to. ``cache``: where compiled rules are
@@ -47,7 +47,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class NotInstalled:
     """``parts``: what is not installed here, as ``a and b``; ``remedy``: what to run, in words."""
 
     parts: str
@@ -72,14 +72,14 @@ class StageSpec:
     A name that the table ``[router]`` has a key for cannot be a stage's."""
 
     name: str
-    make: Callable[[Any, Parts], Any]
+    make: Callable[[Any, StageParts], Any]
     quick: bool = False
     settings: type[Settings] = NoSettings
     after: tuple[str, ...] = ()
     answers: bool = False
     remembers: bool = False
     renewed: Callable[[Any, RuleSet, str], Any] | None = None
-    missing: Callable[[], Missing | None] = lambda: None
+    missing: Callable[[], NotInstalled | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

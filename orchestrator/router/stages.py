@@ -14,7 +14,7 @@ from mesh.settings.router import DecisionLogSettings, RouterSettings
 from orchestrator.router.chosen import Chosen, choose
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.rule_file import RuleSet
-from orchestrator.router.spec import AskMesh, Parts, Placed
+from orchestrator.router.spec import AskMesh, Placed, StageParts
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Stages:
         self._left_out = chosen.left_out
         self.salt = salt_of(settings, chosen)
         wanted = {name for spec, _ in chosen.order for name in spec.after}
-        parts = Parts(clock=clock, ask=ask, salt=self.salt, cache=cache)
+        parts = StageParts(clock=clock, ask=ask, salt=self.salt, cache=cache)
         self._made = tuple(
             Placed(spec, spec.make(own, replace(parts, leaned_on=spec.name in wanted)))
             for spec, own in chosen.order

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from mesh.errors import RuleError
 from orchestrator.router.base import Verdict
 from orchestrator.router.compiled import CompiledRules
-from orchestrator.router.rule_file import Part, Rule, RuleSet, read
+from orchestrator.router.rule_file import Rule, RulePart, RuleSet, read
 from orchestrator.router.rules import RulesStage, engine_problems
 from orchestrator.rules.labelled import Labelled, example, features, lower_bound, prompts
-from orchestrator.rules.statics import Finding, Kind, findings
+from orchestrator.rules.statics import Finding, FindingKind, findings
 
 # A rule that fired once or twice is in another's shadow by chance.
 LEAST_SHADOWED = 3
@@ -98,7 +98,7 @@ def check(
             # It names five at most, and here all are wanted.
             problems = engine_problems(rules) or [error.message]
     if stage is None:
-        errors = tuple(Finding(kind=Kind.ERROR, message=problem) for problem in problems)
+        errors = tuple(Finding(kind=FindingKind.ERROR, message=problem) for problem in problems)
         return _bare(rules, errors)
     return _measured(stage, rows, tuple(findings(rules)))
 
@@ -236,12 +236,12 @@ class _Measured:
     def _idle(self) -> list[Finding]:
         found: list[Finding] = []
         for rule, tally in zip(self._rules, self._tallies, strict=True):
-            if rule.part is Part.SYSTEM:
+            if rule.part is RulePart.SYSTEM:
                 continue  # labelled prompts have no system text
             if not tally.fired:
-                kind, message = Kind.NEVER_FIRES, "matches none of the labelled prompts"
+                kind, message = FindingKind.NEVER_FIRES, "matches none of the labelled prompts"
             elif not tally.counted and rule.specialty is not None:
-                kind = Kind.NEVER_COUNTS
+                kind = FindingKind.NEVER_COUNTS
                 message = f"matches {prompts(tally.fired)}, and its companions let it count in none"
             else:
                 continue
@@ -274,7 +274,7 @@ class _Measured:
         ranked = sorted(self._conflicts.items(), key=lambda item: -item[1].both)
         return [
             Finding(
-                kind=Kind.CONFLICT,
+                kind=FindingKind.CONFLICT,
                 rule=self._rules[first].name,
                 other=self._rules[second].name,
                 message=f"({self._rules[first].specialty}) and '{self._rules[second].name}' "
@@ -313,7 +313,7 @@ class _Measured:
 def _shadow(rule: Rule, larger: Rule, tally: _Tally) -> Finding:
     needed = f", though in {prompts(tally.needed)} it takes both" if tally.needed else ""
     return Finding(
-        kind=Kind.SHADOWED,
+        kind=FindingKind.SHADOWED,
         rule=rule.name,
         other=larger.name,
         message=f"whenever it counts ({prompts(tally.counted)}), so does '{larger.name}'{needed}",

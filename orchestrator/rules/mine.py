@@ -60,7 +60,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class PrecisionCount:
     """``right`` of ``made``; ``lower``: of the precision's 95% interval."""
 
     made: int
@@ -83,9 +83,9 @@ class Proposal:
 
     rule: Rule
     new: int
-    logged: Counted
-    held_out: Counted
-    data: Counted | None = None
+    logged: PrecisionCount
+    held_out: PrecisionCount
+    data: PrecisionCount | None = None
     examples: tuple[str, ...] = ()
 
 
@@ -284,8 +284,8 @@ def _judged(drafts: tuple[Rule, ...], rows: Sequence[_Row], wishes: Wishes) -> t
     return tuple(proposals)
 
 
-def _counted(rule: Rule, rows: Sequence[_Row]) -> Counted:
-    return Counted(made=len(rows), right=sum(row.label == rule.specialty for row in rows))
+def _counted(rule: Rule, rows: Sequence[_Row]) -> PrecisionCount:
+    return PrecisionCount(made=len(rows), right=sum(row.label == rule.specialty for row in rows))
 
 
 def _on_data(
@@ -297,7 +297,7 @@ def _on_data(
         return proposals, before, before
     figures = measure(RuleSet(version="", rules=mined), data).figures
     judged = tuple(
-        replace(each, data=Counted(made=on.counted, right=on.right))
+        replace(each, data=PrecisionCount(made=on.counted, right=on.right))
         for each, on in zip(proposals, figures, strict=True)
     )
     every = replace(rules, rules=(*rules.rules, *mined)[:MAX_RULES])

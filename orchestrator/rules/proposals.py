@@ -8,7 +8,7 @@ from rich.text import Text
 from mesh.cli.screen import printable, table
 from mesh.errors import InternalError
 from orchestrator.router.rule_file import Rule, read
-from orchestrator.rules.mine import Counted, Mined, Proposal
+from orchestrator.rules.mine import Mined, PrecisionCount, Proposal
 from orchestrator.rules.tables import share
 
 
@@ -52,7 +52,7 @@ def _table(rule: Rule) -> str:
     )
 
 
-def _said(counted: Counted) -> str:
+def _said(counted: PrecisionCount) -> str:
     if not counted.made:
         return "never fires"
     return f"{counted.right}/{counted.made} right (at least {counted.lower:.2f})"
@@ -103,5 +103,5 @@ def show(mined: Mined, unreadable: int, screen: Console) -> None:
         )
 
 
-def _short(counted: Counted) -> str:
+def _short(counted: PrecisionCount) -> str:
     return f"{counted.right}/{counted.made}"

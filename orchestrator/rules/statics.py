@@ -19,7 +19,7 @@ from orchestrator.router.rule_file import Rule, RuleSet
 _Pattern = tuple[str, str, bool, bool, bool, bool]
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     ERROR = "error"  # the file, a key or a pattern is wrong
     CONTRADICTION = "contradiction"  # a rule can never count, or never win
     IDENTICAL = "identical"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
     WEAK = "weak"
 
 
-ERRORS = frozenset({Kind.ERROR, Kind.CONTRADICTION})
+ERRORS = frozenset({FindingKind.ERROR, FindingKind.CONTRADICTION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Finding:
     """``rule``: whom it is about, "" for the file. ``other``: the second rule, where there is one.
     ``count``: prompts of the labelled file that show it, ``example`` one of them."""
 
-    kind: Kind
+    kind: FindingKind
     message: str
     rule: str = ""
     other: str = ""
@@ -129,11 +129,11 @@ def _identical(rules: RuleSet) -> Iterator[Finding]:
                 )
                 if not same_companions:
                     continue  # two grades of certainty for one pattern
-                kind, end = Kind.IDENTICAL, f"as '{other.name}' has it already; drop one"
+                kind, end = FindingKind.IDENTICAL, f"as '{other.name}' has it already; drop one"
             else:
                 if {*rule.requires} & {*other.excludes} or {*other.requires} & {*rule.excludes}:
                     continue  # what the one requires the other excludes
-                kind = Kind.CONFLICT
+                kind = FindingKind.CONFLICT
                 end = f"for '{rule.specialty}', and '{other.name}' for '{other.specialty}'"
             yield Finding(
                 kind=kind, rule=rule.name, other=other.name, message=f"has {_cut(pattern[0])} {end}"
@@ -147,13 +147,15 @@ def _weak(rules: RuleSet) -> Iterator[Finding]:
             weights[rule.specialty].append(rule.weight)
             if rule.weight == 0.0:
                 yield Finding(
-                    kind=Kind.WEAK, rule=rule.name, message="has weight 0, which adds nothing"
+                    kind=FindingKind.WEAK,
+                    rule=rule.name,
+                    message="has weight 0, which adds nothing",
                 )
     for specialty, all_of_them in weights.items():
         best = 1.0 - prod(1.0 - weight for weight in all_of_them)
         if best < rules.threshold:
             yield Finding(
-                kind=Kind.WEAK,
+                kind=FindingKind.WEAK,
                 message=f"'{specialty}' can never win: all its rules together reach {best:.2f}, "
                 f"below the threshold {rules.threshold:.2f}",
             )
@@ -161,7 +163,7 @@ def _weak(rules: RuleSet) -> Iterator[Finding]:
 
 def _contradiction(rule: Rule, other: Rule, message: str) -> Finding:
     return Finding(
-        kind=Kind.CONTRADICTION,
+        kind=FindingKind.CONTRADICTION,
         rule=rule.name,
         other=other.name,
         message=message.format(other.name),

@@ -10,18 +10,18 @@ from rich.text import Text
 from mesh.cli.screen import printable, table
 from orchestrator.rules.check import Figures, Report, RuleFigures
 from orchestrator.rules.labelled import prompts
-from orchestrator.rules.statics import Finding, Kind
+from orchestrator.rules.statics import Finding, FindingKind
 
 # Of each kind; all are in the JSON.
 SHOWN_FINDINGS = 10
 SHOWN_RULES = 200
 
-_STYLES = {Kind.ERROR: "red", Kind.CONTRADICTION: "red"}
+_STYLES = {FindingKind.ERROR: "red", FindingKind.CONTRADICTION: "red"}
 
 
 def show(report: Report, where: str, screen: Console) -> None:
     screen.print(Text(f"{where}: version {report.version}, {_size(report)}"))
-    for kind in Kind:
+    for kind in FindingKind:
         _show_kind(kind, [each for each in report.findings if each.kind is kind], screen)
     if report.overall is not None:
         screen.print()
@@ -46,7 +46,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _show_kind(kind: Kind, found: Sequence[Finding], screen: Console) -> None:
+def _show_kind(kind: FindingKind, found: Sequence[Finding], screen: Console) -> None:
     for each in found[:SHOWN_FINDINGS]:
         named = f"'{each.rule}' " if each.rule else ""
         line = Text.assemble(

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mesh.bench.arrivals import ClosedLoop, Load, OpenLoop
-from mesh.bench.plan import Ask, Plan
-from mesh.bench.run import Outcome, run
+from mesh.bench.profile import LoadProfile, RequestTemplate
+from mesh.bench.run import LoadResult, run
 from mesh.bench.series import Second
 from mesh.bench.workload import generated
 from mesh.cli.main import cli
@@ -41,11 +41,11 @@ async def played(
     duration_s: float | None = None,
     requests: int | None = None,
     on_second: Callable[[Second], None] = lambda _: None,
-) -> Outcome:
-    plan = Plan(load=load, duration_s=duration_s, requests=requests)
+) -> LoadResult:
+    profile = LoadProfile(load=load, duration_s=duration_s, requests=requests)
     async with asyncio.timeout(30):
         return await run(
-            plan,
+            profile,
             generated(4, 1),
             [mesh.endpoint],
             SystemClock(),
@@ -227,8 +227,8 @@ async def test_a_mesh_that_is_away_is_unreachable() -> None:
 def test_a_plan_needs_an_end_and_sound_requests() -> None:
     load = ClosedLoop(clients=1)
     with pytest.raises(ConfigError, match="either --duration or --requests"):
-        Plan(load=load)
+        LoadProfile(load=load)
     with pytest.raises(ConfigError, match="--timeout"):
-        Plan(load=load, requests=1, ask=Ask(timeout_s=float("inf")))
+        LoadProfile(load=load, requests=1, template=RequestTemplate(timeout_s=float("inf")))
     with pytest.raises(InvalidRequest):
-        Plan(load=load, requests=1, ask=Ask(temperature=-1.0))
+        LoadProfile(load=load, requests=1, template=RequestTemplate(temperature=-1.0))

@@ -12,11 +12,11 @@ from mesh.bench.faults import parse as parse_faults
 from mesh.bench.injector import FaultMark
 from mesh.bench.objective import Objective
 from mesh.bench.page import render
-from mesh.bench.plan import Plan
-from mesh.bench.plots import Line, Mark, over_time, percentiles
+from mesh.bench.plots import Curve, Mark, over_time, percentiles
+from mesh.bench.profile import LoadProfile
 from mesh.bench.record import Recorder
 from mesh.bench.report import build, encode
-from mesh.bench.run import Outcome
+from mesh.bench.run import LoadResult
 from mesh.bench.workload import generated
 from mesh.errors import NodeLost
 from tests.bench_page import read
@@ -40,10 +40,10 @@ def recorded(*, streams: int = 30, seconds: int = 5, node: str = "a") -> Recorde
     return to
 
 
-def report_of(to: Recorder, *, faults: str | None = None, **plan: Any) -> dict[str, Any]:
+def report_of(to: Recorder, *, faults: str | None = None, **profile: Any) -> dict[str, Any]:
     to.close(105.5)
     marks = (FaultMark(at_s=2.0, action="kill", node=EVIL, done=True, note="pid 1"),)
-    outcome = Outcome(
+    outcome = LoadResult(
         recorder=to,
         marks=marks if faults else (),
         unlisted_marks=0,
@@ -54,12 +54,12 @@ def report_of(to: Recorder, *, faults: str | None = None, **plan: Any) -> dict[s
         cpu_s=1.1,
         interrupted=False,
     )
-    made = Plan(
-        load=plan.pop("load", ClosedLoop(clients=2)),
+    made = LoadProfile(
+        load=profile.pop("load", ClosedLoop(clients=2)),
         duration_s=5.0,
         objective=to.objective,
         faults=parse_faults(faults) if faults else (),
-        **plan,
+        **profile,
     )
     return build(made, generated(8, 1), outcome)
 
@@ -126,20 +126,20 @@ def test_a_run_in_which_nothing_happened_has_a_page_too() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.003, 0.7, 1.0, 9.999, 10.0, 4321.0, 3.6e6])
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_any_value_can_be_plotted(value: float, logarithmic: bool) -> None:
-    line = Line(name="x", colour="#112233", points=[(0, value), (1, None), (2, value)])
+    line = Curve(name="x", colour="#112233", points=[(0, value), (1, None), (2, value)])
     svg = over_time(
         [line], unit="ms", logarithmic=logarithmic, marks=[Mark(at_s=1.0, name="kill a")]
     )
     assert "nan" not in svg.lower()
     assert "kill a" in svg
-    curve = Line(name="x", colour="#112233", points=[(0.0, value)])
+    curve = Curve(name="x", colour="#112233", points=[(0.0, value)])
     assert "nan" not in percentiles([curve]).lower()
 
 
 def test_a_day_is_plotted_in_bounded_space_with_its_peak() -> None:
     points = [(second, 1.0) for second in range(86_400)]
     points[50_000] = (50_000, 777.0)
-    line = Line(name="x", colour="#112233", points=points)
+    line = Curve(name="x", colour="#112233", points=points)
     marks = [Mark(at_s=float(i), name="kill a") for i in range(0, 86_400, 2)]
     svg = over_time([line], unit="", logarithmic=False, marks=marks)
     assert len(svg) < 150_000

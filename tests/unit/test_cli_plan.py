@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from mesh.cli.main import cli
 from mesh.errors import ConfigError
-from mesh.local.plan import Part, children, make_plan
+from mesh.local.plan import ProcessKind, children, make_plan
 from mesh.local.specialists import choose, shipped
 from mesh.settings.load import load
 from mesh.settings.node import NodeSettings
@@ -86,7 +86,11 @@ def test_nodes_share_the_cores() -> None:
 
 def test_children_start_registry_first_and_take_settings_that_load() -> None:
     specs = children(plan_of(), ["etcd", "--flag"])
-    assert [spec.part for spec in specs] == [Part.ETCD, Part.ORCHESTRATOR, *[Part.NODE] * 3]
+    assert [spec.part for spec in specs] == [
+        ProcessKind.ETCD,
+        ProcessKind.ORCHESTRATOR,
+        *[ProcessKind.NODE] * 3,
+    ]
     assert len({spec.name for spec in specs}) == len(specs)
     assert specs[0].command == ("etcd", "--flag")
     orchestrator = load(OrchestratorSettings, json.loads(specs[1].command[-1]))
@@ -97,7 +101,7 @@ def test_children_start_registry_first_and_take_settings_that_load() -> None:
 
 def test_a_foreign_etcd_is_not_started() -> None:
     plan = plan_of(etcd="etcd.lan:2379", own_etcd=False)
-    assert all(spec.part is not Part.ETCD for spec in children(plan, None))
+    assert all(spec.part is not ProcessKind.ETCD for spec in children(plan, None))
     assert {node.etcd for node in plan.nodes} == {"etcd.lan:2379"}
 
 

@@ -20,7 +20,7 @@ from mesh.cli.main import leaf
 from mesh.clock import SystemClock
 from mesh.errors import ConfigError, InternalError, PortInUse
 from mesh.local import logs, run_file
-from mesh.local.plan import ChildSpec, Part
+from mesh.local.plan import ChildSpec, ProcessKind
 from mesh.local.ports import can_bind, free_port, require_free
 from mesh.local.supervisor import Supervisor
 
@@ -38,7 +38,7 @@ class QuickClock(SystemClock):
         await asyncio.sleep(0.01 if seconds < 10 else 3600)
 
 
-def child(name: str, code: str, part: Part = Part.NODE) -> ChildSpec:
+def child(name: str, code: str, part: ProcessKind = ProcessKind.NODE) -> ChildSpec:
     return ChildSpec(part=part, name=name, command=(sys.executable, "-I", "-S", "-c", code))
 
 
@@ -123,7 +123,7 @@ class TestSupervisor:
     async def test_a_command_that_does_not_exist_says_so(
         self, tmp_path: Path, lines: list[str]
     ) -> None:
-        spec = ChildSpec(part=Part.ETCD, name="etcd", command=("/nowhere/etcd",))
+        spec = ChildSpec(part=ProcessKind.ETCD, name="etcd", command=("/nowhere/etcd",))
         error = await supervised(self.make(tmp_path, lines, spec), for_ever)
         assert "cannot run /nowhere/etcd: No such file or directory" in str(error)
 
@@ -137,7 +137,7 @@ class TestSupervisor:
         supervisor = self.make(
             tmp_path,
             lines,
-            child("etcd", polite.format(late=0), Part.ETCD),
+            child("etcd", polite.format(late=0), ProcessKind.ETCD),
             child("math", polite.format(late=0.3)),
         )
 
@@ -166,9 +166,10 @@ class TestSupervisor:
     def test_children_die_with_a_supervisor_that_is_killed(self, tmp_path: Path) -> None:
         script = (
             "import asyncio, sys\nfrom pathlib import Path\n"
-            "from mesh.clock import SystemClock\nfrom mesh.local.plan import ChildSpec, Part\n"
+            "from mesh.clock import SystemClock\n"
+            "from mesh.local.plan import ChildSpec, ProcessKind\n"
             "from mesh.local.supervisor import Supervisor\n"
-            f"spec = ChildSpec(part=Part.NODE, name='math', command=(sys.executable, '-c', "
+            f"spec = ChildSpec(part=ProcessKind.NODE, name='math', command=(sys.executable, '-c', "
             f"'import os, time; print(os.getpid(), flush=True); time.sleep(600)'))\n"
             f"asyncio.run(Supervisor([spec], log_dir=Path({str(tmp_path)!r}), report=print, "
             "clock=SystemClock()).run())"

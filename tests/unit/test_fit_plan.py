@@ -14,7 +14,7 @@ from node.engines.llama_cpp.memory.need import need
 from node.engines.llama_cpp.traits import LlamaCppTraits
 from node.engines.traits import Target
 from node.models.catalogue import GgufFacts, inspect
-from node.models.fit import CPU, Estimate, Fit, Outcome
+from node.models.fit import CPU, Estimate, Fit, FitGrade
 from node.models.fit import fit as fit_for
 
 GIB = 1024**3
@@ -52,7 +52,7 @@ def fit(
 
 def test_what_fits_says_what_is_left(facts: GgufFacts) -> None:
     found = fit(facts, 16 * GIB, WANTS, device="GPU-1")
-    assert found.outcome is Outcome.FITS
+    assert found.outcome is FitGrade.FITS
     assert found.left_bytes == 16 * GIB - found.estimate.vram_bytes
     assert "'plan' fits on GPU-1" in found.reason
     assert "all 16 layers on the GPU" in found.reason
@@ -63,7 +63,7 @@ def test_what_fits_says_what_is_left(facts: GgufFacts) -> None:
 def test_the_bounds_given_are_the_bounds(facts: GgufFacts, share: float, device: str) -> None:
     free = int(share * load(facts, WANTS, device).device_bytes)
     found = fit(facts, free, WANTS, device=device)
-    assert (found.outcome is Outcome.FITS) == (share >= 1.0)
+    assert (found.outcome is FitGrade.FITS) == (share >= 1.0)
 
     def takes(**changes: int) -> int:
         wants = replace(WANTS, **changes)  # type: ignore[arg-type]
@@ -88,13 +88,13 @@ def test_too_small_for_all_layers_says_how_many_but_moves_none(facts: GgufFacts)
         found.reason
     )
     chosen = fit(facts, free, replace(WANTS, gpu_layers=8), device="GPU-1")
-    assert chosen.outcome is Outcome.FITS
+    assert chosen.outcome is FitGrade.FITS
     assert "7 of 16 layers and the output on the GPU, 9 layers on the CPU" in chosen.reason
 
 
 def test_what_cannot_fit_at_all_says_so_with_the_sums(facts: GgufFacts) -> None:
     found = fit(facts, 1024, WANTS, device="GPU-1")
-    assert found.outcome is Outcome.NO
+    assert found.outcome is FitGrade.NO
     assert (found.largest_context, found.most_slots, found.gpu_layers) == (0, 0, 0)
     for word in ("weights", "cache", "compute", "overhead", "free", "smaller model"):
         assert word in found.reason
@@ -102,14 +102,14 @@ def test_what_cannot_fit_at_all_says_so_with_the_sums(facts: GgufFacts) -> None:
 
 
 def test_a_gpus_load_needs_ram_too(facts: GgufFacts) -> None:
-    assert fit(facts, 16 * GIB, WANTS, device="GPU-1", ram_free_bytes=GIB).outcome is Outcome.FITS
+    assert fit(facts, 16 * GIB, WANTS, device="GPU-1", ram_free_bytes=GIB).outcome is FitGrade.FITS
     found = fit(facts, 16 * GIB, WANTS, device="GPU-1", ram_free_bytes=1024)
-    assert found.outcome is Outcome.NO
+    assert found.outcome is FitGrade.NO
 
 
 def test_a_correction_moves_the_verdict(facts: GgufFacts) -> None:
     free = load(facts, WANTS).vram_bytes
-    assert fit(facts, free, WANTS, device="GPU-1").outcome is Outcome.FITS
+    assert fit(facts, free, WANTS, device="GPU-1").outcome is FitGrade.FITS
     found = fit(
         facts,
         free,
@@ -117,7 +117,7 @@ def test_a_correction_moves_the_verdict(facts: GgufFacts) -> None:
         device="GPU-1",
         correct=lambda estimate: replace(estimate, correction_vram_bytes=50 * 1024**2),
     )
-    assert found.outcome is Outcome.SMALLER
+    assert found.outcome is FitGrade.SMALLER
     assert "measured 50 MiB beside that" in found.reason
 
 

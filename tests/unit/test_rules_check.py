@@ -19,7 +19,7 @@ from orchestrator.router.rules import RulesStage
 from orchestrator.rules.__main__ import main
 from orchestrator.rules.check import Report, check
 from orchestrator.rules.labelled import Labelled, features, lower_bound, read_labelled
-from orchestrator.rules.statics import Kind, findings
+from orchestrator.rules.statics import FindingKind, findings
 
 
 def _rule(name: str, specialty: str | None, pattern: str, more: str = "") -> str:
@@ -32,7 +32,7 @@ def _check(*rules: str, rows: tuple[tuple[str, str], ...] = (), head: str = "") 
     return check(content, [Labelled(*row) for row in rows])
 
 
-def _found(report: Report, kind: Kind) -> list[tuple[str, str]]:
+def _found(report: Report, kind: FindingKind) -> list[tuple[str, str]]:
     return [(each.rule, each.other) for each in report.findings if each.kind is kind]
 
 
@@ -103,7 +103,7 @@ CONTRADICTIONS = {
 def test_a_rule_that_can_never_win_is_an_error(name: str) -> None:
     content, pair = CONTRADICTIONS[name]
     report = _check(content)
-    assert _found(report, Kind.CONTRADICTION) == [pair]
+    assert _found(report, FindingKind.CONTRADICTION) == [pair]
     assert report.errors == 1
 
 
@@ -125,8 +125,8 @@ def test_what_can_win_is_no_contradiction(content: str) -> None:
 
 def test_identical_patterns_are_told_whatever_the_specialty() -> None:
     report = _check(_rule("a", "math", "sum"), _rule("b", "math", "sum"), _rule("c", "code", "sum"))
-    assert _found(report, Kind.IDENTICAL) == [("b", "a")]
-    assert _found(report, Kind.CONFLICT) == [("c", "a")]
+    assert _found(report, FindingKind.IDENTICAL) == [("b", "a")]
+    assert _found(report, FindingKind.CONFLICT) == [("c", "a")]
     assert report.errors == 0
 
 
@@ -141,7 +141,9 @@ def test_companions_tell_identical_patterns_apart() -> None:
 
 def test_weights_that_can_never_decide_are_told() -> None:
     report = _check(_rule("a", "math", "sum", "weight = 0.3"), _rule("b", "code", "x", "weight=0"))
-    assert [each.message.split(":")[0] for each in report.findings if each.kind is Kind.WEAK] == [
+    assert [
+        each.message.split(":")[0] for each in report.findings if each.kind is FindingKind.WEAK
+    ] == [
         "has weight 0, which adds nothing",
         "'math' can never win",
         "'code' can never win",
@@ -177,8 +179,8 @@ def test_rules_that_never_fire_or_never_count_are_named() -> None:
         _rule("system", "code", "xyzzy", "part = 'system'"),  # the file has no system text
         rows=ROWS,
     )
-    assert _found(report, Kind.NEVER_FIRES) == [("never", "")]
-    assert _found(report, Kind.NEVER_COUNTS) == [("sum", "")]
+    assert _found(report, FindingKind.NEVER_FIRES) == [("never", "")]
+    assert _found(report, FindingKind.NEVER_COUNTS) == [("sum", "")]
 
 
 def test_a_rule_in_the_shadow_of_another_is_named() -> None:
@@ -188,21 +190,21 @@ def test_a_rule_in_the_shadow_of_another_is_named() -> None:
         _rule("strong", "code", "over a sum"),
         rows=ROWS,
     )
-    assert _found(report, Kind.SHADOWED) == [("some", "any")]
-    (finding,) = (each for each in report.findings if each.kind is Kind.SHADOWED)
+    assert _found(report, FindingKind.SHADOWED) == [("some", "any")]
+    (finding,) = (each for each in report.findings if each.kind is FindingKind.SHADOWED)
     assert finding.count == 6
 
 
 def test_of_two_that_always_fire_together_only_the_later_is_in_shadow() -> None:
     report = _check(_rule("a", "math", "sum of"), _rule("b", "math", "of apples"), rows=ROWS)
-    assert _found(report, Kind.SHADOWED) == [("b", "a")]
+    assert _found(report, FindingKind.SHADOWED) == [("b", "a")]
 
 
 def test_conflicts_are_counted_with_an_example_and_how_they_ended() -> None:
     report = _check(
         _rule("sum", "math", "sum", "weight = 0.5"), _rule("loop", "code", "loop"), rows=ROWS
     )
-    (finding,) = (each for each in report.findings if each.kind is Kind.CONFLICT)
+    (finding,) = (each for each in report.findings if each.kind is FindingKind.CONFLICT)
     assert (finding.rule, finding.other, finding.count) == ("sum", "loop", 3)
     assert finding.example == "loop over a sum"
     assert "3 decided rightly, 0 wrongly, 0 left open" in finding.message
@@ -215,7 +217,7 @@ def test_a_veto_that_settles_a_conflict_leaves_none() -> None:
         _rule("no", "math", "loop", "veto = true"),
         rows=ROWS,
     )
-    assert _found(report, Kind.CONFLICT) == []
+    assert _found(report, FindingKind.CONFLICT) == []
     assert report.figures[2].precision == 1.0  # never was the label math
 
 
@@ -326,7 +328,7 @@ def test_what_is_called_a_contradiction_never_wins_on_any_text(drafts: list[Rule
         for name, draft in zip(NAMES, drafts, strict=False)
     )
     whole = RuleSet(version="", rules=rules, threshold=0.0, margin=0.0)
-    told = [each for each in findings(whole) if each.kind is Kind.CONTRADICTION]
+    told = [each for each in findings(whole) if each.kind is FindingKind.CONTRADICTION]
     stage = RulesStage(whole)
     for size in range(len(LETTERS) + 1):
         for text in combinations(LETTERS, size):

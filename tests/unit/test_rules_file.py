@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mesh.errors import RuleError
-from orchestrator.router.rule_file import MAX_FILE_BYTES, MAX_RULES, Part, parse
+from orchestrator.router.rule_file import MAX_FILE_BYTES, MAX_RULES, RulePart, parse
 from orchestrator.router.rules import RulesStage
 
 
@@ -26,7 +26,12 @@ def _error(content: bytes) -> str:
 def test_defaults_are_what_the_documentation_says() -> None:
     rules = parse(_one("pattern = 'plus'"))
     rule = rules.rules[0]
-    assert (rule.weight, rule.part, rule.caseless, rule.veto) == (1.0, Part.LAST_USER, True, False)
+    assert (rule.weight, rule.part, rule.caseless, rule.veto) == (
+        1.0,
+        RulePart.LAST_USER,
+        True,
+        False,
+    )
     assert (rule.multiline, rule.dotall, rule.unicode) == (False, False, False)
     assert (rules.threshold, rules.margin, rules.fallback) == (0.6, 0.2, None)
 

@@ -6,7 +6,7 @@ really took. All figures are bytes; contexts are tokens a slot.
 
 from node.engines.estimate import CPU, Basis, Estimate, Parts
 from node.models.fit.measured import Corrections, fingerprint, runner_ram_bytes
-from node.models.fit.plan import Fit, Outcome, fit
+from node.models.fit.plan import Fit, FitGrade, fit
 
 __all__ = [
     "CPU",
@@ -14,7 +14,7 @@ __all__ = [
     "Corrections",
     "Estimate",
     "Fit",
-    "Outcome",
+    "FitGrade",
     "Parts",
     "fingerprint",
     "fit",

@@ -16,7 +16,7 @@ from node.engines.traits import EngineTraits, Source, Target, to_embed
 from node.hardware.host import Host
 from node.models import catalogue
 from node.models.fit.page import Described, data, table
-from node.models.fit.plan import Fit, Outcome, fit
+from node.models.fit.plan import Fit, FitGrade, fit
 from node.models.prepared import default_context
 
 GPU = "the GPU"
@@ -72,7 +72,7 @@ def main(argument: str) -> int:
         return _complain(error)
     page = msgspec.json.format(data(model, found)).decode() if query.as_json else ""
     sys.stdout.write(f"{page or table(model, found)}\n")
-    return 0 if found.outcome is Outcome.FITS else DOES_NOT_FIT
+    return 0 if found.outcome is FitGrade.FITS else DOES_NOT_FIT
 
 
 def _sums(query: Query) -> tuple[Described, Fit]:

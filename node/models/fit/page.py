@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import msgspec
 
 from node.engines.estimate import CPU, Parts
-from node.models.fit.plan import Fit, Outcome, mebibytes
+from node.models.fit.plan import Fit, FitGrade, mebibytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +107,6 @@ def table(model: Described, found: Fit) -> str:
             f"slots that fit: {found.most_slots} of {load.context_length:,} tokens "
             "(64 are the most)"
         )
-    verdict = "it fits" if found.outcome is Outcome.FITS else f"it does not fit; {found.remedy}"
+    verdict = "it fits" if found.outcome is FitGrade.FITS else f"it does not fit; {found.remedy}"
     lines += [verdict, *(f"note: {note}" for note in load.notes)]
     return "\n".join(lines)

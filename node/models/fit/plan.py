@@ -16,7 +16,7 @@ STEP = 256  # tokens between two contexts that are looked at: caches come in blo
 _MIB = 1024 * 1024
 
 
-class Outcome(StrEnum):
+class FitGrade(StrEnum):
     FITS = "fits"  # as it was wanted
     SMALLER = "fits smaller"  # only with fewer tokens a slot, or fewer slots
     PARTIAL = "fits in part"  # only with some of its layers on the CPU
@@ -35,7 +35,7 @@ class Fit:
     """
 
     model: str
-    outcome: Outcome
+    outcome: FitGrade
     estimate: Estimate
     free_bytes: int
     ram_free_bytes: int | None
@@ -61,7 +61,7 @@ class Fit:
             f"overhead {mebibytes(parts.overhead_bytes)}",
             *([f"measured {mebibytes(correction)} beside that"] if correction else []),
         ]
-        verb = "fits" if self.outcome is Outcome.FITS else "does not fit as wanted"
+        verb = "fits" if self.outcome is FitGrade.FITS else "does not fit as wanted"
         line = (
             f"'{self.model}' {verb} on {wanted.device}: needs {mebibytes(wanted.device_bytes)} "
             f"({', '.join(sums)}) of {mebibytes(self.free_bytes)} free"
@@ -70,7 +70,7 @@ class Fit:
             free = "" if self.ram_free_bytes is None else f" of {mebibytes(self.ram_free_bytes)}"
             line += f", and {mebibytes(wanted.ram_bytes)}{free} of RAM"
         line += f"; {wanted.offload}"
-        return line if self.outcome is Outcome.FITS else f"{line}; {self.remedy}"
+        return line if self.outcome is FitGrade.FITS else f"{line}; {self.remedy}"
 
     @property
     def remedy(self) -> str:
@@ -136,13 +136,13 @@ def fit(
     on_gpu = _most(offload, lambda count: estimate(context, slots, count).vram_bytes <= free_bytes)
     on_gpu = on_gpu if on_gpu and fits(context, slots, on_gpu) else 0
     if holds(wanted):
-        outcome = Outcome.FITS
+        outcome = FitGrade.FITS
     elif largest_context or most_slots:
-        outcome = Outcome.SMALLER
+        outcome = FitGrade.SMALLER
     elif on_gpu:
-        outcome = Outcome.PARTIAL
+        outcome = FitGrade.PARTIAL
     else:
-        outcome = Outcome.NO
+        outcome = FitGrade.NO
     return Fit(
         model=files.name,
         outcome=outcome,

@@ -23,11 +23,11 @@ from node.models.hosted import HostedModel, RunningSequence
 from node.models.prepared import Prepared
 from node.models.residency import measure
 from node.models.residency.devices import Devices
-from node.models.residency.line import Line, Waiter
+from node.models.residency.line import Waiter, WaitingLine
 from node.models.residency.needs import needs, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
-from node.models.residency.state import CPU, Fail, Load, Phase, Plan, State, Unload
+from node.models.residency.state import CPU, Fail, Load, Phase, ResidencyPlan, State, Unload
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Residency:
         self._corrected = 0
         self._devices = Devices(memory, limit_bytes, reserve_bytes)
         self._seats = {
-            model.id: Seat(model, Line(model.id, model.settings.slots)) for model in models
+            model.id: Seat(model, WaitingLine(model.id, model.settings.slots)) for model in models
         }
         for model in models:
             model.hold()
@@ -295,7 +295,7 @@ class Residency:
                 reason = sums(model.settings, prepared, seat.needs, largest, gpu, self._corrections)
         model.fail(reason)
 
-    def _settle(self, seat: Seat, decided: Plan) -> bool:
+    def _settle(self, seat: Seat, decided: ResidencyPlan) -> bool:
         """Refuses, grants and tells its line; whether a heartbeat would say something new."""
         model, before = seat.model, (seat.wait, len(seat.line))
         seat.wait = decided.waits.get(model.id)

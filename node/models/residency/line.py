@@ -68,7 +68,7 @@ class Waiter:
             self._sequence = None
 
 
-class Line:
+class WaitingLine:
     """First come, first served. Policy at the limit: refused at once, with a hint when to come
     back."""
 

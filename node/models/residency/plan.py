@@ -29,7 +29,7 @@ from node.models.residency.state import (
     Model,
     Option,
     Phase,
-    Plan,
+    ResidencyPlan,
     State,
     Unload,
     Wait,
@@ -46,7 +46,7 @@ _IDLE_FLOOR_S = 0.1
 _LOAD_FLOOR_S = 0.01
 
 
-def plan(state: State, now: float) -> Plan:
+def plan(state: State, now: float) -> ResidencyPlan:
     """The decision for this moment; ``now``: monotonic seconds, as all times in ``state``."""
     return _Board(state, now).decide()
 
@@ -89,7 +89,7 @@ class _Board:
                 elif model.phase is Phase.UNLOADING:
                     self.coming[device] += size
 
-    def decide(self) -> Plan:
+    def decide(self) -> ResidencyPlan:
         residents = [m for m in self.state.models if m.phase is Phase.RESIDENT]
         self._lost(residents)
         self._pressure(residents)
@@ -111,7 +111,7 @@ class _Board:
                 self._load(model, option)
             elif option is None:
                 self.waits[model.id] = self._why(model)
-        return Plan(
+        return ResidencyPlan(
             actions=tuple(self.actions),
             closed=frozenset(self.closed - self.leaving),
             waits=self.waits,

@@ -8,7 +8,7 @@ from math import inf
 from mesh.clock import Clock
 from mesh.fleet.records import ModelLoad, ModelRecord, ModelState
 from node.models.hosted import HostedModel
-from node.models.residency.line import Line
+from node.models.residency.line import WaitingLine
 from node.models.residency.needs import Needs
 from node.models.residency.state import CPU, Model, Option, Phase, Takes, Wait
 
@@ -22,7 +22,7 @@ class Seat:
     ``unload_at``: Unix seconds. ``hidden``: no GPU for it was usable when it failed."""
 
     model: HostedModel
-    line: Line
+    line: WaitingLine
     phase: Phase = Phase.COLD
     option: Option | None = None
     needs: Needs | None = None

@@ -120,7 +120,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ResidencyPlan:
     """``closed``: residents that take no new sequence, so that they may go once they are idle."""
 
     actions: tuple[Action, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from mesh import Options
+from mesh import RequestOptions
 from mesh.bench.arrivals import Load
 from mesh.bench.durations import written
 from mesh.bench.faults import FaultEvent, check_within
@@ -19,7 +19,7 @@ MAX_REQUESTS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class RequestTemplate:
     """What every request says beside its prompt; ``timeout_s``: its whole budget in seconds."""
 
     specialty: str | None = None
@@ -28,8 +28,8 @@ class Ask:
     temperature: float = 0.0
     timeout_s: float = 60.0
 
-    def options(self) -> Options:
-        return Options(
+    def options(self) -> RequestOptions:
+        return RequestOptions(
             specialty=self.specialty,
             model=self.model,
             max_tokens=self.max_tokens,
@@ -40,7 +40,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LoadProfile:
     """Exactly one of ``duration_s`` and ``requests`` is set. ``warmup``: requests before the
     measured run. ``seed``: of arrivals, prompts and random faults. Raises ``ConfigError``, and
     ``InvalidRequest`` for what no orchestrator would take."""
@@ -52,7 +52,7 @@ class Plan:
     seed: int = 1
     objective: Objective = field(default_factory=Objective)
     faults: tuple[FaultEvent, ...] = ()
-    ask: Ask = field(default_factory=Ask)
+    template: RequestTemplate = field(default_factory=RequestTemplate)
 
     def __post_init__(self) -> None:
         if (self.duration_s is None) == (self.requests is None):
@@ -68,9 +68,11 @@ class Plan:
             raise ConfigError(f"--requests must be 1 to {MAX_REQUESTS}, not {self.requests}")
         if not 0 <= self.warmup <= MAX_REQUESTS:
             raise ConfigError(f"--warmup must be 0 to {MAX_REQUESTS}, not {self.warmup}")
-        if not (math.isfinite(self.ask.timeout_s) and self.ask.timeout_s > 0):
-            raise ConfigError(f"--timeout must be above 0 seconds, not {self.ask.timeout_s:g}")
-        check_sampling(Sampling(max_tokens=self.ask.max_tokens, temperature=self.ask.temperature))
+        if not (math.isfinite(self.template.timeout_s) and self.template.timeout_s > 0):
+            raise ConfigError(f"--timeout must be above 0 seconds, not {self.template.timeout_s:g}")
+        check_sampling(
+            Sampling(max_tokens=self.template.max_tokens, temperature=self.template.temperature)
+        )
 
     @property
     def until_s(self) -> float:
