@@ -16,6 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from mesh import __version__
+from mesh.types import FinishReason, Usage
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _kept: tuple[trace.TracerProvider, trace.Tracer] | None = None
@@ -73,6 +74,18 @@ def failed(span: Span, error: BaseException) -> None:
     """Marks the span as ended in ``error``."""
     span.set_attribute("error.type", getattr(error, "code", type(error).__name__))
     span.set_status(Status(StatusCode.ERROR, str(error)))
+
+
+def finished(span: Span, reason: FinishReason, usage: Usage) -> None:
+    """Says how an answer ended and what it took, as OpenTelemetry's GenAI conventions have it."""
+    span.set_attributes(
+        {
+            "gen_ai.response.finish_reasons": (reason.value,),
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": usage.completion_tokens,
+            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        }
+    )
 
 
 def traceparent_of(span: Span) -> str:

@@ -12,8 +12,6 @@ import socket
 import time
 from collections.abc import Callable
 
-from opentelemetry.trace import Status, StatusCode
-
 from mesh.child.frames import Gone
 from mesh.child.parent import Parent
 from mesh.errors import (
@@ -23,6 +21,7 @@ from mesh.errors import (
     NotServed,
     ProtocolError,
 )
+from mesh.telemetry import spans
 from mesh.types import FinishReason, Usage
 from mesh.validation import check_sampling, check_texts
 from node.engines.base import (
@@ -103,7 +102,7 @@ class Child:
             self._loop(engine, load.spec)
         except EngineFailed as error:
             for live in self._live.values():
-                live.span.set_status(Status(StatusCode.ERROR, error.message))
+                spans.failed(live.span, error)
             self._send(m.Broken(message=error.message))
             self._flush()
             return EXIT_BROKEN
@@ -201,7 +200,7 @@ class Child:
         """Ends one sequence, whose pieces that wait are dropped: a resume makes them again."""
         self._release(engine, live)
         del self._live[live.sequence]
-        live.span.set_status(Status(StatusCode.ERROR, error.message))
+        spans.failed(live.span, error)
         live.span.end()
         number, code, text = live.sequence, error.code, error.message
         if live.first_token_at is None and isinstance(error, InvalidRequest | NotServed):
@@ -269,7 +268,7 @@ class Child:
             else:
                 live.prompt_tokens = self._answer(engine, live, opening, text)
         except (InvalidRequest, NotServed) as error:  # not of this request, or not by this engine
-            live.span.set_status(Status(StatusCode.ERROR, error.message))
+            spans.failed(live.span, error)
             live.span.end()
             self._send(m.Rejected(sequence=live.sequence, code=error.code, message=error.message))
             return

@@ -43,14 +43,7 @@ def start_span(spec: ModelSpec, opening: Opening) -> Span:
 
 def describe_end(span: Span, reason: FinishReason, usage: Usage) -> None:
     """Says how it went and ends the span."""
-    span.set_attributes(
-        {
-            "gen_ai.response.finish_reasons": (reason.value,),
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": usage.completion_tokens,
-            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
-            "squadron.prefill_ms": usage.prefill_ms,
-            "squadron.decode_ms": usage.decode_ms,
-        }
-    )
+    spans.finished(span, reason, usage)
+    span.set_attribute("squadron.prefill_ms", usage.prefill_ms)
+    span.set_attribute("squadron.decode_ms", usage.decode_ms)
     span.end()

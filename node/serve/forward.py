@@ -30,6 +30,7 @@ from mesh.fleet.reasons import candidate, candidates
 from mesh.fleet.records import FleetView, ModelState
 from mesh.fleet.work import Work
 from mesh.parts import prompt_bytes
+from mesh.telemetry.spans import finished
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
     DEFAULT_CREDIT,
@@ -266,8 +267,7 @@ class _Relay:
                 case Progress():
                     await self._sink.send(event)
                 case Finished(reason=reason, usage=usage):
-                    current.set_attribute("gen_ai.response.finish_reasons", (reason.value,))
-                    current.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
+                    finished(current, reason, usage)
                     await self._sink.send(event)
                     return None
                 case Refused(code=code, message=message):

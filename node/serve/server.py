@@ -25,6 +25,7 @@ from mesh.errors import (
 from mesh.fleet.eligibility import Refusal, RefusalCode
 from mesh.fleet.reasons import words
 from mesh.fleet.records import ModelLoad, ModelState
+from mesh.telemetry.spans import finished
 from mesh.telemetry.tracing import current_traceparent, span
 from mesh.transport.base import (
     Accepted,
@@ -237,12 +238,7 @@ class AttemptServer:
                         await sink.send(Vectors(first=first, dimension=dimension, data=part))
                         first += most
                 case Done(reason=reason, usage=usage):
-                    current.set_attribute("gen_ai.response.finish_reasons", (reason.value,))
-                    current.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
-                    current.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
-                    current.set_attribute(
-                        "gen_ai.usage.cache_read.input_tokens", usage.cached_tokens
-                    )
+                    finished(current, reason, usage)
                     if self._calibration is not None and not attempt.texts:
                         self._calibration.answered(attempt.model, usage)
                     await sink.send(Finished(reason=reason, usage=usage))

@@ -200,13 +200,20 @@ def test_a_cancel_is_confirmed_and_its_slot_taken_again() -> None:
         assert agent.receive(m.Done).sequence == 2
 
 
-def test_a_sequence_is_a_span_under_its_traceparent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    return exporter
+
+
+def test_a_sequence_is_a_span_under_its_traceparent(exporter: InMemorySpanExporter) -> None:
     with child() as (agent, _):
-        agent.send(load(), request(1, traceparent=f"00-{TRACE}-{PARENT}-01"))
+        two_words = (Message.of(Role.USER, "hello there"),)
+        traced = request(1, messages=two_words, traceparent=f"00-{TRACE}-{PARENT}-01")
+        agent.send(load(), traced)
         agent.receive(m.Done)
     (span,) = exporter.get_finished_spans()
     assert span.context is not None
@@ -218,3 +225,28 @@ def test_a_sequence_is_a_span_under_its_traceparent(monkeypatch: pytest.MonkeyPa
     assert span.attributes["gen_ai.request.model"] == "model"
     assert span.attributes["gen_ai.usage.output_tokens"] == 5
     assert span.attributes["gen_ai.response.finish_reasons"] == ("length",)
+    assert span.attributes["gen_ai.usage.input_tokens"] == 6
+    assert span.attributes["gen_ai.usage.cache_read.input_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "ends", "code"),
+    [
+        ({"fail_at": 2}, {}, m.Broken, "engine_failed"),
+        ({}, {"sampling": Sampling(grammar="root ::= 1")}, m.Rejected, "cannot_answer"),
+    ],
+)
+def test_a_sequence_that_failed_says_why_on_its_span(
+    options: dict[str, Any],
+    asked: dict[str, Any],
+    ends: type[Any],
+    code: str,
+    exporter: InMemorySpanExporter,
+) -> None:
+    with child() as (agent, _):
+        agent.send(load(**options), request(1, **asked))
+        said = agent.receive(ends).message
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == code
+    assert span.status.description == said
