@@ -165,6 +165,7 @@ def _provided() -> Mapping[str, list[str]]:
         ("node/runner", ("node",)),
         ("node/hardware", ("node",)),
         ("node/engines", ("node", "torch", "exllamav2")),
+        ("node", ("node", "torch", "exllamav2")),
         ("orchestrator", ("orchestrator", "embed", "redis")),
     ],
 )
