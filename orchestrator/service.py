@@ -15,7 +15,6 @@ from pathlib import Path
 from mesh import __version__
 from mesh.clock import Clock
 from mesh.errors import MeshError, first_of
-from mesh.fleet.placement import specialty_of
 from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.registry.base import ORCHESTRATORS, Registry
 from mesh.security.tickets import Signer
@@ -24,12 +23,8 @@ from mesh.settings.state import state_dir
 from mesh.transport.base import Dialer
 from mesh.transport.dialers import Dialers, all_dialers
 from mesh.types import Specialty
-from orchestrator.answering.admit import Door
-from orchestrator.answering.chain import chain
-from orchestrator.answering.decide import Decider
-from orchestrator.api import Api
+from orchestrator.assembly import assembled
 from orchestrator.attempts.dispatch import Dispatch
-from orchestrator.attempts.embed import Embedder
 from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.gateway.base import opened
 from orchestrator.identity import Identity, identify
@@ -40,7 +35,6 @@ from orchestrator.router.stages import Stages
 from orchestrator.rules.decision_log import DecisionLog
 from orchestrator.slots.capacity import Capacity
 from orchestrator.slots.queue import Admission
-from orchestrator.strategies.single import single
 from orchestrator.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -103,12 +97,7 @@ class Orchestrator:
             self.admission,
             clock,
             max_attempts=settings.max_attempts,
-            hedging=HedgePolicy(
-                after_s=None
-                if settings.hedge_after_ms is None
-                else settings.hedge_after_ms / 1000.0,
-                share=settings.hedge_share,
-            ),
+            hedging=_hedging(settings),
         )
         self._tickets = Tickets(
             signer or Signer.generate(),
@@ -119,41 +108,14 @@ class Orchestrator:
             max_streams=settings.ticket_streams,
             affinity=self.dispatch.affinity,
         )
-        embedder = Embedder(
-            self.fleet,
-            self.dispatch.failover,
-            clock,
-            default_timeout_s=settings.default_timeout_s,
-            max_request_bytes=settings.max_request_bytes,
-        )
-        door = Door(settings.request_limit)
-        decider = Decider(
-            self._rules,
-            lambda model: specialty_of(self.fleet.view, model),
-            settings.router.substitutes,
-        )
-        answer = chain(
-            single(self.dispatch),
-            door=door,
-            decider=decider,
-            affinity=self.dispatch.affinity,
-            clock=clock,
-            name=settings.name,
-            max_request_bytes=settings.max_request_bytes,
-            log=self._log if settings.router.log.file else None,
-            notes_in_traces=settings.router.notes_in_traces,
-        )
-        self.api = Api(
-            answer,
+        self.api = assembled(
+            settings,
             fleet=self.fleet,
             dispatch=self.dispatch,
-            embedder=embedder,
-            decider=decider,
-            door=door,
+            cascades=self._rules,
             tickets=self._tickets,
             clock=clock,
-            default_timeout_s=settings.default_timeout_s,
-            max_request_bytes=settings.max_request_bytes,
+            log=self._log if settings.router.log.file else None,
         )
         self._gateways = opened(self.api, settings)
 
@@ -276,6 +238,12 @@ def identity_of(settings: OrchestratorSettings) -> Identity:
 
 def _state_folder(settings: OrchestratorSettings) -> Path:
     return Path(settings.state_dir).expanduser() if settings.state_dir else state_dir()
+
+
+def _hedging(settings: OrchestratorSettings) -> HedgePolicy:
+    after_ms = settings.hedge_after_ms
+    after_s = None if after_ms is None else after_ms / 1000.0
+    return HedgePolicy(after_s=after_s, share=settings.hedge_share)
 
 
 async def _run(part: Awaitable[None]) -> None:

@@ -15,7 +15,6 @@ from opentelemetry.trace import INVALID_SPAN
 
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.errors import MeshError
-from mesh.fleet.placement import specialty_of
 from mesh.fleet.work import chain
 from mesh.registry.twin import TwinRegistry, TwinStore
 from mesh.security.tickets import Signer
@@ -34,12 +33,8 @@ from mesh.types import (
     Sampling,
     Specialty,
 )
-from orchestrator.answering.admit import Door
-from orchestrator.answering.chain import chain as answer_chain
-from orchestrator.answering.decide import Decider
-from orchestrator.api import Api
+from orchestrator.assembly import assembled
 from orchestrator.attempts.dispatch import Dispatch
-from orchestrator.attempts.embed import Embedder
 from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.identity import Identity
 from orchestrator.picture.fleet import Fleet
@@ -48,7 +43,6 @@ from orchestrator.router.cascade import Outcome
 from orchestrator.service import Orchestrator
 from orchestrator.slots.capacity import Capacity
 from orchestrator.slots.queue import Admission
-from orchestrator.strategies.single import single
 from orchestrator.tickets import Tickets
 from tests.mesh.scripted import CHAT, MATH, ScriptedNode
 
@@ -148,11 +142,28 @@ class Mesh:
             self.fleet, self.admission, self.clock, max_attempts=max_attempts, hedging=hedging
         )
         self.cascades = OneCascade(cascade or FixedCascade())
-        self.api = api_of(
-            self,
-            substitutes=substitutes or {},
-            notes_in_traces=notes_in_traces,
-            request_limit=request_limit,
+        self.api = assembled(
+            OrchestratorSettings(
+                name="",
+                default_timeout_s=WAIT_S,
+                max_request_bytes=MAX_BYTES,
+                request_limit=request_limit,
+                router=RouterSettings(
+                    substitutes=substitutes or {}, notes_in_traces=notes_in_traces
+                ),
+            ),
+            fleet=self.fleet,
+            dispatch=self.dispatch,
+            cascades=self.cascades,
+            tickets=Tickets(
+                Signer.generate(),
+                OrchestratorId("orch-test"),
+                self.clock,
+                lifetime_s=60.0,
+                max_tokens=1000,
+                max_streams=4,
+            ),
+            clock=self.clock,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._exit = AsyncExitStack()
@@ -224,51 +235,6 @@ class Mesh:
 
     async def collect(self, request: Request, **given: Any) -> list[StreamEvent]:
         return [event async for event in self.generate(request, **given)]
-
-
-def api_of(
-    mesh: Mesh,
-    *,
-    substitutes: dict[str, str],
-    notes_in_traces: bool,
-    request_limit: int,
-) -> Api:
-    """The chain around the mesh's dispatch, as ``orchestrator/service.py`` puts it together."""
-    fleet, dispatch, clock = mesh.fleet, mesh.dispatch, mesh.clock
-    limits: dict[str, Any] = {"default_timeout_s": 10.0, "max_request_bytes": MAX_BYTES}
-    decider = Decider(mesh.cascades, lambda model: specialty_of(fleet.view, model), substitutes)
-    door = Door(request_limit)
-    answer = answer_chain(
-        single(dispatch),
-        door=door,
-        decider=decider,
-        affinity=dispatch.affinity,
-        clock=clock,
-        name="",
-        max_request_bytes=MAX_BYTES,
-        log=None,
-        notes_in_traces=notes_in_traces,
-    )
-    embedder = Embedder(fleet, dispatch.failover, clock, **limits)
-    tickets = Tickets(
-        Signer.generate(),
-        OrchestratorId("orch-test"),
-        clock,
-        lifetime_s=60.0,
-        max_tokens=1000,
-        max_streams=4,
-    )
-    return Api(
-        answer,
-        fleet=fleet,
-        dispatch=dispatch,
-        embedder=embedder,
-        decider=decider,
-        door=door,
-        tickets=tickets,
-        clock=clock,
-        **limits,
-    )
 
 
 def request(text: str = "what is 1 + 1?", *, number: int = 1, **given: Any) -> Request:
