@@ -58,11 +58,7 @@ async def rig(nodes: int, *, transport: str = "zeromq", batch: int = 16) -> Asyn
     gRPC relay in front of the nodes' bare servers. All of it ends with the block."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        etcd = f"127.0.0.1:{free_port()}"
-        client_port = int(etcd.rpartition(":")[2])
-        command = etcd_command(folder / "etcd", client_port, free_port(), durable=False)
-        await stack.enter_async_context(running(command))
-        await wait_healthy(etcd, START_S)
+        etcd = await stack.enter_async_context(etcd_in(folder))
         made = []
         for number in range(nodes):
             options = ["--etcd", etcd, "--name", f"zero-{number}", "--transport", transport]
@@ -87,6 +83,16 @@ async def rig(nodes: int, *, transport: str = "zeromq", batch: int = 16) -> Asyn
         ports = [str(node.port) for node in made]
         _, port = await stack.enter_async_context(speaking(python("benchmarks.bare_relay", *ports)))
         yield Rig(bind, process, made, f"127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def etcd_in(folder: Path) -> AsyncIterator[str]:
+    """An etcd that answers, as ``host:port``; its data is in ``folder`` and its end the block's."""
+    port = free_port()
+    command = etcd_command(folder / "etcd", port, free_port(), durable=False)
+    async with running(command):
+        await wait_healthy(f"127.0.0.1:{port}", START_S)
+        yield f"127.0.0.1:{port}"
 
 
 def python(module: str, *arguments: str) -> list[str]:

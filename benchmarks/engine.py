@@ -38,10 +38,10 @@ from pathlib import Path
 
 from benchmarks.engine_way import Way
 from benchmarks.figures import Row, percentile, show
-from benchmarks.fit_files import F32, Recipe, write
 from mesh.types import Message, Role, Sampling
 from node.engines.base import Ended, ModelSpec, Token
 from node.engines.llama_cpp.engine import LlamaCppEngine
+from rigs.gguf_shapes import F32, Recipe, write
 
 SLOTS, CONTEXT, BATCH = 8, 4608, 512
 TOKENS = 128

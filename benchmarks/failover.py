@@ -35,12 +35,12 @@ from pathlib import Path
 import psutil
 
 import mesh
+from benchmarks.data_plane_rig import etcd_in
 from benchmarks.figures import Row, percentile, show, spread
 from mesh import Assigned, Client, Done, Tokens
 from mesh.errors import MeshError
 from mesh.local.ports import free_port
-from tests.etcd import EtcdServer
-from tests.tcp_proxy import TcpProxy
+from rigs.tcp_proxy import TcpProxy
 
 NODES = 4
 SLOTS = 12
@@ -102,9 +102,9 @@ async def main(kills: int, how: str, seed: int) -> int:
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="squadron-failover-") as name:
         folder = Path(name)
-        async with EtcdServer() as etcd, AsyncExitStack() as running:
+        async with etcd_in(folder) as etcd, AsyncExitStack() as running:
             endpoint = f"127.0.0.1:{free_port()}"
-            await running.enter_async_context(_orchestrator(folder, etcd.endpoint, endpoint))
+            await running.enter_async_context(_orchestrator(folder, etcd, endpoint))
             proxies = {}
             boxes = []
             for number in range(NODES):
@@ -114,7 +114,7 @@ async def main(kills: int, how: str, seed: int) -> int:
                     proxies[f"n{number}"] = await running.enter_async_context(
                         TcpProxy(f"127.0.0.2:{port}", port=port)
                     )
-                boxes.append(_box(folder, etcd.endpoint, f"n{number}", port, proxies))
+                boxes.append(_box(folder, etcd, f"n{number}", port, proxies))
             group = await running.enter_async_context(asyncio.TaskGroup())
             tasks = [group.create_task(box.run()) for box in boxes]
             begun = time.monotonic()

@@ -27,13 +27,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import fit_files
 from benchmarks.figures import machine
-from benchmarks.fit_files import F16, Q4_0, Q4_K, Q6_K, Recipe
 from node.engines.estimate import CPU
 from node.engines.llama_cpp.memory.need import RUNNER_BYTES, need
 from node.engines.llama_cpp.memory.repacked import twice_bytes
 from node.models.catalogue import inspect
+from rigs.gguf_shapes import F16, Q4_0, Q4_K, Q6_K, Recipe, write
 
 MIB = 1024 * 1024
 BAR = 0.10
@@ -181,7 +180,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for case in CASES:
             path = Path(folder) / "model.gguf"
-            fit_files.write(path, case.recipe)
+            write(path, case.recipe)
             error, added = _compare(case, path)
             worst.append(error)
             worst_added.append(added)
@@ -226,7 +225,7 @@ def _pair(estimate: int, measured: int) -> str:
 def _load(case: Case, path: Path) -> Load:
     ended = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.fit_load"),
+            *(sys.executable, "-m", "rigs.gguf_load"),
             *(str(path), str(case.slots), str(case.context)),
         ],
         capture_output=True,

@@ -43,6 +43,7 @@ from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import SPEC, MemoStage
 from orchestrator.router.spec import Placed
+from rigs.redis_server import RedisServer, running
 
 SALT = "benchmark"
 ASKED = 200  # prompts a round
@@ -136,16 +137,14 @@ async def _in_memory(what: str, asked: list[Features], tokens: int, rounds: int)
 
 
 async def _in_redis(chance: random.Random, rounds: int) -> list[Row]:
-    # Tests and benchmarks share the way a Redis of their own is started.
-    from tests.redis_server import RedisServer, running
-    from tests.registry import eventually
-
     asked = [_prompt(chance) for _ in range(SHARED_ENTRIES)]
     async with RedisServer() as server:
         memo = RedisMemo(replace(SETTINGS, redis=server.url, max_bytes=0), SystemClock())
         near = RedisMemo(replace(SETTINGS, redis=server.url), SystemClock())
         async with running(memo), running(near):
-            await eventually(lambda: not (memo.trouble or near.trouble))
+            async with asyncio.timeout(15.0):
+                while memo.trouble or near.trouble:  # noqa: ASYNC110 (another process)
+                    await asyncio.sleep(0.005)
             for features in asked:
                 if not await memo.keep(_key(features), _answer(128)):
                     raise SystemExit("the memo's queue of writes is shorter than the benchmark's")

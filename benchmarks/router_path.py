@@ -40,19 +40,35 @@ from benchmarks.figures import Row, percentile, show
 from benchmarks.router_rules import ADVERSARIAL
 from mesh.clock import SystemClock
 from mesh.settings.router import RouterSettings
-from mesh.stream import StreamEvent, Tokens
-from mesh.types import Message, Request, RequestId, Role, Specialty
+from mesh.stream import Assigned, Done, StreamEvent, Tokens
+from mesh.types import (
+    FinishReason,
+    Message,
+    ModelId,
+    NodeId,
+    Piece,
+    Request,
+    RequestId,
+    Role,
+    Specialty,
+)
+from orchestrator.answering.admit import Door
+from orchestrator.answering.ask import Answer, Ask
+from orchestrator.answering.chain import chain
+from orchestrator.answering.decide import Decider
+from orchestrator.picture.affinity import Affinity
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.conversation import prior_of
 from orchestrator.router.reload import build, starter_rules
 from orchestrator.router.stages import Stages
-from tests.mesh.fakes import Mesh
 from training.router.labelled import DEFAULT_DATA, read
 
 STAGES = ("memo", "exact", "rules", "conversation", "classifier")
 ANSWERS = 2_000
 CONVERSATIONS = 500
+MOST = 100  # requests inside at once
+TIMEOUT_S = 10.0
 
 Spent = tuple[float, float]  # microseconds: wall clock, CPU of this thread
 
@@ -197,26 +213,54 @@ async def _hostile(cascade: Cascade, text: str) -> list[Spent]:
 
 
 async def _first_tokens(cascade: Cascade) -> dict[str, list[Spent]]:
+    answer = chain(
+        _somebody,
+        door=Door(MOST),
+        decider=Decider(Fixed(cascade), lambda model: None, {}),
+        affinity=Affinity(),
+        clock=SystemClock(),
+        name="benchmark",
+        max_request_bytes=1_000_000,
+    )
     found: dict[str, list[Spent]] = {"memo": [], "exact": []}
-    async with Mesh() as mesh:
-        await mesh.node("a", specialties=tuple(map(Specialty, ("chat", "code", "math"))))
-        mesh.cascades.current = cascade
-        kept = [_request(f"Write a function that sorts list number {n}.") for n in range(100)]
-        for asked in kept:
-            async with aclosing(mesh.answered(asked)) as events:
-                async for _ in events:
-                    pass
-        for number in range(ANSWERS):
-            found["memo"].append(await _first(mesh, kept[number % len(kept)], "memo"))
-            asked = _request(f"What is {number} times {number + 7}?")
-            found["exact"].append(await _first(mesh, asked, "exact"))
+    kept = [_request(f"Write a function that sorts list number {n}.") for n in range(100)]
+    for asked in kept:
+        async with aclosing(answer(_ask(asked))) as events:
+            async for _ in events:
+                pass
+    for number in range(ANSWERS):
+        found["memo"].append(await _first(answer, kept[number % len(kept)], "memo"))
+        asked = _request(f"What is {number} times {number + 7}?")
+        found["exact"].append(await _first(answer, asked, "exact"))
     return found
 
 
-async def _first(mesh: Mesh, asked: Request, stage: str) -> Spent:
+async def _somebody(ask: Ask) -> AsyncGenerator[StreamEvent, None]:
+    """In a node's place: an answer to be remembered."""
+    node, model = NodeId("n"), ModelId("m")
+    yield Assigned(node=node, node_name="n", model=model, attempt=1, tokenizer_hash="t")
+    yield Tokens(first=0, pieces=tuple(Piece(id=n, text=f"w{n} ") for n in range(10)))
+    yield Done(
+        reason=FinishReason.STOP,
+        node=node,
+        node_name="n",
+        model=model,
+        prompt_tokens=1,
+        completion_tokens=10,
+        cached_tokens=0,
+        ttft_ms=1.0,
+        tokens_per_second=0.0,
+        resumed=False,
+        attempts=1,
+        trace_id="",
+        queue_ms=0.0,
+    )
+
+
+async def _first(answer: Answer, asked: Request, stage: str) -> Spent:
     began = time.perf_counter(), time.thread_time()
     spent: Spent | None = None
-    async with aclosing(mesh.answered(asked)) as events:
+    async with aclosing(answer(_ask(asked))) as events:
         async for event in events:
             match event:
                 case Tokens() if spent is None:
@@ -234,6 +278,11 @@ def _features(prompt: str) -> Features:
 
 def _request(prompt: str) -> Request:
     return Request(id=RequestId("0" * 32), messages=(Message.of(Role.USER, prompt),))
+
+
+def _ask(request: Request) -> Ask:
+    now = time.monotonic()
+    return Ask(request=request, arrived=now, deadline=now + TIMEOUT_S)
 
 
 async def _nobody(asked: Request) -> AsyncGenerator[StreamEvent, None]:

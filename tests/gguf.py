@@ -15,8 +15,8 @@ from typing import Any
 import gguf
 import numpy as np
 
-END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-CONTROL = (END_OF_TEXT, START, END)
+from rigs.gguf_bytes import CONTROL, END, END_OF_TEXT, byte_characters
+
 MERGES = ("h e", "l l", "he ll", "u s", "e r", "us er")
 CONTEXT = 256
 CHATML = (
@@ -25,14 +25,6 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-
-
-def byte_characters() -> list[str]:
-    """GPT-2's printable stand-in for each byte value (its ``bytes_to_unicode``)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    table = {b: chr(b) for b in printable} | {b: chr(256 + n) for n, b in enumerate(others)}
-    return [table[b] for b in range(256)]
 
 
 def tokens() -> list[str]:

@@ -12,7 +12,7 @@ from orchestrator.memo.base import Remembered
 from orchestrator.memo.link import STRIKES
 from orchestrator.memo.redis import PREFIX, RedisMemo
 from orchestrator.memo.settings import MemoSettings
-from tests.redis_server import running
+from rigs.redis_server import running
 from tests.registry import eventually
 
 CLOCK = SystemClock()

@@ -16,7 +16,7 @@ from orchestrator.memo.base import Memo, Remembered
 from orchestrator.memo.choice import memo_of
 from orchestrator.memo.codec import encode
 from orchestrator.memo.settings import MemoSettings
-from tests.redis_server import RedisServer, running
+from rigs.redis_server import RedisServer, running
 from tests.registry import eventually
 
 SETTINGS = MemoSettings(ttl_s=60.0, redis_timeout_ms=2000.0)  # a busy machine is no Redis away

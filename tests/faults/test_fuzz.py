@@ -1,6 +1,6 @@
 """Nothing that a peer or a client can send breaks more than its own session or call.
 
-A few thousand inputs; ``python -m benchmarks.fuzz`` does the same with a million.
+A few thousand inputs; ``python -m tests.faults.fuzz`` does the same with a million.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from orchestrator.memo.redis import QUEUED_WRITES, RedisMemo
 from orchestrator.router.base import Abstain, Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage
+from rigs.redis_server import RedisServer, running
 from tests.memo_redis_rig import (
     CLOCK,
     SHORT_MS,
@@ -28,7 +29,6 @@ from tests.memo_redis_rig import (
     name_of,
     until_asked_no_more,
 )
-from tests.redis_server import RedisServer, running
 from tests.registry import eventually
 from tests.stage_rig import placed
 

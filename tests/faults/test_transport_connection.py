@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import NodeLost
 from mesh.transport.base import Attempt, Sink
-from tests.tcp_proxy import TcpProxy
+from rigs.tcp_proxy import TcpProxy
 from tests.transport_rig import (
     DEADLINE_S,
     END,

@@ -11,9 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.fit_files import Recipe, write
 from mesh.cli.models import Size, models
 from node.models.fit.__main__ import main
+from rigs.gguf_shapes import Recipe, write
 from tests.unit.test_fit_folder import CONFIG, write_folder
 
 GIB = 1024**3

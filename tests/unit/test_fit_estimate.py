@@ -11,7 +11,6 @@ import gguf
 import numpy as np
 import pytest
 
-from benchmarks.fit_files import F16, Q4_K, Recipe, write
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.estimate import CPU, Estimate
 from node.engines.llama_cpp.memory.allocation import Node, peak_bytes
@@ -19,6 +18,7 @@ from node.engines.llama_cpp.memory.kv import KV_TYPES
 from node.engines.llama_cpp.memory.need import need, place
 from node.models.catalogue import GgufFacts, inspect
 from node.models.gguf_shape import LayerShape, Shape
+from rigs.gguf_shapes import F16, Q4_K, Recipe, write
 from tests.gguf import write_random
 
 MIB = 1024 * 1024

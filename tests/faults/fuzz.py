@@ -9,7 +9,7 @@ anything but ``ProtocolError`` from the decoder, a task or an honest stream that
 error-level log line, an answer INTERNAL, UNKNOWN or without its error code, or a good request that
 is not answered afterwards.
 
-Run: ``python -m benchmarks.fuzz [--inputs N] [--seed N]`` from the repository; exit code 1 on any
+Run: ``python -m tests.faults.fuzz [--inputs N] [--seed N]`` from the repository; exit code 1 on any
 finding.
 """
 
@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.figures import Row, show
 from tests.faults.fuzz_grpc import METHODS, Gateway
 from tests.faults.fuzzing import DataPlane, decoding, errors_of
 from tests.faults.moved_time import LoopClock, run_moved
@@ -54,16 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "live sessions, frames": (_sessions, sessions),
         "gRPC handlers, requests": (_handlers, calls),
     }
-    rows, findings = [], []
+    findings = []
     for name, (part, count) in parts.items():
         begun = time.perf_counter()
         done, found = part(rng, count)
         seconds = time.perf_counter() - begun
-        figure = f"{done:,} at {done / max(seconds, 1e-9):,.0f}/s, {len(found)} findings"
-        rows.append(Row(what=name, figure=figure))
-        print(f"{name}: {figure}", flush=True)
+        rate = done / max(seconds, 1e-9)
+        print(f"{name}: {done:,} at {rate:,.0f}/s, {len(found)} findings", flush=True)
         findings += found
-    show(f"Fuzz, seed {given.seed}", rows)
     for finding in findings[:SHOWN]:
         print(f"FINDING {finding}")
     return 1 if findings else 0

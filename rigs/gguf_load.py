@@ -1,6 +1,6 @@
 """One load in a process of its own: what llama.cpp says it allocated, and what the process has.
 
-``python -m benchmarks.fit_load FILE SLOTS CONTEXT``: prints one JSON object, sizes in bytes.
+``python -m rigs.gguf_load FILE SLOTS CONTEXT``: prints one JSON object, sizes in bytes.
 """
 
 from __future__ import annotations
