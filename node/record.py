@@ -1,4 +1,4 @@
-"""What a node says of itself, as pure functions: its state, its heartbeat, and when to write."""
+"""What a node says of itself: its state, its heartbeat, and when to write. Pure."""
 
 from __future__ import annotations
 

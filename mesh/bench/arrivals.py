@@ -1,4 +1,4 @@
-"""When requests come: pure schedules. An open loop does not wait for answers, a closed one does.
+"""When requests come. Pure: an open loop does not wait for answers, a closed one does.
 
 In an open loop a request is due at its scheduled moment whether or not the mesh keeps up, and its
 latency counts from that moment. A harness that lets a slow answer put off the next request hides

@@ -13,7 +13,6 @@ Times count from the start of the measured run. ``for`` goes with ``stop``, and 
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,16 +72,13 @@ def parse(text: str) -> tuple[FaultEvent, ...]:
     return tuple(events)
 
 
-def check_targets(
-    events: Sequence[FaultEvent], nodes: Sequence[NodeRecord], *, host: str | None = None
-) -> None:
+def check_targets(events: Sequence[FaultEvent], nodes: Sequence[NodeRecord], *, host: str) -> None:
     """Only nodes of this host can be acted on. Raises ``ConfigError`` naming the one that is not
-    there, or is elsewhere. ``host``: this one's name, None to ask the system."""
-    here = host or socket.gethostname()
+    there, or is elsewhere. ``host``: this one's name."""
     for event in events:
         if event.target == RANDOM:
-            if not any(node.host == here for node in nodes):
-                raise ConfigError(f"--faults: '{event}': no node of this mesh runs on {here}")
+            if not any(node.host == host for node in nodes):
+                raise ConfigError(f"--faults: '{event}': no node of this mesh runs on {host}")
             continue
         found = [node for node in nodes if event.target in (node.name, node.id)]
         if not found:
@@ -93,9 +89,9 @@ def check_targets(
                 f"--faults: {len(found)} nodes are called '{event.target}'; say an id instead: "
                 f"{', '.join(node.id for node in found[:5])}"
             )
-        if found[0].host != here:
+        if found[0].host != host:
             raise ConfigError(
-                f"--faults: node '{event.target}' is on {found[0].host} and this is {here}; run "
+                f"--faults: node '{event.target}' is on {found[0].host} and this is {host}; run "
                 "this there, or name a node of this host"
             )
 

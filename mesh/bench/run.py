@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -68,7 +69,7 @@ async def run(
         connections = min(MAX_CONNECTIONS, profile.load.streams)
         clients = [await stack.enter_async_context(connect(endpoints)) for _ in range(connections)]
         nodes = await _records(clients[0])
-        check_targets(profile.faults, nodes)
+        check_targets(profile.faults, nodes, host=socket.gethostname())
         driver = _Driver(profile, workload, clients, clock, simulated=_simulated(nodes))
         checks = await driver.warm_up(stop)
         injector = Injector(profile.faults, lambda: _records(clients[0]), clock, seed=profile.seed)

@@ -1,4 +1,4 @@
-"""What a mesh on this box consists of: pure, from the wishes to settings and command lines."""
+"""What a mesh on this box consists of, from the wishes to settings and command lines. Pure."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -54,3 +55,25 @@ def test_every_path_that_a_document_names_is_there(document: str) -> None:
     named = PATH.findall((ROOT / document).read_text())
     missing = [path for path in named if not (ROOT / path).exists()]
     assert not missing
+
+
+def pure_modules() -> list[str]:
+    """Those whose docstring says so."""
+    found = []
+    for path in (
+        path for top in ("mesh", "node", "orchestrator") for path in ROOT.glob(f"{top}/**/*.py")
+    ):
+        said = ast.get_docstring(ast.parse(path.read_text())) or ""
+        if re.search(r"\bPure[.:,;]", said):
+            found.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return found
+
+
+def test_every_module_that_calls_itself_pure_is_held_to_it() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    held = next(c for c in contracts if c["name"] == "pure modules do no I/O")["source_modules"]
+    claimed = pure_modules()
+    assert "mesh.fleet.placement" in claimed
+    loose = [m for m in claimed if not any(f"{m}.".startswith(f"{h}.") for h in held)]
+    assert not loose

@@ -1,4 +1,4 @@
-"""What to load, what to unload, what to leave: a pure function of (state, now).
+"""What to load, what to unload, what to leave. Pure: of (state, now).
 
 Rules, in their order:
 
