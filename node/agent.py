@@ -27,6 +27,7 @@ from mesh.settings.node import NodeSettings
 from mesh.transport.base import Listener
 from mesh.types import ModelId, NodeId
 from node import record as rules
+from node.either import either
 from node.hardware.gpu import GpuReader
 from node.hardware.host import Host
 from node.identity import Identity
@@ -222,15 +223,7 @@ class NodeAgent:
 
     async def _until_idle(self, seconds: float) -> None:
         """Returns when no attempt is left, after ``seconds``, or at a second ``stop``."""
-        async with asyncio.TaskGroup() as group:
-            waits = {
-                group.create_task(self._in_flight.idle()),
-                group.create_task(self._at_once.wait()),
-                group.create_task(self._clock.sleep(seconds)),
-            }
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
+        await either(self._in_flight.idle(), self._at_once.wait(), self._clock.sleep(seconds))
 
     def _describe(self, node: NodeId, model: ModelId) -> tuple[str, str]:
         """A node's name, and the hash of its model's tokenizer, "" when it is not known."""

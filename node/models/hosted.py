@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from mesh.clock import Clock, SystemClock
-from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded, first_of
+from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
 from mesh.fleet.records import ModelCounts, ModelLoad, ModelRecord, ModelState
 from mesh.settings.model import ModelSettings
 from mesh.types import ModelId, Specialty
 from node import threads
+from node.either import either
 from node.engines.base import ModelFacts, ModelSpec
 from node.models import catalogue
 from node.models.prepared import DEFAULT_CONTEXT, Prepare, Prepared, files_mark, prepare
@@ -193,7 +193,7 @@ class HostedModel:
     async def _host(self) -> None:
         """Returns when it has failed. Raises ``MeshError``."""
         while self._error is None:
-            await self._either(self._wanted.wait(), self._unwanted.wait())
+            await either(self._wanted.wait(), self._unwanted.wait())
             if self._unwanted.is_set():  # unloaded, or failed, before it was loaded
                 self._unwanted.clear()
                 continue
@@ -205,7 +205,7 @@ class HostedModel:
             self._runner = runner
             self._on_change()
             try:
-                await self._either(runner.run(), self._unwanted.wait())
+                await either(runner.run(), self._unwanted.wait())
                 self._facts = runner.facts or self._facts
                 if not self._unwanted.is_set() and runner.state is ModelState.FAILED:
                     self.fail(runner.error or "its runner ended without a reason")
@@ -220,20 +220,6 @@ class HostedModel:
             self.last_error = self._runner.error
         self._on_change()
 
-    async def _either(self, *waits: Coroutine[Any, Any, object]) -> None:
-        """Returns when the first of them has ended, with the others cancelled and over."""
-        failure: MeshError | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = {group.create_task(wait) for wait in waits}
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in tasks:
-                    task.cancel()
-        except* MeshError as several:
-            failure = first_of(several)
-        if failure is not None:
-            raise failure
-
     async def _recovers(self) -> None:
         """Returns when the model may work again."""
         seen = files_mark(self.settings, self.prepared)
@@ -241,7 +227,7 @@ class HostedModel:
         while self._clock.now() < until and not self._again.is_set():
             if files_mark(self.settings, self.prepared) != seen:
                 return
-            await self._either(self._again.wait(), self._clock.sleep(FILE_LOOK_S))
+            await either(self._again.wait(), self._clock.sleep(FILE_LOOK_S))
 
     def open(self, opening: Opening) -> RunningSequence:
         """Claims a slot. Raises ``Overloaded`` when full or not resident, ``EngineFailed``."""
