@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from mesh.version import __version__
 
 if TYPE_CHECKING:
     from mesh.client.client import Client, connect

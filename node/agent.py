@@ -9,7 +9,6 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mesh import __version__
 from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.fleet.records import (
@@ -26,6 +25,7 @@ from mesh.registry.base import NODES, Registry
 from mesh.settings.node import NodeSettings
 from mesh.transport.base import Listener
 from mesh.types import ModelId, NodeId
+from mesh.version import __version__
 from node import record as rules
 from node.either import either
 from node.hardware.gpu import GpuReader

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Awaitable
 from pathlib import Path
 
-from mesh import __version__
 from mesh.clock import Clock
 from mesh.errors import MeshError, first_of
 from mesh.fleet.records import OrchestratorRecord, encode_record
@@ -23,6 +22,7 @@ from mesh.settings.state import state_dir
 from mesh.transport.base import Dialer
 from mesh.transport.dialers import Dialers, all_dialers
 from mesh.types import Specialty
+from mesh.version import __version__
 from orchestrator.assembly import assembled
 from orchestrator.attempts.dispatch import Dispatch
 from orchestrator.attempts.hedge import HedgePolicy

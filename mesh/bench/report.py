@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import psutil
 
-from mesh import __version__
 from mesh.bench.arrivals import OpenLoop
 from mesh.bench.distribution import Distribution
 from mesh.bench.profile import LoadProfile
@@ -17,6 +16,7 @@ from mesh.bench.record import Recorder
 from mesh.bench.run import LoadResult
 from mesh.bench.workload import Workload
 from mesh.fleet.records import NodeRecord
+from mesh.version import __version__
 
 FORMAT = 1
 # Even steps in the number of nines, 50% to 99.999%: where a tail is.

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
-from mesh import __version__
 from mesh.cli.options import endpoint_option
 from mesh.errors import MeshError
+from mesh.version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 

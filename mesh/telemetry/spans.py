@@ -15,8 +15,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from mesh import __version__
 from mesh.types import FinishReason, Usage
+from mesh.version import __version__
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _kept: tuple[trace.TracerProvider, trace.Tracer] | None = None

@@ -17,8 +17,8 @@ from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from mesh import __version__
 from mesh.telemetry import spans
+from mesh.version import __version__
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 

@@ -6,11 +6,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mesh import __version__
 from mesh.cli import reference
 from mesh.cli.main import COMMANDS, MeshGroup, cli
 from mesh.cli.options import chosen_endpoint, endpoint_option
 from mesh.errors import BY_CODE, MeshError
+from mesh.version import __version__
 
 
 def group_with(command: click.Command) -> click.Group:
