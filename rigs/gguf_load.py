@@ -17,7 +17,7 @@ from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec
 from node.engines.llama_cpp import loading as llama_loading
 from node.engines.llama_cpp.engine import LlamaCppEngine
-from node.engines.scheduler import Pace
+from node.engines.scheduler import StepSpeed
 
 _MIB = 1024 * 1024
 _BUFFER = re.compile(r"(\S+) +(model|KV|RS|compute|output) buffer size = +([\d.]+) MiB")
@@ -66,7 +66,7 @@ def _use(engine: LlamaCppEngine, slots: int, context_length: int) -> None:
     for slot in range(slots):
         engine.open(slot, [Message.of(Role.USER, text)], Sampling(), (), "")
         for _ in range(3):
-            engine._pace = Pace(prefill_s=1e-9)  # else a slow box would take small chunks
+            engine._pace = StepSpeed(prefill_s=1e-9)  # else a slow box would take small chunks
             engine.step(frozenset())
 
 

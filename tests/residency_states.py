@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.types import ModelId
 from node.models.residency.plan import plan
-from node.models.residency.state import CPU, Device, Load, Model, Option, Phase, State, Unload
+from node.models.residency.state import CPU, Device, Load, Model, ModelPhase, Option, State, Unload
 
 GIB = 2**30
 NOW = 1_000.0
@@ -18,7 +18,7 @@ def on(device: str, size: int) -> tuple[Option, ...]:
 
 
 def cold(name: str, size: int, device: str = CPU, **changes: Any) -> Model:
-    return Model(id=ModelId(name), phase=Phase.COLD, options=on(device, size), **changes)
+    return Model(id=ModelId(name), phase=ModelPhase.COLD, options=on(device, size), **changes)
 
 
 def wanted(name: str, size: int, since: float, device: str = CPU, **changes: Any) -> Model:
@@ -29,7 +29,7 @@ def resident(name: str, size: int, device: str = CPU, **changes: Any) -> Model:
     given: dict[str, Any] = {"since": NOW - 500, "used_at": NOW - 100, "load_s": 2.0}
     return Model(
         id=ModelId(name),
-        phase=Phase.RESIDENT,
+        phase=ModelPhase.RESIDENT,
         options=on(device, size),
         device=device,
         holds=((device, size),),
@@ -38,7 +38,7 @@ def resident(name: str, size: int, device: str = CPU, **changes: Any) -> Model:
 
 
 def loading(name: str, size: int, device: str = CPU) -> Model:
-    return replace(resident(name, size, device), phase=Phase.LOADING)
+    return replace(resident(name, size, device), phase=ModelPhase.LOADING)
 
 
 def state(*models: Model, total: int = 8 * GIB, free: int | None = None, error: str = "") -> State:
@@ -46,7 +46,7 @@ def state(*models: Model, total: int = 8 * GIB, free: int | None = None, error: 
     held = sum(
         size
         for model in models
-        if model.phase in (Phase.RESIDENT, Phase.UNLOADING)
+        if model.phase in (ModelPhase.RESIDENT, ModelPhase.UNLOADING)
         for device, size in model.holds
         if device == CPU
     )

@@ -17,8 +17,8 @@ from typing import Generic, Protocol, TypeVar
 from mesh.errors import InternalError
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, Prefilling, Token
-from node.engines.chat_template import Begun, PromptBuilder
-from node.engines.scheduler import Pace, Reuse, Share, Work, choose_reuse, plan
+from node.engines.chat_template import PromptBuilder, TokenizedPrompt
+from node.engines.scheduler import OpenSlot, Reuse, Share, StepSpeed, choose_reuse, plan
 
 # A copy between slots moves a whole slot's cache. It must spare at least this many tokens of
 # prefill, and this share of the slot's context.
@@ -36,7 +36,7 @@ class Vocabulary(Protocol):
     def ends_turn(self, token: int) -> bool: ...
 
 
-class Loaded(Protocol):
+class LoadedModel(Protocol):
     """What this needs of a loaded model. ``batch_size``: tokens that one batch takes at most;
     ``context_length``: tokens a slot."""
 
@@ -50,7 +50,7 @@ class Loaded(Protocol):
     def context_length(self) -> int: ...
 
 
-L = TypeVar("L", bound=Loaded)
+L = TypeVar("L", bound=LoadedModel)
 S = TypeVar("S")
 
 
@@ -71,8 +71,8 @@ class Running(Generic[S]):
     ended: bool = False
 
     @property
-    def work(self) -> Work:
-        return Work(
+    def work(self) -> OpenSlot:
+        return OpenSlot(
             slot=self.slot, prefill=max(0, self.prefill - self.evaluated), arrival=self.arrival
         )
 
@@ -95,11 +95,11 @@ class BatchedEngine(Generic[L, S]):
         self._caches: dict[int, list[int]] = {}  # tokens that each cache not in use holds
         self._last_used: dict[int, int] = {}
         self._arrivals = 0
-        self._pace = Pace()
+        self._pace = StepSpeed()
 
     # What an engine supplies.
 
-    def _sampler(self, live: L, sampling: Sampling, begun: Begun) -> S:
+    def _sampler(self, live: L, sampling: Sampling, begun: TokenizedPrompt) -> S:
         """What draws the tokens of a new sequence. Raises as ``open`` does."""
         raise NotImplementedError
 

@@ -79,7 +79,7 @@ def _local_time(form: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ToolSupport:
     """Whether a template writes calls and results of tools; ``as_text``: it wants the arguments as
     JSON text."""
 
@@ -129,13 +129,15 @@ class ChatTemplate:
             ) from None
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> ToolSupport:
         """What of calls it writes into a prompt, found out by giving it some."""
         as_object = self._shown(as_text=False)
         # A dictionary that was printed instead of written as JSON has single quotes.
         as_text = "'squadron-key'" in as_object or not _has_call(as_object)
         shown = self._shown(as_text=True) if as_text else as_object
-        return Reading(calls=_has_call(shown), results="squadron-result" in shown, as_text=as_text)
+        return ToolSupport(
+            calls=_has_call(shown), results="squadron-result" in shown, as_text=as_text
+        )
 
     def _shown(self, *, as_text: bool) -> str:
         call = ToolCall("squadron0", "squadron_tool", '{"squadron-key": "squadron-value"}')
@@ -165,7 +167,7 @@ def _to_json(
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class TokenizedPrompt:
     """Token ids: ``prompt`` up to where the answer begins, ``answer`` what there is of it already,
     ``tokens`` both, as far as the context goes."""
 
@@ -184,13 +186,13 @@ class PromptBuilder:
 
     def begin(
         self, messages: Sequence[Message], delivered: Sequence[int], delivered_text: str
-    ) -> Begun:
+    ) -> TokenizedPrompt:
         """A sequence of which ``delivered``, or else ``delivered_text``, is answered. Raises as
         ``build``, and ``InvalidRequest`` for ids that are not the model's."""
         self._tokenizer.check(delivered)
         prompt = self.build(messages)
         answer = list(delivered) or self._tokenizer.plain(delivered_text)
-        return Begun(prompt, answer, (prompt + answer)[: self._context_length])
+        return TokenizedPrompt(prompt, answer, (prompt + answer)[: self._context_length])
 
     def build(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the assistant's answer begins.

@@ -24,7 +24,7 @@ _OLDEST_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class OpenSlot:
     """An open slot that may go on. ``prefill``: prompt tokens not yet in the cache; 0 means that it
     is running. ``arrival``: smaller came earlier."""
 
@@ -42,7 +42,7 @@ class Share:
     sample: bool
 
 
-def plan(work: Sequence[Work], *, batch: int, chunk: int) -> tuple[Share, ...]:
+def plan(work: Sequence[OpenSlot], *, batch: int, chunk: int) -> tuple[Share, ...]:
     """The next batch: at most ``batch`` tokens, of which at most ``chunk`` are prefill.
 
     Running slots first. Of the prefill, the oldest prompt has a quarter for certain; the rest goes
@@ -69,7 +69,7 @@ def plan(work: Sequence[Work], *, batch: int, chunk: int) -> tuple[Share, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StepSpeed:
     """Measured speed on this box: seconds per prefilled token and per step of running slots.
 
     ``beside``: prefill tokens to put beside running slots, 0 while nothing is known. It is found by
@@ -81,14 +81,16 @@ class Pace:
     decode_s: float = 0.0
     beside: int = 0
 
-    def observe(self, *, prefilled: int, running: int, seconds: float) -> Pace:
+    def observe(self, *, prefilled: int, running: int, seconds: float) -> StepSpeed:
         """The pace after a batch of so many prefilled tokens and running slots took ``seconds``."""
         if not prefilled:
-            return Pace(self.prefill_s, _smooth(self.decode_s, seconds), self.beside)
+            return StepSpeed(self.prefill_s, _smooth(self.decode_s, seconds), self.beside)
         if not running or self.decode_s <= 0:
-            return Pace(_smooth(self.prefill_s, seconds / prefilled), self.decode_s, self.beside)
+            return StepSpeed(
+                _smooth(self.prefill_s, seconds / prefilled), self.decode_s, self.beside
+            )
         extra = max(seconds - self.decode_s, 0.1 * seconds)
-        return Pace(
+        return StepSpeed(
             self.prefill_s or extra / prefilled,
             self.decode_s,
             self._next_beside(prefilled, extra / self._room_s),

@@ -22,7 +22,7 @@ from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.chat_template import ChatTemplate
 from node.engines.exllamav2.engine import ExLlamaV2Engine
-from node.engines.exllamav2.loading import DynamicGenerator, Opened
+from node.engines.exllamav2.loading import DynamicGenerator, OpenedModel
 from node.engines.exllamav2.options import cache_tokens
 from tests.torch_folder import CHATML, END, write_tokenizer
 
@@ -150,7 +150,7 @@ class Rig:
             max_chunk_size=PAGE,
             paged=True,
         )
-        opened = Opened(
+        opened = OpenedModel(
             generator=DynamicGenerator(library, self.generator, self.model, [size - 1]),
             vocabulary=vocabulary,
             template=ChatTemplate(CHATML, bos="", eos=END),

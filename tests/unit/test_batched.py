@@ -17,7 +17,7 @@ from mesh.errors import InternalError, InvalidRequest
 from mesh.types import FinishReason, Message, Role, Sampling
 from node.engines.base import Emission, Ended, Prefilling, Token
 from node.engines.batched import BatchedEngine, Running
-from node.engines.chat_template import Begun
+from node.engines.chat_template import TokenizedPrompt
 from node.engines.scheduler import Reuse, Share
 
 NOBODY: frozenset[int] = frozenset()
@@ -42,10 +42,12 @@ class Words:
 class Prompts:
     context_length: int
 
-    def begin(self, messages: Sequence[Message], delivered: Sequence[int], text: str) -> Begun:
+    def begin(
+        self, messages: Sequence[Message], delivered: Sequence[int], text: str
+    ) -> TokenizedPrompt:
         prompt = [int(word) for word in messages[0].text.split()]
         answer = list(delivered) or [int(word) for word in text.split()]
-        return Begun(prompt, answer, (prompt + answer)[: self.context_length])
+        return TokenizedPrompt(prompt, answer, (prompt + answer)[: self.context_length])
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Model:
 
 
 class Counting(BatchedEngine[Model, SimpleNamespace]):
-    def _sampler(self, live: Model, sampling: Sampling, begun: Begun) -> SimpleNamespace:
+    def _sampler(self, live: Model, sampling: Sampling, begun: TokenizedPrompt) -> SimpleNamespace:
         return SimpleNamespace(forgotten=False, seed=self._fresh_seed())
 
     def _take(self, live: Model, reuse: Reuse) -> int:

@@ -16,7 +16,7 @@ from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling
 from node.engines.chat_template import ChatTemplate
 from node.engines.draws import Draws
 from node.engines.exllamav2.engine import ExLlamaV2Engine
-from node.engines.exllamav2.loading import Opened, read_folder, settings
+from node.engines.exllamav2.loading import OpenedModel, read_folder, settings
 from node.engines.exllamav2.options import cache_tokens, read_options
 
 pytest.importorskip("tokenizers", reason="engine exllamav2 is an extra")
@@ -100,7 +100,7 @@ def make(folder: Path, **changes: Any) -> tuple[ExLlamaV2Engine, StandIn]:
     size = write_tokenizer(folder)
     vocabulary = Vocabulary(folder, size=size, ends=(), named={"eos": END}, has_template=True)
     generator = StandIn(ends=size - 1)
-    opened = Opened(
+    opened = OpenedModel(
         generator=generator,
         vocabulary=vocabulary,
         template=ChatTemplate(CHATML, bos="", eos=END),

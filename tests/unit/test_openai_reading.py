@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 from mesh.errors import CannotAnswer, EngineFailed, MeshError, Overloaded
 from mesh.types import FinishReason
-from node.engines.openai.chunks import LONGEST_PIECE, Chunk, Counts, pieces, read_chunk
-from node.engines.openai.reading import Ask, End, Event, Reading, Text
+from node.engines.openai.chunks import (
+    LONGEST_PIECE,
+    UpstreamChunk,
+    UpstreamUsage,
+    pieces,
+    read_chunk,
+)
+from node.engines.openai.reading import AnswerText, End, Event, Reading, UpstreamRequest
 
 
 def choice(delta: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -41,32 +47,35 @@ def whole(reading: Reading, *parts: bytes) -> list[Event]:
 
 
 def answer(*events: Any, **changes: Any) -> list[Event]:
-    ask = Ask(**({"body": {}, "max_tokens": 100} | changes))
+    ask = UpstreamRequest(**({"body": {}, "max_tokens": 100} | changes))
     return whole(Reading(ask), sse(*events))
 
 
 @pytest.mark.parametrize(
     ("event", "chunk"),
     [
-        (choice({"role": "assistant"}), Chunk()),
-        (choice({"role": "assistant", "content": None}), Chunk()),
-        (choice({"content": "hi"}), Chunk(text="hi")),
-        (choice({"content": ""}, "stop"), Chunk(finish="stop")),
-        (choice({"content": [{"type": "text", "text": "a"}, {"text": "b"}]}), Chunk(text="ab")),
-        (choice({"reasoning_content": "hm"}), Chunk(thought="hm")),
-        (choice({"reasoning": "hm", "content": None}), Chunk(thought="hm")),
-        (choice({"refusal": "no"}), Chunk(text="no")),
-        (choice({"tool_calls": [{"x": 1}]}, "tool_calls"), Chunk(finish="tool_calls")),
-        (choice(None, "length"), Chunk(finish="length")),
-        (choice({}, "stop", stop_reason="END"), Chunk(finish="stop", stopped_by="END")),
-        (choice({}, "stop", stop_reason=128001), Chunk(finish="stop")),
-        ({"choices": []}, Chunk()),
-        ({"choices": None, "x": {"y": 1}}, Chunk()),
-        ({"choices": [{"index": 1, "delta": {"content": "other"}}]}, Chunk()),
-        ({"choices": [{"message": {"content": "all"}}]}, Chunk(text="all")),
+        (choice({"role": "assistant"}), UpstreamChunk()),
+        (choice({"role": "assistant", "content": None}), UpstreamChunk()),
+        (choice({"content": "hi"}), UpstreamChunk(text="hi")),
+        (choice({"content": ""}, "stop"), UpstreamChunk(finish="stop")),
+        (
+            choice({"content": [{"type": "text", "text": "a"}, {"text": "b"}]}),
+            UpstreamChunk(text="ab"),
+        ),
+        (choice({"reasoning_content": "hm"}), UpstreamChunk(thought="hm")),
+        (choice({"reasoning": "hm", "content": None}), UpstreamChunk(thought="hm")),
+        (choice({"refusal": "no"}), UpstreamChunk(text="no")),
+        (choice({"tool_calls": [{"x": 1}]}, "tool_calls"), UpstreamChunk(finish="tool_calls")),
+        (choice(None, "length"), UpstreamChunk(finish="length")),
+        (choice({}, "stop", stop_reason="END"), UpstreamChunk(finish="stop", stopped_by="END")),
+        (choice({}, "stop", stop_reason=128001), UpstreamChunk(finish="stop")),
+        ({"choices": []}, UpstreamChunk()),
+        ({"choices": None, "x": {"y": 1}}, UpstreamChunk()),
+        ({"choices": [{"index": 1, "delta": {"content": "other"}}]}, UpstreamChunk()),
+        ({"choices": [{"message": {"content": "all"}}]}, UpstreamChunk(text="all")),
         (
             {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}},
-            Chunk(counts=Counts(prompt=9, completion=3)),
+            UpstreamChunk(counts=UpstreamUsage(prompt=9, completion=3)),
         ),
         (
             {
@@ -76,22 +85,22 @@ def answer(*events: Any, **changes: Any) -> list[Event]:
                     "prompt_tokens_details": {"cached_tokens": 99},
                 }
             },
-            Chunk(counts=Counts(prompt=9, completion=0, cached=9)),
+            UpstreamChunk(counts=UpstreamUsage(prompt=9, completion=0, cached=9)),
         ),
-        ({**choice({"content": "x"}), "usage": None}, Chunk(text="x")),
+        ({**choice({"content": "x"}), "usage": None}, UpstreamChunk(text="x")),
     ],
 )
-def test_a_chunk_of_any_dialect_is_read(event: Any, chunk: Chunk) -> None:
+def test_a_chunk_of_any_dialect_is_read(event: Any, chunk: UpstreamChunk) -> None:
     assert read_chunk(json.dumps(event)) == chunk
 
 
 @given(st.lists(st.one_of(st.binary(max_size=60), JSON_EVENTS), max_size=8))
 def test_whatever_comes_is_events_or_one_of_our_errors(parts: list[bytes]) -> None:
-    reading = Reading(Ask(body={}, max_tokens=5))
+    reading = Reading(UpstreamRequest(body={}, max_tokens=5))
     with suppress(MeshError):
         found = whole(reading, *parts)
         assert isinstance(found[-1], End)
-        assert sum(isinstance(e, Text) for e in found) <= 5
+        assert sum(isinstance(e, AnswerText) for e in found) <= 5
 
 
 @pytest.mark.parametrize("field", ["error", "choices", "x"])
@@ -103,7 +112,7 @@ def test_deep_nesting_is_an_error_like_any_other(field: str) -> None:
 
 def test_counts_that_are_none_are_kept_in_bounds() -> None:
     found = read_chunk(json.dumps({"usage": {"prompt_tokens": 10**30, "completion_tokens": -5}}))
-    assert found.counts == Counts(prompt=2**31 - 1, completion=0)
+    assert found.counts == UpstreamUsage(prompt=2**31 - 1, completion=0)
 
 
 @pytest.mark.parametrize("data", ["", "null", "[]", "{", "no json", '{"choices": 3}', '"x"'])
@@ -133,9 +142,9 @@ def test_counts_come_before_the_end_and_the_end_comes_last() -> None:
     counts = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
     found = answer(choice({"content": "a"}), choice({"content": "b"}, "stop"), counts, "[DONE]")
     assert found == [
-        Text("a"),
-        Text("b"),
-        Counts(prompt=9, completion=2),
+        AnswerText("a"),
+        AnswerText("b"),
+        UpstreamUsage(prompt=9, completion=2),
         End(FinishReason.STOP),
     ]
 
@@ -149,18 +158,22 @@ def test_the_piece_that_reaches_max_tokens_waits_for_the_counts() -> None:
         counts,
         max_tokens=2,
     )
-    assert found[1:] == [Counts(prompt=9, completion=2), Text("b"), End(FinishReason.LENGTH)]
+    assert found[1:] == [
+        UpstreamUsage(prompt=9, completion=2),
+        AnswerText("b"),
+        End(FinishReason.LENGTH),
+    ]
 
 
 def test_an_upstream_that_ignores_max_tokens_is_not_read_further() -> None:
     found = answer(*(choice({"content": "x"}) for _ in range(50)), max_tokens=5)
-    assert found == [Text("x")] * 5 + [End(FinishReason.LENGTH)]
+    assert found == [AnswerText("x")] * 5 + [End(FinishReason.LENGTH)]
 
 
 def test_pieces_of_a_resume_do_not_count_from_the_first_on() -> None:
     said = [choice({"content": "x"}) for _ in range(5)]
     found = answer(*said, choice({}, "stop"), max_tokens=3, counted=False)
-    assert found == [Text("x")] * 5 + [End(FinishReason.STOP)]
+    assert found == [AnswerText("x")] * 5 + [End(FinishReason.STOP)]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +208,7 @@ def test_an_answer_that_was_withheld_is_no_answer() -> None:
 
 def test_an_answer_that_was_withheld_from_its_middle_on_says_so() -> None:
     found = answer(choice({"content": "a"}), choice({}, "content_filter"), "[DONE]")
-    assert found == [Text("a"), End(FinishReason.CONTENT_FILTER)]
+    assert found == [AnswerText("a"), End(FinishReason.CONTENT_FILTER)]
 
 
 def test_an_answer_is_whole_without_done_or_without_a_reason_but_not_without_both() -> None:
@@ -216,32 +229,32 @@ def test_an_answer_is_whole_without_done_or_without_a_reason_but_not_without_bot
 )
 def test_no_answer_says_what_came_instead(body: bytes, words: str) -> None:
     with pytest.raises(EngineFailed, match=words):
-        whole(Reading(Ask(body={}, max_tokens=9)), body)
+        whole(Reading(UpstreamRequest(body={}, max_tokens=9)), body)
 
 
 def test_a_last_event_may_lack_its_blank_line() -> None:
-    reading = Reading(Ask(body={}, max_tokens=9))
+    reading = Reading(UpstreamRequest(body={}, max_tokens=9))
     found = whole(reading, sse(choice({"content": "a"})), sse(choice({}, "stop")).rstrip())
-    assert found == [Text("a"), End(FinishReason.STOP)]
+    assert found == [AnswerText("a"), End(FinishReason.STOP)]
 
 
 def test_thoughts_are_progress_and_part_of_the_answer_only_when_asked_for() -> None:
     events = sse(choice({"reasoning_content": "hm "}), choice({"content": "so"}, "stop"))
-    silent = Reading(Ask(body={}, max_tokens=9))
-    assert whole(silent, events)[:-1] == [Text("so")]
+    silent = Reading(UpstreamRequest(body={}, max_tokens=9))
+    assert whole(silent, events)[:-1] == [AnswerText("so")]
     assert silent.progress == 2
-    loud = Reading(Ask(body={}, max_tokens=9, thoughts=True))
-    assert whole(loud, events)[:-1] == [Text("hm "), Text("so")]
+    loud = Reading(UpstreamRequest(body={}, max_tokens=9, thoughts=True))
+    assert whole(loud, events)[:-1] == [AnswerText("hm "), AnswerText("so")]
 
 
 def test_a_whole_answer_in_one_object_streams_in_pieces() -> None:
     text = "word " * 200
-    reading = Reading(Ask(body={}, max_tokens=99))
+    reading = Reading(UpstreamRequest(body={}, max_tokens=99))
     body = json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
     *said, end = reading.whole(body)
     assert end == End(FinishReason.STOP)
     assert len(said) > 3
-    assert "".join(e.text for e in said if isinstance(e, Text)) == text
+    assert "".join(e.text for e in said if isinstance(e, AnswerText)) == text
 
 
 @pytest.mark.parametrize("text", ["", "a", "x" * 1000, "ab " * 500, " " * 600, "é" * 257])

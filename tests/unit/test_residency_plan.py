@@ -9,7 +9,7 @@ import pytest
 
 from mesh.types import ModelId
 from node.models.residency.plan import FAIR_S, IDLE_S, STAY_LEAST_S, STAY_MOST_S, plan, stay_s
-from node.models.residency.state import CPU, Device, Fail, Load, Option, Phase, State
+from node.models.residency.state import CPU, Device, Fail, Load, ModelPhase, Option, State
 from tests.residency_states import GIB, NOW, cold, loading, loads, resident, state, unloads, wanted
 
 
@@ -36,9 +36,9 @@ def test_an_idle_model_makes_room_and_its_memory_is_taken_only_when_it_is_free()
     asked = wanted("b", 6 * GIB, NOW)
     given = state(resident("a", 6 * GIB), asked)
     assert (loads(given), unloads(given)) == ([], ["a"])
-    going = replace(resident("a", 6 * GIB), phase=Phase.UNLOADING)
+    going = replace(resident("a", 6 * GIB), phase=ModelPhase.UNLOADING)
     assert plan(state(going, asked), NOW).actions == ()
-    assert loads(state(replace(going, phase=Phase.COLD, holds=()), asked)) == ["b"]
+    assert loads(state(replace(going, phase=ModelPhase.COLD, holds=()), asked)) == ["b"]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from node.models.residency.state import (
     Fail,
     Load,
     Model,
+    ModelPhase,
     Option,
-    Phase,
     State,
     Unload,
 )
@@ -42,15 +42,19 @@ def states(draw: st.DrawFn) -> State:
             )
             for device, size in sizes.items()
         )
-        phase = draw(st.sampled_from([Phase.COLD, Phase.RESIDENT, Phase.LOADING, Phase.UNLOADING]))
+        phase = draw(
+            st.sampled_from(
+                [ModelPhase.COLD, ModelPhase.RESIDENT, ModelPhase.LOADING, ModelPhase.UNLOADING]
+            )
+        )
         option = draw(st.sampled_from(options))
-        if phase is not Phase.COLD:
+        if phase is not ModelPhase.COLD:
             if any(free[device] < size for device, size in option.takes):
-                phase = Phase.COLD
+                phase = ModelPhase.COLD
             else:
                 for device, size in option.takes:
                     free[device] -= size
-        live = phase is not Phase.COLD
+        live = phase is not ModelPhase.COLD
         waiting = draw(st.integers(0, 3))
         models.append(
             Model(
@@ -62,7 +66,7 @@ def states(draw: st.DrawFn) -> State:
                 pinned=draw(st.booleans()),
                 ttl_s=draw(st.sampled_from([None, 1.0, 1_000.0])),
                 eager=draw(st.booleans()),
-                busy=draw(st.integers(0, 2)) if phase is Phase.RESIDENT else 0,
+                busy=draw(st.integers(0, 2)) if phase is ModelPhase.RESIDENT else 0,
                 waiting=waiting,
                 waiting_since=NOW - draw(st.floats(0, 60)),
                 since=NOW - draw(st.floats(0, 60)),
@@ -71,7 +75,7 @@ def states(draw: st.DrawFn) -> State:
             )
         )
     loading_holds = {
-        device: sum(dict(m.holds).get(device, 0) for m in models if m.phase is Phase.LOADING)
+        device: sum(dict(m.holds).get(device, 0) for m in models if m.phase is ModelPhase.LOADING)
         for device in devices
     }
     taken = {device: draw(st.integers(-2, 6)) * GIB for device in devices}
@@ -98,7 +102,7 @@ def test_never_more_is_promised_than_is_free_and_never_a_busy_or_pinned_model_un
     models = {model.id: model for model in given_state.models}
     free = {device.id: device.free_bytes for device in given_state.devices}
     for model in given_state.models:
-        if model.phase is Phase.LOADING:
+        if model.phase is ModelPhase.LOADING:
             for device, size in model.holds:
                 free[device] -= size
     seen = set()
@@ -108,20 +112,20 @@ def test_never_more_is_promised_than_is_free_and_never_a_busy_or_pinned_model_un
         seen.add(action.model)
         match action:
             case Load(option=option):
-                assert model.phase is Phase.COLD
+                assert model.phase is ModelPhase.COLD
                 for device, size in option.takes:
                     free[device] -= size
                     assert free[device] >= 0 or not size
             case Unload():
-                assert model.phase is Phase.RESIDENT
+                assert model.phase is ModelPhase.RESIDENT
                 assert not model.busy
                 assert not model.pinned
             case Fail(too_large=True):
-                assert model.phase is Phase.COLD
+                assert model.phase is ModelPhase.COLD
             case Fail():
                 assert not model.busy
     for name in decided.closed:
-        assert models[name].phase is Phase.RESIDENT
+        assert models[name].phase is ModelPhase.RESIDENT
     assert plan(given_state, NOW) == decided, "a function of (state, now)"
 
 
@@ -133,7 +137,7 @@ def test_whoever_waits_is_loaded_in_time_whenever_room_can_be_made(given_state: 
     world = World(replace(given_state, devices=tuple(working)))
     world.run(until=NOW + 60.0)
     for model in world.models.values():
-        if model.waiting and model.phase is Phase.COLD:
+        if model.waiting and model.phase is ModelPhase.COLD:
             wait = plan(world.state(), world.now).waits.get(model.id)
             assert wait is not None, "what waits and does not load says why"
             assert wait.hopeless, wait.reason
@@ -148,11 +152,11 @@ class World:
         self.totals = {d.id: d.total_bytes for d in given.devices}
         self.others: dict[str, int] = {}
         for device in given.devices:
-            held = self._held(device.id, Phase.RESIDENT, Phase.UNLOADING)
+            held = self._held(device.id, ModelPhase.RESIDENT, ModelPhase.UNLOADING)
             self.others[device.id] = max(0, device.total_bytes - held - device.free_bytes)
         self.served: dict[str, list[float]] = {}
 
-    def _held(self, device: str, *phases: Phase) -> int:
+    def _held(self, device: str, *phases: ModelPhase) -> int:
         return sum(dict(m.holds).get(device, 0) for m in self.models.values() if m.phase in phases)
 
     def state(self) -> State:
@@ -164,7 +168,7 @@ class World:
                     total_bytes=total,
                     free_bytes=total
                     - self.others[device]
-                    - self._held(device, Phase.RESIDENT, Phase.UNLOADING),
+                    - self._held(device, ModelPhase.RESIDENT, ModelPhase.UNLOADING),
                 )
                 for device, total in self.totals.items()
             ),
@@ -185,7 +189,9 @@ class World:
                 self.models[model.id] = replace(model, closed=model.id in decided.closed)
             self._grant(decided.closed)
             for device, total in self.totals.items():
-                ours = self._held(device, Phase.LOADING, Phase.RESIDENT, Phase.UNLOADING)
+                ours = self._held(
+                    device, ModelPhase.LOADING, ModelPhase.RESIDENT, ModelPhase.UNLOADING
+                )
                 assert ours <= total, "over-committed"
 
     def _arrive(self, name: ModelId) -> None:
@@ -196,12 +202,12 @@ class World:
     def _pass_time(self) -> None:
         for model in list(self.models.values()):
             aged = self.now - model.since >= 0.5
-            if model.phase is Phase.LOADING and aged:
+            if model.phase is ModelPhase.LOADING and aged:
                 model = replace(
-                    model, phase=Phase.RESIDENT, since=self.now, used_at=self.now, load_s=0.5
+                    model, phase=ModelPhase.RESIDENT, since=self.now, used_at=self.now, load_s=0.5
                 )
-            elif model.phase is Phase.UNLOADING and aged:
-                model = replace(model, phase=Phase.COLD, holds=(), device="", since=self.now)
+            elif model.phase is ModelPhase.UNLOADING and aged:
+                model = replace(model, phase=ModelPhase.COLD, holds=(), device="", since=self.now)
             elif model.busy:
                 done = self.now - model.used_at >= 1.0
                 model = replace(
@@ -216,17 +222,17 @@ class World:
         match action:
             case Load(option=option):
                 model = replace(
-                    model, phase=Phase.LOADING, holds=option.takes, device=option.device
+                    model, phase=ModelPhase.LOADING, holds=option.takes, device=option.device
                 )
             case Unload():
-                model = replace(model, phase=Phase.UNLOADING)
+                model = replace(model, phase=ModelPhase.UNLOADING)
             case Fail():
-                model = replace(model, phase=Phase.FAILED, waiting=0)
+                model = replace(model, phase=ModelPhase.FAILED, waiting=0)
         self.models[action.model] = replace(model, since=self.now)
 
     def _grant(self, closed: frozenset[ModelId]) -> None:
         for model in list(self.models.values()):
-            if model.phase is Phase.RESIDENT and model.waiting and model.id not in closed:
+            if model.phase is ModelPhase.RESIDENT and model.waiting and model.id not in closed:
                 self.served.setdefault(model.id, []).append(self.now)
                 self.models[model.id] = replace(
                     model, waiting=0, busy=model.waiting, used_at=self.now

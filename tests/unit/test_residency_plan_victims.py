@@ -9,7 +9,7 @@ import pytest
 
 from mesh.types import ModelId
 from node.models.residency.plan import FAIR_S, IDLE_S, eviction_cost, plan, stay_s
-from node.models.residency.state import CPU, Device, Model, Option, Phase, State, Unload
+from node.models.residency.state import CPU, Device, Model, ModelPhase, Option, State, Unload
 from tests.residency_states import GIB, NOW, cold, loads, resident, state, unloads, wanted
 
 GPU, OTHER = "GPU-1", "GPU-2"
@@ -120,7 +120,7 @@ def test_a_model_that_is_needed_on_either_device_goes_for_both() -> None:
 def test_memory_on_its_way_is_waited_for_and_only_what_lacks_beyond_it_is_made(
     coming: int, gone: list[str]
 ) -> None:
-    leaving = replace(resident("x", coming * GIB), phase=Phase.UNLOADING)
+    leaving = replace(resident("x", coming * GIB), phase=ModelPhase.UNLOADING)
     idle = resident("a", 2 * GIB)
     decided = plan(state(leaving, idle, wanted("b", 4 * GIB, NOW), free=0), NOW)
     assert [a.model for a in decided.actions] == gone
@@ -130,7 +130,7 @@ def test_memory_on_its_way_is_waited_for_and_only_what_lacks_beyond_it_is_made(
 
 
 def test_all_that_is_on_its_way_counts_together() -> None:
-    leaving = [replace(resident(name, 2 * GIB), phase=Phase.UNLOADING) for name in "xyz"]
+    leaving = [replace(resident(name, 2 * GIB), phase=ModelPhase.UNLOADING) for name in "xyz"]
     given = state(*leaving, resident("a", 2 * GIB), wanted("b", 6 * GIB, NOW), free=0)
     assert plan(given, NOW).actions == ()
 
@@ -159,25 +159,25 @@ def test_whoever_goes_in_this_round_makes_room_for_the_next_who_waits_too() -> N
 
 
 def test_what_a_load_in_flight_will_take_is_not_there_for_others() -> None:
-    flying = replace(resident("x", 4 * GIB), phase=Phase.LOADING)
+    flying = replace(resident("x", 4 * GIB), phase=ModelPhase.LOADING)
     assert loads(state(flying, wanted("b", 4 * GIB, NOW), total=8 * GIB)) == ["b"]
     assert loads(state(flying, wanted("b", 5 * GIB, NOW), total=8 * GIB)) == []
 
 
 def test_what_a_model_holds_on_a_device_that_is_gone_is_passed_over() -> None:
     flying = replace(
-        resident("x", 0), phase=Phase.LOADING, holds=(("GPU-gone", GIB), (CPU, 4 * GIB))
+        resident("x", 0), phase=ModelPhase.LOADING, holds=(("GPU-gone", GIB), (CPU, 4 * GIB))
     )
     assert loads(state(flying, wanted("b", 5 * GIB, NOW))) == []
-    going = replace(flying, phase=Phase.UNLOADING)
+    going = replace(flying, phase=ModelPhase.UNLOADING)
     given = state(going, wanted("b", 5 * GIB, NOW), free=4 * GIB)
     assert plan(given, NOW).waits[ModelId("b")].reason == "memory is being freed for it"
-    held = replace(flying, phase=Phase.RESIDENT)
+    held = replace(flying, phase=ModelPhase.RESIDENT)
     assert unloads(state(held, wanted("b", 5 * GIB, NOW), free=4 * GIB)) == ["x"]
 
 
 def test_others_pressure_is_met_first_by_what_is_on_its_way_out() -> None:
-    leaving = replace(resident("x", 2 * GIB), phase=Phase.UNLOADING)
+    leaving = replace(resident("x", 2 * GIB), phase=ModelPhase.UNLOADING)
     idle = resident("a", 2 * GIB)
     assert unloads(state(leaving, idle, free=-2 * GIB)) == []
     assert unloads(state(leaving, idle, free=-2 * GIB - 1)) == ["a"]

@@ -8,7 +8,7 @@ import pytest
 
 from mesh.types import ModelId
 from node.models.residency.plan import FAIR_S, plan, stay_s
-from node.models.residency.state import CPU, Device, Fail, Model, Option, Phase, State, Wait
+from node.models.residency.state import CPU, Device, Fail, Model, ModelPhase, Option, State, Wait
 from tests.residency_states import GIB, NOW, cold, loading, loads, resident, state, wanted
 
 GPU, OTHER = "GPU-1", "GPU-2"
@@ -217,7 +217,7 @@ def test_pinned_models_that_hold_the_memory_are_named_and_no_others() -> None:
         resident("q", 3 * GIB, GPU, pinned=True),
         resident("elsewhere", 3 * GIB, CPU, pinned=True),
         resident("idle", GIB, GPU),
-        replace(cold("absent", 3 * GIB, GPU, pinned=True), phase=Phase.FAILED),
+        replace(cold("absent", 3 * GIB, GPU, pinned=True), phase=ModelPhase.FAILED),
         wanted("z", 4 * GIB, NOW, GPU),
     )
     given = State(models=models, devices=devices((GPU, 8, 1), (CPU, 8, 5)))

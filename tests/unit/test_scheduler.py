@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.engines.scheduler import Share, Work, plan
+from node.engines.scheduler import OpenSlot, Share, plan
 
 
-def work(*prefills: int) -> list[Work]:
+def work(*prefills: int) -> list[OpenSlot]:
     """Slots 0, 1, … in order of arrival, with so much prefill left."""
-    return [Work(slot=n, prefill=p, arrival=n) for n, p in enumerate(prefills)]
+    return [OpenSlot(slot=n, prefill=p, arrival=n) for n, p in enumerate(prefills)]
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_a_batch_holds(
 
 
 def test_arrival_counts_and_not_the_number_of_the_slot() -> None:
-    early, late = Work(slot=7, prefill=0, arrival=1), Work(slot=2, prefill=0, arrival=5)
+    early, late = OpenSlot(slot=7, prefill=0, arrival=1), OpenSlot(slot=2, prefill=0, arrival=5)
     assert plan([late, early], batch=1, chunk=1) == (Share(7, 1, True),)
-    first, second = Work(slot=9, prefill=40, arrival=2), Work(slot=1, prefill=40, arrival=3)
+    first, second = OpenSlot(slot=9, prefill=40, arrival=2), OpenSlot(slot=1, prefill=40, arrival=3)
     assert plan([second, first], batch=1, chunk=1) == (Share(9, 1, False),)
 
 
@@ -86,8 +86,8 @@ def test_a_long_prompt_is_done_in_time_though_short_ones_never_stop_coming(budge
     steps = 0
     while left:
         steps += 1
-        short = [Work(slot=n, prefill=1, arrival=100 + steps + n) for n in range(1, 9)]
-        shares = plan([*short, Work(slot=0, prefill=left, arrival=0)], batch=64, chunk=budget)
+        short = [OpenSlot(slot=n, prefill=1, arrival=100 + steps + n) for n in range(1, 9)]
+        shares = plan([*short, OpenSlot(slot=0, prefill=left, arrival=0)], batch=64, chunk=budget)
         left -= next(s.count for s in shares if s.slot == 0)
         assert steps <= 40
     assert steps <= 160 / budget

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import pytest
 
-from node.engines.scheduler import PREFILL_ALONE_S, SMALLEST_CHUNK, Pace
+from node.engines.scheduler import PREFILL_ALONE_S, SMALLEST_CHUNK, StepSpeed
 
 
 def test_the_first_chunk_is_small_while_the_speed_is_unknown() -> None:
-    assert Pace().chunk(running=0, batch=512) == 32
+    assert StepSpeed().chunk(running=0, batch=512) == 32
 
 
 def test_a_slow_box_gets_chunks_that_a_cancel_need_not_wait_long_for() -> None:
-    pace = Pace().observe(prefilled=32, running=0, seconds=0.32)  # 10 ms a token
+    pace = StepSpeed().observe(prefilled=32, running=0, seconds=0.32)  # 10 ms a token
     assert pace.chunk(running=0, batch=512) == int(PREFILL_ALONE_S / 0.01)
 
 
 def test_a_fast_box_gets_whole_batches() -> None:
-    pace = Pace().observe(prefilled=32, running=0, seconds=0.001)
+    pace = StepSpeed().observe(prefilled=32, running=0, seconds=0.001)
     assert pace.chunk(running=0, batch=512) == 512
 
 
 def test_prefill_beside_running_answers_stretches_their_step_by_a_bounded_factor() -> None:
-    pace = Pace(prefill_s=0.001, decode_s=0.020)
+    pace = StepSpeed(prefill_s=0.001, decode_s=0.020)
     chunk = pace.chunk(running=4, batch=512)
     assert 20 <= chunk <= 30
     assert 0.020 + chunk * 0.001 <= 3 * 0.020
 
 
 def test_a_chunk_is_never_so_small_that_prefill_stops() -> None:
-    assert Pace(prefill_s=10.0, decode_s=0.001).chunk(running=1, batch=512) == SMALLEST_CHUNK
-    assert Pace(prefill_s=10.0).chunk(running=0, batch=4) == SMALLEST_CHUNK
+    assert StepSpeed(prefill_s=10.0, decode_s=0.001).chunk(running=1, batch=512) == SMALLEST_CHUNK
+    assert StepSpeed(prefill_s=10.0).chunk(running=0, batch=4) == SMALLEST_CHUNK
 
 
 def test_decode_time_is_learnt_from_steps_without_prefill_only() -> None:
-    pace = Pace().observe(prefilled=0, running=2, seconds=0.010)
+    pace = StepSpeed().observe(prefilled=0, running=2, seconds=0.010)
     after = pace.observe(prefilled=50, running=2, seconds=0.060)
     assert after.decode_s == pytest.approx(0.010)
     assert after.prefill_s == pytest.approx(0.001)
@@ -45,7 +45,7 @@ def test_decode_time_is_learnt_from_steps_without_prefill_only() -> None:
 def test_prefill_beside_running_answers_finds_what_fits(fixed_s: float, each_s: float) -> None:
     """Also where a pass costs ``fixed_s`` however few tokens it has."""
     decode_s = 0.014
-    pace = Pace(prefill_s=each_s, decode_s=decode_s)
+    pace = StepSpeed(prefill_s=each_s, decode_s=decode_s)
     room = 1.5 * decode_s
     for step in range(60):
         chunk = pace.chunk(running=4, batch=512)
@@ -57,7 +57,7 @@ def test_prefill_beside_running_answers_finds_what_fits(fixed_s: float, each_s: 
 
 
 def test_the_last_few_tokens_of_a_prompt_and_one_slow_step_change_little() -> None:
-    pace = Pace(prefill_s=0.001, decode_s=0.02, beside=24)
+    pace = StepSpeed(prefill_s=0.001, decode_s=0.02, beside=24)
     assert pace.observe(prefilled=2, running=4, seconds=0.022).beside == 24
     slow = pace.observe(prefilled=24, running=4, seconds=1.0)
     assert slow.beside == 12
@@ -68,19 +68,19 @@ def test_the_last_few_tokens_of_a_prompt_and_one_slow_step_change_little() -> No
     ("before", "prefilled", "running", "seconds", "after"),
     [
         # A step without prefill tells of running slots, and of nothing else.
-        (Pace(0.001, 0.02, 24), 0, 2, 0.03, Pace(0.001, 0.023, 24)),
-        (Pace(0.001, 0.0, 0), 0, 2, 0.03, Pace(0.001, 0.03, 0)),
+        (StepSpeed(0.001, 0.02, 24), 0, 2, 0.03, StepSpeed(0.001, 0.023, 24)),
+        (StepSpeed(0.001, 0.0, 0), 0, 2, 0.03, StepSpeed(0.001, 0.03, 0)),
         # Prefill alone, or beside slots of unknown speed, tells of prefill and of nothing else.
-        (Pace(0.001, 0.02, 24), 10, 0, 0.03, Pace(0.0016, 0.02, 24)),
-        (Pace(0.001, 0.0, 0), 10, 2, 0.03, Pace(0.0016, 0.0, 0)),
-        (Pace(0.0, 0.0, 0), 10, 2, 0.03, Pace(0.003, 0.0, 0)),
+        (StepSpeed(0.001, 0.02, 24), 10, 0, 0.03, StepSpeed(0.0016, 0.02, 24)),
+        (StepSpeed(0.001, 0.0, 0), 10, 2, 0.03, StepSpeed(0.0016, 0.0, 0)),
+        (StepSpeed(0.0, 0.0, 0), 10, 2, 0.03, StepSpeed(0.003, 0.0, 0)),
         # A step that took no longer than without prefill: a tenth of it is called prefill.
-        (Pace(0.0, 0.2, 0), 4, 1, 0.1, Pace(0.0025, 0.2, 5)),
-        (Pace(0.001, 2.0, 24), 24, 1, 3.0, Pace(0.001, 2.0, 30)),
+        (StepSpeed(0.0, 0.2, 0), 4, 1, 0.1, StepSpeed(0.0025, 0.2, 5)),
+        (StepSpeed(0.001, 2.0, 24), 24, 1, 3.0, StepSpeed(0.001, 2.0, 30)),
     ],
 )
 def test_what_a_batch_teaches(
-    before: Pace, prefilled: int, running: int, seconds: float, after: Pace
+    before: StepSpeed, prefilled: int, running: int, seconds: float, after: StepSpeed
 ) -> None:
     learnt = before.observe(prefilled=prefilled, running=running, seconds=seconds)
     assert learnt.prefill_s == pytest.approx(after.prefill_s)
@@ -115,29 +115,29 @@ def test_the_prefill_beside_running_answers_follows_the_time_it_took(
     beside: int, prefilled: int, used: float, after: int
 ) -> None:
     """``used``: of the 15 s that steps of 10 s allow it."""
-    pace = Pace(prefill_s=0.001, decode_s=10.0, beside=beside)
+    pace = StepSpeed(prefill_s=0.001, decode_s=10.0, beside=beside)
     assert pace.observe(prefilled=prefilled, running=4, seconds=10.0 + 15.0 * used).beside == after
 
 
 def test_four_fifths_of_its_time_are_not_full_enough_to_stop_growing() -> None:
-    assert Pace(0.001, 10.0, 24).observe(prefilled=24, running=4, seconds=22.0).beside == 30
+    assert StepSpeed(0.001, 10.0, 24).observe(prefilled=24, running=4, seconds=22.0).beside == 30
 
 
 @pytest.mark.parametrize(
     ("pace", "running", "batch", "chunk"),
     [
-        (Pace(), 0, 16, 16),
-        (Pace(prefill_s=0.001, decode_s=0.02), 0, 512, 100),
-        (Pace(prefill_s=0.001, decode_s=0.02), 4, 512, 30),
-        (Pace(prefill_s=0.001), 4, 512, 100),
-        (Pace(prefill_s=0.001, decode_s=9.0), 4, 512, 100),
-        (Pace(prefill_s=0.001, decode_s=0.02), 4, 8, 8),
+        (StepSpeed(), 0, 16, 16),
+        (StepSpeed(prefill_s=0.001, decode_s=0.02), 0, 512, 100),
+        (StepSpeed(prefill_s=0.001, decode_s=0.02), 4, 512, 30),
+        (StepSpeed(prefill_s=0.001), 4, 512, 100),
+        (StepSpeed(prefill_s=0.001, decode_s=9.0), 4, 512, 100),
+        (StepSpeed(prefill_s=0.001, decode_s=0.02), 4, 8, 8),
         # Steps so short that nobody would see what comes on top.
-        (Pace(prefill_s=0.00025, decode_s=0.001), 4, 512, 16),
-        (Pace(prefill_s=0.001, decode_s=0.02, beside=7), 4, 512, 7),
-        (Pace(prefill_s=0.001, decode_s=0.02, beside=7), 4, 5, 5),
-        (Pace(prefill_s=0.001, decode_s=0.02, beside=7), 0, 512, 100),
+        (StepSpeed(prefill_s=0.00025, decode_s=0.001), 4, 512, 16),
+        (StepSpeed(prefill_s=0.001, decode_s=0.02, beside=7), 4, 512, 7),
+        (StepSpeed(prefill_s=0.001, decode_s=0.02, beside=7), 4, 5, 5),
+        (StepSpeed(prefill_s=0.001, decode_s=0.02, beside=7), 0, 512, 100),
     ],
 )
-def test_the_next_chunk(pace: Pace, running: int, batch: int, chunk: int) -> None:
+def test_the_next_chunk(pace: StepSpeed, running: int, batch: int, chunk: int) -> None:
     assert pace.chunk(running=running, batch=batch) == chunk

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mesh.errors import CannotAnswer, ContextOverflow, InvalidRequest
 from mesh.types import Message, Role, Text, ToolCall, ToolResult
 from node.engines.base import ModelSpec
-from node.engines.chat_template import ChatTemplate, PromptBuilder, Reading
+from node.engines.chat_template import ChatTemplate, PromptBuilder, ToolSupport
 from node.engines.llama_cpp import loading as llama_loading
 from node.engines.llama_cpp.vocabulary import Vocabulary
 from node.engines.turns import turns
@@ -93,18 +93,18 @@ def called(arguments: str, result: str) -> tuple[Message, ...]:
 @pytest.mark.parametrize(
     ("source", "reading"),
     [
-        (OBJECT, Reading(calls=True, results=True, as_text=False)),
-        (NESTED, Reading(calls=True, results=True, as_text=False)),
-        (TEXT, Reading(calls=True, results=True, as_text=True)),
-        (ITEMS, Reading(calls=True, results=True, as_text=False)),
+        (OBJECT, ToolSupport(calls=True, results=True, as_text=False)),
+        (NESTED, ToolSupport(calls=True, results=True, as_text=False)),
+        (TEXT, ToolSupport(calls=True, results=True, as_text=True)),
+        (ITEMS, ToolSupport(calls=True, results=True, as_text=False)),
         (_TURNS.replace("CALL", "{{ call.name }}{{ call.arguments }}"),
-         Reading(calls=True, results=True, as_text=True)),
-        (CHATML, Reading(calls=False, results=True, as_text=True)),
-        ("{{ messages[0].content }}", Reading(calls=False, results=False, as_text=True)),
-        ("{{ raise_exception('no tools') }}", Reading(calls=False, results=False, as_text=True)),
+         ToolSupport(calls=True, results=True, as_text=True)),
+        (CHATML, ToolSupport(calls=False, results=True, as_text=True)),
+        ("{{ messages[0].content }}", ToolSupport(calls=False, results=False, as_text=True)),
+        ("{{ raise_exception('none') }}", ToolSupport(calls=False, results=False, as_text=True)),
     ],
 )  # fmt: skip
-def test_what_a_template_writes_of_calls_is_found_out(source: str, reading: Reading) -> None:
+def test_what_a_template_writes_of_calls_is_found_out(source: str, reading: ToolSupport) -> None:
     assert template(source).reading == reading
 
 

@@ -11,7 +11,7 @@ from mesh.errors import ConfigError, ModelFileError
 from mesh.types import Sampling
 from node.engines.base import ModelSpec
 from node.engines.draws import Draws, uniform_at
-from node.engines.torch.options import Options, Place, number_format, place, read_options
+from node.engines.torch.options import Options, TorchDevice, number_format, place, read_options
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are() -> None:
 def test_numbers_are_those_that_the_device_computes_in(
     wanted: Any, capability: tuple[int, int] | None, stored: str, expected: str
 ) -> None:
-    at = Place(name="cuda:0", label="GPU-aaaa", capability=capability)
+    at = TorchDevice(name="cuda:0", label="GPU-aaaa", capability=capability)
     assert number_format(spec(), Options(dtype=wanted), at, stored) == expected
 
 
 def test_a_format_that_the_card_cannot_do_is_refused_with_those_it_can() -> None:
-    at = Place(name="cuda:0", label="GPU-aaaa", capability=(6, 1))
+    at = TorchDevice(name="cuda:0", label="GPU-aaaa", capability=(6, 1))
     with pytest.raises(ModelFileError, match=r"8\.0, and GPU GPU-aaaa has 6\.1; .*float16"):
         number_format(spec(), Options(dtype="bfloat16"), at, "bfloat16")
 

@@ -17,7 +17,7 @@ from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.chat_template import PromptBuilder
 from node.engines.draws import Draws
-from node.engines.exllamav2.loading import Opened, open_model
+from node.engines.exllamav2.loading import OpenedModel, open_model
 from node.engines.exllamav2.options import read_options
 from node.engines.first_line import first_line
 
@@ -46,7 +46,7 @@ class _Sequence:
 
 @dataclass(slots=True)
 class _Live:
-    opened: Opened
+    opened: OpenedModel
     prompts: PromptBuilder
     spec: ModelSpec
     ends: tuple[int, ...] = field(default=())
@@ -60,7 +60,7 @@ class ExLlamaV2Engine:
         self,
         *,
         fresh_seed: Callable[[], int] = lambda: secrets.randbits(32),
-        opener: Callable[..., Opened] = open_model,
+        opener: Callable[..., OpenedModel] = open_model,
     ) -> None:
         self.on_progress: Callable[[float], None] = lambda _: None
         self._fresh_seed = fresh_seed

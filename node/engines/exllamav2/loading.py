@@ -60,7 +60,7 @@ class Generator(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class OpenedModel:
     generator: Generator
     vocabulary: Any
     template: ChatTemplate
@@ -126,7 +126,9 @@ def settings(sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def open_model(spec: ModelSpec, options: Options, on_progress: Callable[[float], None]) -> Opened:
+def open_model(
+    spec: ModelSpec, options: Options, on_progress: Callable[[float], None]
+) -> OpenedModel:
     """Raises ``ModelFileError``, and ``ImportError`` where the extra is not installed."""
     folder = Path(spec.source).expanduser()
     described = read_folder(folder)
@@ -157,7 +159,7 @@ def _open(
     library: Any,
     torch: Any,
     on_progress: Callable[[float], None],
-) -> Opened:
+) -> OpenedModel:
     from node.engines.hugging_face.vocabulary import Vocabulary
 
     generators = importlib.import_module("exllamav2.generator")
@@ -193,7 +195,7 @@ def _open(
         has_template=chat.template is not None,
     )
     ends = [token for token in range(vocabulary.size) if vocabulary.ends_turn(token)]
-    return Opened(
+    return OpenedModel(
         generator=DynamicGenerator(generators, generator, model, ends),
         vocabulary=vocabulary,
         template=ChatTemplate(chat.template or CHATML, bos=chat.bos, eos=chat.eos),

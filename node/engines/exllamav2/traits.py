@@ -8,7 +8,7 @@ from typing import ClassVar
 from node.engines.base import Engine, ModelSpec
 from node.engines.exllamav2.loading import read_folder
 from node.engines.exllamav2.options import PAGE, read_options
-from node.engines.hugging_face.memory import BYTES, Load
+from node.engines.hugging_face.memory import BYTES, Footprint
 from node.engines.hugging_face.traits import FolderTraits
 from node.engines.traits import Target
 from node.models.safetensors_folder import FolderFacts
@@ -35,14 +35,14 @@ class ExLlamaV2Traits(FolderTraits):
         super().check(path)
         read_folder(path)
 
-    def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Load:
+    def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Footprint:
         options = read_options(spec)
         return exllamav2_load(files, options.kv_type, options.batch)
 
 
-def exllamav2_load(files: FolderFacts, kv_type: str, batch: int) -> Load:
+def exllamav2_load(files: FolderFacts, kv_type: str, batch: int) -> Footprint:
     """Weights as they are stored; ``kv_type``: a key of ``CACHE_BYTES``."""
-    return Load(
+    return Footprint(
         weights_bytes=files.file_bytes,
         kv_type=kv_type,
         kv_number_bytes=CACHE_BYTES[kv_type],

@@ -26,7 +26,7 @@ BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Footprint:
     """``weights_bytes``: as they are computed with. ``kv_type``: the cache's numbers, each of
     ``kv_number_bytes``. ``number_bytes``: of one activation. ``batch``: tokens of one forward.
     ``padding``: what a context is rounded up to, in tokens."""
@@ -41,7 +41,7 @@ class Load:
 
 def need_folder(
     facts: FolderFacts,
-    load: Load,
+    load: Footprint,
     *,
     context_length: int,
     slots: int,
@@ -79,7 +79,7 @@ def need_folder(
     )
 
 
-def _compute_bytes(facts: FolderFacts, load: Load, context_length: int, slots: int) -> int:
+def _compute_bytes(facts: FolderFacts, load: Footprint, context_length: int, slots: int) -> int:
     """Activations of one forward: about six tensors as wide as the model and three as its
     feed-forward part are alive at once; the mask of one slot's attention, as booleans and as
     numbers, once for each head that shares a key; and logits in f32 of a row a slot."""

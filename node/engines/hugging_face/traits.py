@@ -9,7 +9,7 @@ from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
 from node.engines.estimate import Estimate
 from node.engines.hugging_face.folder import own_context
-from node.engines.hugging_face.memory import Load, need_folder
+from node.engines.hugging_face.memory import Footprint, need_folder
 from node.engines.traits import EngineTraits, Source, Target
 from node.models.safetensors_folder import FolderFacts, inspect_folder
 
@@ -17,7 +17,7 @@ from node.models.safetensors_folder import FolderFacts, inspect_folder
 class FolderTraits(EngineTraits[FolderFacts]):
     sources = frozenset({Source.FOLDER})
 
-    def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Load:
+    def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Footprint:
         """What the folder comes to with these options. Raises what the engine would."""
         raise NotImplementedError
 

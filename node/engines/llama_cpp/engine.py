@@ -14,7 +14,7 @@ from mesh.errors import CannotAnswer, EngineFailed, InternalError
 from mesh.types import Sampling
 from node.engines.base import Emission, ModelFacts, ModelSpec
 from node.engines.batched import BatchedEngine, Running
-from node.engines.chat_template import Begun, ChatTemplate, PromptBuilder
+from node.engines.chat_template import ChatTemplate, PromptBuilder, TokenizedPrompt
 from node.engines.llama_cpp import adapters as lora
 from node.engines.llama_cpp import loading
 from node.engines.llama_cpp.counts import Counts
@@ -102,7 +102,7 @@ class LlamaCppEngine(BatchedEngine[LiveModel, Drawing]):
             raise CannotAnswer("this model gives answers and makes no embeddings")
         return self._embedder.embed(slot, texts)
 
-    def _sampler(self, live: LiveModel, sampling: Sampling, begun: Begun) -> Drawing:
+    def _sampler(self, live: LiveModel, sampling: Sampling, begun: TokenizedPrompt) -> Drawing:
         sampler = Sampler(
             sampling,
             vocabulary_size=live.vocabulary.size,

@@ -21,7 +21,7 @@ _DEEPEST = 4  # an error within an error within one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class UpstreamUsage:
     """Tokens as the upstream counts them. ``cached`` of the prompt's were not computed anew."""
 
     prompt: int
@@ -30,7 +30,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chunk:
+class UpstreamChunk:
     """``finish``: the upstream's own word for why the answer ends here, "" when it does not.
     ``stopped_by``: the stop string that ended it, where the server says so."""
 
@@ -38,7 +38,7 @@ class Chunk:
     thought: str = ""
     finish: str = ""
     stopped_by: str = ""
-    counts: Counts | None = None
+    counts: UpstreamUsage | None = None
 
 
 class _Part(msgspec.Struct):
@@ -78,7 +78,7 @@ class _Event(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Event, strict=False)
 
 
-def read_chunk(data: str) -> Chunk:
+def read_chunk(data: str) -> UpstreamChunk:
     """Raises ``EngineFailed`` for what is no chunk, and the error that the upstream reports:
     ``Overloaded`` when it says that it is, else ``EngineFailed``."""
     try:
@@ -94,10 +94,10 @@ def read_chunk(data: str) -> Chunk:
     choice = next((c for c in event.choices or () if not c.index), None)
     counts = _counts(event.usage)
     if choice is None:
-        return Chunk(counts=counts)
+        return UpstreamChunk(counts=counts)
     part = choice.delta or choice.message or _Part()
     stopped_by = choice.stop_reason or choice.matched_stop
-    return Chunk(
+    return UpstreamChunk(
         text=_text(part.content) or part.refusal or "",
         thought=part.reasoning_content or _text(part.reasoning),
         finish=choice.finish_reason or "",
@@ -150,13 +150,13 @@ def shown(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _counts(usage: _Usage | None) -> Counts | None:
+def _counts(usage: _Usage | None) -> UpstreamUsage | None:
     if usage is None:
         return None
     details = usage.prompt_tokens_details
     prompt = _count(usage.prompt_tokens)
     cached = _count(details.cached_tokens) if details is not None else 0
-    return Counts(
+    return UpstreamUsage(
         prompt=prompt, completion=_count(usage.completion_tokens), cached=min(cached, prompt)
     )
 

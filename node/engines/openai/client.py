@@ -29,7 +29,7 @@ from node.engines.openai.discovery import MAX_LISTING_BYTES, Listed, find, read_
 from node.engines.openai.embeddings import MAX_BODY_BYTES, Texts, read
 from node.engines.openai.failures import Trouble, refused
 from node.engines.openai.options import Access, Options
-from node.engines.openai.reading import Ask, End, Event, Reading
+from node.engines.openai.reading import End, Event, Reading, UpstreamRequest
 from node.engines.openai.request import Quirks, finished
 from node.engines.openai.sse import MAX_EVENT_BYTES
 
@@ -128,7 +128,7 @@ class Upstream:
         text = self._access.scrubbed(f"{trouble.error.message}; asked was {where}/models")
         raise ConfigError(text) if 300 <= status < 500 and not trouble.again else Unreachable(text)
 
-    async def answer(self, ask: Ask | Texts, put: Put) -> None:
+    async def answer(self, ask: UpstreamRequest | Texts, put: Put) -> None:
         """Puts one answer's ``Text`` (or the texts' ``Rows``), ``Counts`` and at last ``End``.
         While ``put`` waits no timeout runs, and nothing is read: then the upstream waits too.
         Raises ``Trouble``."""
@@ -172,7 +172,7 @@ class Upstream:
         delay = max(delay, trouble.after_s or 0.0)
         return delay if waited + delay <= self._options.retry_within_s else None
 
-    async def _try(self, ask: Ask, put: Put) -> None:
+    async def _try(self, ask: UpstreamRequest, put: Put) -> None:
         """Raises ``Trouble``, ``MeshError`` and the library's errors."""
         loop = asyncio.get_running_loop()
         first, silence = self._options.first_token_timeout_s, self._options.token_timeout_s

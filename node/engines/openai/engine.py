@@ -37,10 +37,10 @@ from node.engines.base import (
 )
 from node.engines.openai import embeddings as openai_embeddings
 from node.engines.openai import request as openai_request
-from node.engines.openai.chunks import Counts
+from node.engines.openai.chunks import UpstreamUsage
 from node.engines.openai.failures import Trouble
 from node.engines.openai.options import Options, access, read_options
-from node.engines.openai.reading import Ask, End, Rows, Text
+from node.engines.openai.reading import AnswerText, End, Rows, UpstreamRequest
 from node.engines.openai.stream import Stream, Wake
 from node.engines.openai.worker import SIGN_S, Worker
 from node.engines.options import check_sizes
@@ -135,7 +135,7 @@ class OpenAiEngine:
         self._open[slot] = stream
         worker.begin(
             stream,
-            Ask(
+            UpstreamRequest(
                 body=body,
                 max_tokens=sampling.max_tokens,
                 stop=sampling.stop,
@@ -202,9 +202,9 @@ class OpenAiEngine:
         slot = stream.slot
         while (event := stream.take(worker.tell)) is not None:
             match event:
-                case Counts(prompt=prompt, cached=cached):
+                case UpstreamUsage(prompt=prompt, cached=cached):
                     emissions.append(Counted(slot, prompt or stream.prompt, cached))
-                case Text(text=text):
+                case AnswerText(text=text):
                     if not stream.begun:
                         stream.begun = True
                         emissions.append(Prefilling(slot, stream.prompt, stream.prompt))

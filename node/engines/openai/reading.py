@@ -8,12 +8,12 @@ from typing import Any
 
 from mesh.errors import CannotAnswer, EngineFailed
 from mesh.types import FinishReason
-from node.engines.openai.chunks import Chunk, Counts, pieces, read_chunk, shown
+from node.engines.openai.chunks import UpstreamChunk, UpstreamUsage, pieces, read_chunk, shown
 from node.engines.openai.sse import DONE, EventReader
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class AnswerText:
     """One piece of the answer."""
 
     text: str
@@ -36,11 +36,11 @@ class Rows:
     tokens: int
 
 
-Event = Text | Rows | Counts | End
+Event = AnswerText | Rows | UpstreamUsage | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class UpstreamRequest:
     """``body``: see ``openai_request.body``. ``counted``: whether the pieces that come count
     against ``max_tokens`` from the first on (not of a resume, whose first ones were elsewhere).
     ``thoughts``: whether what a reasoning model thinks is part of the answer."""
@@ -60,14 +60,14 @@ class Reading:
     would never hear the counts, which come behind it.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: UpstreamRequest) -> None:
         self._ask = ask
         self._reader = EventReader()
         self._pieces = 0
         self._last = ""
         self._finish = ""
         self._stopped_by = ""
-        self._counts: Counts | None = None
+        self._counts: UpstreamUsage | None = None
         self.progress = 0
         self.done = False
 
@@ -103,10 +103,10 @@ class Reading:
         if self._counts is not None:
             yield self._counts
         if self._last:
-            yield Text(self._last)
+            yield AnswerText(self._last)
         yield End(self._reason())
 
-    def _chunk(self, chunk: Chunk) -> Iterator[Event]:
+    def _chunk(self, chunk: UpstreamChunk) -> Iterator[Event]:
         if chunk.counts is not None:
             self._counts = chunk.counts
         if self._finish:
@@ -121,7 +121,7 @@ class Reading:
             if self._ask.counted and self._pieces >= self._ask.max_tokens:
                 self._last, self._finish = piece, "length"
                 return
-            yield Text(piece)
+            yield AnswerText(piece)
         self._finish, self._stopped_by = chunk.finish, chunk.stopped_by
 
     def _reason(self) -> FinishReason:

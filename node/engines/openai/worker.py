@@ -15,7 +15,7 @@ from node.engines.openai.discovery import Listed
 from node.engines.openai.embeddings import Texts
 from node.engines.openai.failures import Trouble
 from node.engines.openai.options import Access, Options
-from node.engines.openai.reading import Ask
+from node.engines.openai.reading import UpstreamRequest
 from node.engines.openai.stream import Stream, Wake
 
 LOAD_S = 60.0  # discovery has its own, shorter limits; this only catches a defect of ours
@@ -50,7 +50,7 @@ class Worker:
         except TimeoutError:
             raise Unreachable("the upstream did not answer in time; is it stuck?") from None
 
-    def begin(self, stream: Stream, ask: Ask | Texts) -> None:
+    def begin(self, stream: Stream, ask: UpstreamRequest | Texts) -> None:
         self.tell(lambda: self._begin(stream, ask))
 
     def end(self, stream: Stream) -> None:
@@ -106,7 +106,7 @@ class Worker:
                 for task in self._tasks:
                     task.cancel()
 
-    def _begin(self, stream: Stream, ask: Ask | Texts) -> None:
+    def _begin(self, stream: Stream, ask: UpstreamRequest | Texts) -> None:
         if self._group is None:
             stream.fail(Trouble(EngineFailed("the engine is being unloaded")))
             return
@@ -114,7 +114,7 @@ class Worker:
         self._tasks.add(stream.task)
         stream.task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, stream: Stream, ask: Ask | Texts) -> None:
+    async def _answer(self, stream: Stream, ask: UpstreamRequest | Texts) -> None:
         if self._upstream is None:
             return
         try:

@@ -27,7 +27,7 @@ from mesh.parts import texts_of
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
 from node.engines.options import check_sizes, options_of
-from node.engines.scheduler import Work, plan
+from node.engines.scheduler import OpenSlot, plan
 from node.engines.sight import refuse_images
 from node.engines.simulated.vectors import OpenTexts
 
@@ -170,7 +170,7 @@ class SimulatedEngine:
                 emissions.append(Ended(sequence.slot, reason))
                 del able[sequence.slot]
         work = [
-            Work(slot=s.slot, prefill=s.prefill - s.prefilled, arrival=s.arrival)
+            OpenSlot(slot=s.slot, prefill=s.prefill - s.prefilled, arrival=s.arrival)
             for s in able.values()
         ]
         batch = max(options.batch, spec.slots)

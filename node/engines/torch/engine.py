@@ -20,19 +20,19 @@ from mesh.errors import ConfigError, EngineFailed, InternalError, ModelFileError
 from mesh.types import Sampling
 from node.engines.base import Emission, Failed, ModelFacts, ModelSpec
 from node.engines.batched import BatchedEngine, Running
-from node.engines.chat_template import Begun, PromptBuilder
+from node.engines.chat_template import PromptBuilder, TokenizedPrompt
 from node.engines.first_line import first_line
 from node.engines.hugging_face.vocabulary import Vocabulary
 from node.engines.scheduler import Reuse, Share
 from node.engines.torch.attention import KEYWORD, Batch, Caches, Segment
-from node.engines.torch.loading import Opened, open_model
+from node.engines.torch.loading import OpenedModel, open_model
 from node.engines.torch.options import read_options
 from node.engines.torch.sampling import Sampler
 
 
 @dataclass(slots=True, kw_only=True)
 class _Live:
-    opened: Opened
+    opened: OpenedModel
     caches: Caches
     prompts: PromptBuilder
     batch_size: int
@@ -74,7 +74,7 @@ class TorchEngine(BatchedEngine[_Live, Sampler]):
         if on_gpu:
             torch.cuda.empty_cache()
 
-    def _sampler(self, live: _Live, sampling: Sampling, begun: Begun) -> Sampler:
+    def _sampler(self, live: _Live, sampling: Sampling, begun: TokenizedPrompt) -> Sampler:
         return Sampler(sampling, seed=self._fresh_seed(), position=len(begun.answer))
 
     def _take(self, live: _Live, reuse: Reuse) -> int:

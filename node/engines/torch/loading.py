@@ -23,14 +23,14 @@ from node.engines.hugging_face.folder import read_chat, read_json, told_by_lengt
 from node.engines.hugging_face.vocabulary import Vocabulary
 from node.engines.options import check_trained
 from node.engines.torch.attention import NAME
-from node.engines.torch.options import Options, Place, number_format, place
+from node.engines.torch.options import Options, TorchDevice, number_format, place
 from node.models.catalogue import CHATML
 
 _SHORT = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as GGUF files say it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class OpenedModel:
     model: Any
     device: Any
     dtype: Any
@@ -39,7 +39,9 @@ class Opened:
     facts: ModelFacts
 
 
-def open_model(spec: ModelSpec, options: Options, on_progress: Callable[[float], None]) -> Opened:
+def open_model(
+    spec: ModelSpec, options: Options, on_progress: Callable[[float], None]
+) -> OpenedModel:
     """Raises ``ModelFileError``."""
     folder = Path(spec.source).expanduser()
     described = _described(folder)
@@ -71,7 +73,7 @@ def open_model(spec: ModelSpec, options: Options, on_progress: Callable[[float],
         tokenizer_hash=vocabulary.hash,
         template_hash=chat.hash,
     )
-    return Opened(
+    return OpenedModel(
         model=model,
         device=torch.device(at.name),
         dtype=getattr(torch, dtype),
@@ -156,7 +158,7 @@ def _check_weights(folder: Path) -> None:
             ) from None
 
 
-def _weights(spec: ModelSpec, folder: Path, config: Any, at: Place, dtype: Any) -> Any:
+def _weights(spec: ModelSpec, folder: Path, config: Any, at: TorchDevice, dtype: Any) -> Any:
     try:
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
             folder,

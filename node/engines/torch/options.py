@@ -39,7 +39,7 @@ class Cuda(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class TorchDevice:
     """``name``: as torch spells it; ``label``: for the record, ``cpu`` or a UUID. ``capability``:
     compute capability of a GPU."""
 
@@ -59,13 +59,13 @@ def read_options(spec: ModelSpec) -> Options:
     return options
 
 
-def place(spec: ModelSpec, options: Options, cuda: Cuda, visible: str | None) -> Place:
+def place(spec: ModelSpec, options: Options, cuda: Cuda, visible: str | None) -> TorchDevice:
     """Where the model goes. ``visible``: the runner's ``CUDA_VISIBLE_DEVICES``. Raises
     ``ModelFileError`` for a GPU that torch does not see: what is meant for one is not put on the
     CPU in silence."""
     wanted = options.device
     if wanted == CPU or (not wanted and (spec.gpu_layers == 0 or not cuda.is_available())):
-        return Place()
+        return TorchDevice()
     if spec.gpu_layers > 0:
         raise ModelFileError(
             f"model '{spec.id}': engine torch has all layers on one device; set gpu_layers to -1, "
@@ -83,7 +83,7 @@ def place(spec: ModelSpec, options: Options, cuda: Cuda, visible: str | None) ->
         # The agent shows a runner only the GPU it planned, whose instances torch may not name.
         if wanted in ("", "cuda", uuid, visible) or wanted == f"cuda:{index}":
             label = wanted if wanted == visible else uuid
-            return Place(
+            return TorchDevice(
                 name=f"cuda:{index}", label=label, capability=(int(facts.major), int(facts.minor))
             )
         seen.append(uuid)
@@ -92,7 +92,7 @@ def place(spec: ModelSpec, options: Options, cuda: Cuda, visible: str | None) ->
     )
 
 
-def number_format(spec: ModelSpec, options: Options, at: Place, stored: str) -> str:
+def number_format(spec: ModelSpec, options: Options, at: TorchDevice, stored: str) -> str:
     """The dtype to compute in; ``stored``: the file's. Raises ``ModelFileError`` for one that the
     card cannot do."""
     wanted = options.dtype

@@ -9,9 +9,9 @@ from mesh.errors import ConfigError
 from node.engines.base import Engine, ModelSpec
 from node.engines.estimate import CPU
 from node.engines.hugging_face.folder import read_json
-from node.engines.hugging_face.memory import BYTES, Load
+from node.engines.hugging_face.memory import BYTES, Footprint
 from node.engines.hugging_face.traits import FolderTraits
-from node.engines.torch.options import Place, number_format, read_options
+from node.engines.torch.options import TorchDevice, number_format, read_options
 from node.engines.traits import Target
 from node.models.safetensors_folder import FolderFacts
 
@@ -39,18 +39,18 @@ class TorchTraits(FolderTraits):
                 "fetch the model as it was published"
             )
 
-    def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Load:
+    def load(self, spec: ModelSpec, files: FolderFacts, target: Target) -> Footprint:
         options = read_options(spec)
-        at = Place()
+        at = TorchDevice()
         if target.device != CPU:
-            at = Place(label=target.device, capability=_capability(target.compute_capability))
+            at = TorchDevice(label=target.device, capability=_capability(target.compute_capability))
         return torch_load(files, number_format(spec, options, at, files.dtype), options.batch)
 
 
-def torch_load(files: FolderFacts, dtype: str, batch: int) -> Load:
+def torch_load(files: FolderFacts, dtype: str, batch: int) -> Footprint:
     """Every floating-point tensor in ``dtype``, a key of ``BYTES``."""
     size = BYTES[dtype]
-    return Load(
+    return Footprint(
         weights_bytes=round(files.numbers * size) + files.other_bytes,
         kv_type=dtype,
         kv_number_bytes=size,

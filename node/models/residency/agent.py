@@ -27,7 +27,7 @@ from node.models.residency.line import Waiter, WaitingLine
 from node.models.residency.needs import needs, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
-from node.models.residency.state import CPU, Fail, Load, Phase, ResidencyPlan, State, Unload
+from node.models.residency.state import CPU, Fail, Load, ModelPhase, ResidencyPlan, State, Unload
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Residency:
         """Stands in line for a slot; ``leave`` whatever comes. Raises ``Overloaded`` when the line
         is full, or no room can be made for the model."""
         seat = self._seats[model]
-        if seat.phase is Phase.COLD and seat.wait is not None and seat.wait.hopeless:
+        if seat.phase is ModelPhase.COLD and seat.wait is not None and seat.wait.hopeless:
             raise Overloaded(
                 f"model '{model}' cannot be loaded now: {seat.wait.reason}",
                 retry_after_s=HOPELESS_RETRY_S,
@@ -148,7 +148,7 @@ class Residency:
     def why_waiting(self, model: ModelId) -> str:
         """In plain words, for whoever waited in vain."""
         seat = self._seats[model]
-        if seat.phase is Phase.RESIDENT:
+        if seat.phase is ModelPhase.RESIDENT:
             return "it has no slot free"
         return seat.wait.reason if seat.wait is not None else "it is being loaded"
 
@@ -196,9 +196,9 @@ class Residency:
         if idle and self._group is not None and seat.measurable(self._clock.now()):
             seat.measuring = True
             self._group.create_task(self._measure(seat), name=f"measure-{seat.model.id}")
-        if seat.phase is Phase.RESIDENT and before is not Phase.RESIDENT:
+        if seat.phase is ModelPhase.RESIDENT and before is not ModelPhase.RESIDENT:
             self._check_device(seat)
-        if seat.phase is Phase.COLD:
+        if seat.phase is ModelPhase.COLD:
             self._look_up(seat)
 
     def _look_up(self, seat: Seat) -> None:
@@ -249,7 +249,7 @@ class Residency:
         seats = self._seats.values()
         waited = self._clock.now() - self._begun >= PREPARE_GRACE_S
         eager = waited or all(
-            seat.needs is not None or seat.phase is not Phase.COLD for seat in seats
+            seat.needs is not None or seat.phase is not ModelPhase.COLD for seat in seats
         )
         models = tuple(
             seat.as_seen(eager=eager, closed=seat.model.id in self._closed) for seat in seats
@@ -258,7 +258,7 @@ class Residency:
 
     def _load(self, seat: Seat, action: Load) -> None:
         seat.option = action.option
-        seat.phase, seat.since = Phase.LOADING, self._clock.now()
+        seat.phase, seat.since = ModelPhase.LOADING, self._clock.now()
         where = f" on {action.option.device}" if action.option.device else ""
         log.info("model %s is loaded%s", seat.model.id, where)
         seat.model.load(self._spec(seat, action))
@@ -299,7 +299,7 @@ class Residency:
         """Refuses, grants and tells its line; whether a heartbeat would say something new."""
         model, before = seat.model, (seat.wait, len(seat.line))
         seat.wait = decided.waits.get(model.id)
-        if model.eager and seat.phase is Phase.COLD and seat.wait is not None:
+        if model.eager and seat.phase is ModelPhase.COLD and seat.wait is not None:
             model.eager = False  # no room for it without a request: cold, not about to be loaded
         if seat.line and (seat.refused_now or model.state is ModelState.FAILED):
             seat.line.refuse_all(
@@ -343,7 +343,7 @@ class Residency:
 
             on_gpu = seat.on_gpu
             ram, vram = await threads.run(read, name=f"measure-{model.id}")
-            if seat.phase is not Phase.RESIDENT or model.pid != pid:
+            if seat.phase is not ModelPhase.RESIDENT or model.pid != pid:
                 return
             seat.measured = (vram if on_gpu else ram) or seat.measured
             seat.measured_in_use |= seat.used

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from mesh.fleet.records import Gpu, Memory
-from node.models.residency.state import CPU, Device, Model, Phase
+from node.models.residency.state import CPU, Device, Model, ModelPhase
 
 DEFAULT_SHARE = 0.8  # of the RAM that is available at start, where settings give no limit
 MEMORY_EVERY_S = 0.25
@@ -54,7 +54,7 @@ class Devices:
         seconds."""
         if now - self._available_at >= MEMORY_EVERY_S:
             self._available, self._available_at = self._memory().available_bytes, now
-        ours = _held(models, CPU, lambda model: model.phase is not Phase.LOADING)
+        ours = _held(models, CPU, lambda model: model.phase is not ModelPhase.LOADING)
         room = min(self._limit - ours, self._available - self._reserve)
         found = [Device(id=CPU, total_bytes=self._limit, free_bytes=room)]
         for gpu in self.gpus:
@@ -62,7 +62,7 @@ class Devices:
             unseen = _held(
                 models,
                 gpu.uuid,
-                lambda model: model.phase is Phase.RESIDENT and model.since >= self._read_at,
+                lambda model: model.phase is ModelPhase.RESIDENT and model.since >= self._read_at,
             )
             free = 0 if gpu.error is not None else gpu.free_bytes - self._reserve - unseen
             found.append(

@@ -27,8 +27,8 @@ from node.models.residency.state import (
     Fail,
     Load,
     Model,
+    ModelPhase,
     Option,
-    Phase,
     ResidencyPlan,
     State,
     Unload,
@@ -84,17 +84,17 @@ class _Board:
             for device, size in model.holds:
                 if device not in self.free:
                     continue
-                if model.phase is Phase.LOADING:
+                if model.phase is ModelPhase.LOADING:
                     self.free[device] -= size
-                elif model.phase is Phase.UNLOADING:
+                elif model.phase is ModelPhase.UNLOADING:
                     self.coming[device] += size
 
     def decide(self) -> ResidencyPlan:
-        residents = [m for m in self.state.models if m.phase is Phase.RESIDENT]
+        residents = [m for m in self.state.models if m.phase is ModelPhase.RESIDENT]
         self._lost(residents)
         self._pressure(residents)
         self._expired(residents)
-        cold = [m for m in self.state.models if m.phase is Phase.COLD and m.options]
+        cold = [m for m in self.state.models if m.phase is ModelPhase.COLD and m.options]
         wanted = sorted((m for m in cold if m.waiting), key=lambda m: m.waiting_since)
         pinned = [m for m in cold if m.pinned and not m.waiting]
         unmet = False
@@ -237,7 +237,7 @@ class _Board:
         return [
             m
             for m in self.state.models
-            if m.phase is Phase.RESIDENT and m.id not in self.leaving and not m.pinned
+            if m.phase is ModelPhase.RESIDENT and m.id not in self.leaving and not m.pinned
         ]
 
     def _may_go(self, model: Model) -> bool:
@@ -293,7 +293,7 @@ class _Board:
             lack = {d: size - self.promised[d] for d, size in self._lack(option).items()}
             for other in self.state.models:
                 gone = other.id in self.leaving or other.pinned
-                if not gone and other.phase in (Phase.RESIDENT, Phase.LOADING):
+                if not gone and other.phase in (ModelPhase.RESIDENT, ModelPhase.LOADING):
                     _take(lack, other, -1)
             lacks = max(((size, device) for device, size in lack.items()), default=(0, ""))
             if lacks[0] <= 0:
@@ -310,7 +310,7 @@ class _Board:
         pins = [
             m.id
             for m in self.state.models
-            if m.pinned and m.phase is Phase.RESIDENT and dict(m.holds).get(worst[1])
+            if m.pinned and m.phase is ModelPhase.RESIDENT and dict(m.holds).get(worst[1])
         ]
         others = f"pinned {', '.join(pins)} and others hold" if pins else "others hold"
         return Wait(

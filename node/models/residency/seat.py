@@ -10,7 +10,7 @@ from mesh.fleet.records import ModelLoad, ModelRecord, ModelState
 from node.models.hosted import HostedModel
 from node.models.residency.line import WaitingLine
 from node.models.residency.needs import Needs
-from node.models.residency.state import CPU, Model, Option, Phase, Takes, Wait
+from node.models.residency.state import CPU, Model, ModelPhase, Option, Takes, Wait
 
 MEASURE_EVERY_S = 60.0
 
@@ -23,7 +23,7 @@ class Seat:
 
     model: HostedModel
     line: WaitingLine
-    phase: Phase = Phase.COLD
+    phase: ModelPhase = ModelPhase.COLD
     option: Option | None = None
     needs: Needs | None = None
     needs_of: object = None
@@ -43,24 +43,24 @@ class Seat:
     def observe(self, clock: Clock) -> bool:
         """Looks at the model; whether it has just become resident or idle, and may be measured."""
         now, phase, busy = clock.now(), self._phase_now(), self.model.used_slots
-        arrived = phase is Phase.RESIDENT and self.phase is not Phase.RESIDENT
+        arrived = phase is ModelPhase.RESIDENT and self.phase is not ModelPhase.RESIDENT
         if phase is not self.phase:
             if arrived:
                 self.load_s = now - self.since
                 self.used_at = now
             self.phase, self.since = phase, now
-            if phase in (Phase.COLD, Phase.FAILED):
+            if phase in (ModelPhase.COLD, ModelPhase.FAILED):
                 self.option, self.measured, self.measured_in_use = None, 0, False
         idle = arrived or (self.busy > 0 and not busy)
         if busy or self.busy:
             self.used_at = now
         self.busy = busy
         ttl = self.model.settings.ttl_s
-        if busy or phase is not Phase.RESIDENT or ttl is None or self.model.settings.pinned:
+        if busy or phase is not ModelPhase.RESIDENT or ttl is None or self.model.settings.pinned:
             self.unload_at = 0.0
         elif idle or not self.unload_at:
             self.unload_at = round(clock.wall() + ttl - (now - self.used_at), 1)
-        return idle and phase is Phase.RESIDENT
+        return idle and phase is ModelPhase.RESIDENT
 
     def measurable(self, now: float) -> bool:
         """At its load, after its first use (buffers fill only then), and then now and again."""
@@ -89,7 +89,7 @@ class Seat:
     @property
     def refused_now(self) -> bool:
         """Whether its line is of no use: it failed, or its last try to load did."""
-        return self.phase is Phase.FAILED or (
+        return self.phase is ModelPhase.FAILED or (
             self.model.state is ModelState.LOADING and self.model.error is not None
         )
 
@@ -116,7 +116,7 @@ class Seat:
     def record(self) -> ModelRecord:
         device = self.option.device if self.option is not None else ""
         note = self.note
-        if self.phase is Phase.COLD and self.wait is not None:
+        if self.phase is ModelPhase.COLD and self.wait is not None:
             note = self.wait.reason
         return replace(
             self.model.record(),
@@ -131,7 +131,7 @@ class Seat:
         """No slots where it cannot be loaded for what others hold: placement then looks elsewhere,
         or waits."""
         load = replace(self.model.load_now(), queued=len(self.line), unload_at=self.unload_at)
-        if self.phase is Phase.COLD and self.wait is not None and self.wait.hopeless:
+        if self.phase is ModelPhase.COLD and self.wait is not None and self.wait.hopeless:
             return replace(load, slots=0)
         return load
 
@@ -141,7 +141,7 @@ class Seat:
         GPU."""
         facts = self.model.facts
         return (
-            self.phase is Phase.RESIDENT
+            self.phase is ModelPhase.RESIDENT
             and facts is not None
             and facts.device == CPU
             and self.needs is not None
@@ -152,14 +152,14 @@ class Seat:
     def on_gpu(self) -> bool:
         return self.option is not None and self.option.device not in ("", CPU)
 
-    def _phase_now(self) -> Phase:
+    def _phase_now(self) -> ModelPhase:
         model = self.model
         if model.leaving:
-            return Phase.UNLOADING
+            return ModelPhase.UNLOADING
         match model.state:
             case ModelState.FAILED:
-                return Phase.UNLOADING if model.hosted else Phase.FAILED
+                return ModelPhase.UNLOADING if model.hosted else ModelPhase.FAILED
             case ModelState.RESIDENT:
-                return Phase.RESIDENT
+                return ModelPhase.RESIDENT
             case ModelState.LOADING | ModelState.COLD:
-                return Phase.LOADING if model.hosted else Phase.COLD
+                return ModelPhase.LOADING if model.hosted else ModelPhase.COLD

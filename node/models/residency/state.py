@@ -13,7 +13,7 @@ CPU = "cpu"
 Takes = tuple[tuple[str, int], ...]  # (device, bytes), each device once
 
 
-class Phase(Enum):
+class ModelPhase(Enum):
     COLD = "cold"
     LOADING = "loading"
     RESIDENT = "resident"
@@ -62,7 +62,7 @@ class Model:
     """
 
     id: ModelId
-    phase: Phase
+    phase: ModelPhase
     options: tuple[Option, ...] = ()
     device: str = ""
     holds: Takes = ()
