@@ -41,7 +41,7 @@ from benchmarks.figures import Row, percentile, show
 from mesh.types import Message, Role, Sampling
 from node.engines.base import Ended, ModelSpec, Token
 from node.engines.llama_cpp.engine import LlamaCppEngine
-from rigs.gguf_shapes import F32, Recipe, write
+from training.rigs.gguf_shapes import F32, Recipe, write
 
 SLOTS, CONTEXT, BATCH = 8, 4608, 512
 TOKENS = 128

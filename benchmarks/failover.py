@@ -40,7 +40,7 @@ from benchmarks.figures import Row, percentile, show, spread
 from mesh import Assigned, Client, Done, Tokens
 from mesh.errors import MeshError
 from mesh.local.ports import free_port
-from rigs.tcp_proxy import TcpProxy
+from training.rigs.tcp_proxy import TcpProxy
 
 NODES = 4
 SLOTS = 12

@@ -32,7 +32,7 @@ from node.engines.estimate import CPU
 from node.engines.llama_cpp.memory.need import RUNNER_BYTES, need
 from node.engines.llama_cpp.memory.repacked import twice_bytes
 from node.models.catalogue import inspect
-from rigs.gguf_shapes import F16, Q4_0, Q4_K, Q6_K, Recipe, write
+from training.rigs.gguf_shapes import F16, Q4_0, Q4_K, Q6_K, Recipe, write
 
 MIB = 1024 * 1024
 BAR = 0.10
@@ -225,7 +225,7 @@ def _pair(estimate: int, measured: int) -> str:
 def _load(case: Case, path: Path) -> Load:
     ended = subprocess.run(
         [
-            *(sys.executable, "-m", "rigs.gguf_load"),
+            *(sys.executable, "-m", "training.rigs.gguf_load"),
             *(str(path), str(case.slots), str(case.context)),
         ],
         capture_output=True,

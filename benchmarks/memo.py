@@ -43,7 +43,7 @@ from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import SPEC, MemoStage
 from orchestrator.router.spec import Placed
-from rigs.redis_server import RedisServer, running
+from training.rigs.redis_server import RedisServer, running
 
 SALT = "benchmark"
 ASKED = 200  # prompts a round

@@ -15,7 +15,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-from rigs.gguf_bytes import CONTROL, END, END_OF_TEXT, byte_characters
+from training.rigs.gguf_bytes import CONTROL, END, END_OF_TEXT, byte_characters
 
 MERGES = ("h e", "l l", "he ll", "u s", "e r", "us er")
 CONTEXT = 256

@@ -12,8 +12,8 @@ from orchestrator.memo.base import Remembered
 from orchestrator.memo.link import STRIKES
 from orchestrator.memo.redis import PREFIX, RedisMemo
 from orchestrator.memo.settings import MemoSettings
-from rigs.redis_server import running
 from tests.registry import eventually
+from training.rigs.redis_server import running
 
 CLOCK = SystemClock()
 

@@ -16,8 +16,8 @@ from orchestrator.memo.base import Memo, Remembered
 from orchestrator.memo.choice import memo_of
 from orchestrator.memo.codec import encode
 from orchestrator.memo.settings import MemoSettings
-from rigs.redis_server import RedisServer, running
 from tests.registry import eventually
+from training.rigs.redis_server import RedisServer, running
 
 SETTINGS = MemoSettings(ttl_s=60.0, redis_timeout_ms=2000.0)  # a busy machine is no Redis away
 

@@ -18,7 +18,6 @@ from orchestrator.memo.redis import QUEUED_WRITES, RedisMemo
 from orchestrator.router.base import Abstain, Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.memo import MemoStage
-from rigs.redis_server import RedisServer, running
 from tests.memo_redis_rig import (
     CLOCK,
     SHORT_MS,
@@ -31,6 +30,7 @@ from tests.memo_redis_rig import (
 )
 from tests.registry import eventually
 from tests.stage_rig import placed
+from training.rigs.redis_server import RedisServer, running
 
 pytestmark = pytest.mark.processes
 

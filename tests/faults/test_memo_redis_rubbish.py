@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from orchestrator.memo.link import STRIKES
-from rigs.redis_server import running
 from tests.memo_redis_rig import SHORT_MS, answer, connected, key, memo_at, until_asked_no_more
 from tests.registry import eventually
+from training.rigs.redis_server import running
 
 pytestmark = pytest.mark.processes
 

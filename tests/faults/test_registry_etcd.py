@@ -21,9 +21,9 @@ from mesh.clock import SystemClock
 from mesh.errors import RegistryUnavailable
 from mesh.registry.base import Delete, Put
 from mesh.registry.etcd import EtcdRegistry
-from rigs.tcp_proxy import TcpProxy
 from tests.etcd import EtcdServer
 from tests.registry import Watched, eventually, record, running, watching
+from training.rigs.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.processes
 

@@ -9,7 +9,6 @@ import pytest
 
 from mesh.errors import NodeLost
 from mesh.transport.base import Attempt, Sink
-from rigs.tcp_proxy import TcpProxy
 from tests.transport_rig import (
     DEADLINE_S,
     END,
@@ -21,6 +20,7 @@ from tests.transport_rig import (
     tokens,
     until,
 )
+from training.rigs.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.timeout(60)
 BOTH = pytest.mark.parametrize(("wire", "scheme"), [("zeromq", "tcp"), ("grpc", "grpc")])

@@ -18,7 +18,7 @@ from node.engines.llama_cpp.memory.repacked import copied_bytes, twice_bytes
 from node.engines.llama_cpp.traits import LlamaCppTraits
 from node.models.catalogue import inspect
 from node.models.fit import CPU, Corrections, fingerprint, runner_ram_bytes
-from rigs.gguf_shapes import F16, Q4_0, Recipe, write
+from training.rigs.gguf_shapes import F16, Q4_0, Recipe, write
 
 pytestmark = [pytest.mark.engine, pytest.mark.processes]
 
@@ -38,7 +38,7 @@ CASES = {
 
 def loaded(path: Path, slots: int, context: int) -> dict[str, Any]:
     ended = subprocess.run(
-        [sys.executable, "-m", "rigs.gguf_load", str(path), str(slots), str(context)],
+        [sys.executable, "-m", "training.rigs.gguf_load", str(path), str(slots), str(context)],
         capture_output=True,
         text=True,
         timeout=100,

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STEP = re.compile(r"^\d+\. `([\w/]+\.py)` `([\w.]+)`", re.M)
 PATH = re.compile(
-    r"`((?:mesh|node|orchestrator|proto|configs|systemd|docs|tests|benchmarks|training|rigs)/[\w./-]*)`"
+    r"`((?:mesh|node|orchestrator|proto|configs|systemd|docs|tests|benchmarks|training)/[\w./-]*)`"
 )
 DOCUMENTS = ["ARCHITECTURE.md", "README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from mesh.cli.models import Size, models
 from node.models.fit.__main__ import main
-from rigs.gguf_shapes import Recipe, write
 from tests.unit.test_fit_folder import CONFIG, write_folder
+from training.rigs.gguf_shapes import Recipe, write
 
 GIB = 1024**3
 

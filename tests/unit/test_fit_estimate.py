@@ -18,8 +18,8 @@ from node.engines.llama_cpp.memory.kv import KV_TYPES
 from node.engines.llama_cpp.memory.need import need, place
 from node.models.catalogue import GgufFacts, inspect
 from node.models.gguf_shape import LayerShape, Shape
-from rigs.gguf_shapes import F16, Q4_K, Recipe, write
 from tests.gguf import write_random
+from training.rigs.gguf_shapes import F16, Q4_K, Recipe, write
 
 MIB = 1024 * 1024
 SMALL = Recipe(name="small", layers=6, width=512, heads=8, groups=2, context=8192)

@@ -15,7 +15,7 @@ from node.engines.traits import Target
 from node.models.catalogue import GgufFacts, inspect
 from node.models.fit import CPU, Estimate, Fit, FitGrade
 from node.models.fit import fit as fit_for
-from rigs.gguf_shapes import Recipe, write
+from training.rigs.gguf_shapes import Recipe, write
 
 GIB = 1024**3
 WANTS = ModelSpec(id="m", source="", context_length=4096, slots=4, threads=1)

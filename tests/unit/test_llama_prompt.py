@@ -19,8 +19,8 @@ from node.engines.llama_cpp import loading as llama_loading
 from node.engines.llama_cpp.vocabulary import Vocabulary
 from node.engines.turns import turns
 from node.models.catalogue import CHATML
-from rigs.gguf_bytes import CONTROL
 from tests.gguf import tokens, write_random
+from training.rigs.gguf_bytes import CONTROL
 
 pytestmark = pytest.mark.engine
 

@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 
 from node.models.gguf_header import TENSOR_TYPES
-from rigs.gguf_bytes import CONTROL, byte_characters
+from training.rigs.gguf_bytes import CONTROL, byte_characters
 
 F32, F16, Q4_0, Q8_0, Q4_K, Q6_K = 0, 1, 2, 8, 12, 14
 # Where in a block its f16 scales stand (ggml-common.h); their value, 2^-10, is bytes 00 14.
