@@ -57,7 +57,8 @@ def main() -> None:
         encoder=Encoder(),
         routes=[Route(name=name, utterances=texts) for name, texts in routes.items()],
     )
-    about = f"semantic-router {version('semantic-router')}, MiniLM on {_MODEL.runtime}"
+    runtime = f"onnxruntime {version('onnxruntime')}"
+    about = f"semantic-router {version('semantic-router')}, MiniLM on {runtime}"
     print(json.dumps({"about": about}), flush=True)
     for line in sys.stdin:
         print(json.dumps(asyncio.run(timed(router, json.loads(line)["prompts"]))), flush=True)

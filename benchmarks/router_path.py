@@ -221,6 +221,8 @@ async def _first_tokens(cascade: Cascade) -> dict[str, list[Spent]]:
         clock=SystemClock(),
         name="benchmark",
         max_request_bytes=1_000_000,
+        log=None,
+        notes_in_traces=False,
     )
     found: dict[str, list[Spent]] = {"memo": [], "exact": []}
     kept = [_request(f"Write a function that sorts list number {n}.") for n in range(100)]

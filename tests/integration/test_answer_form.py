@@ -31,7 +31,7 @@ def test_it_survives_both_wires(sampling: Sampling) -> None:
     assert sampling_from_wire(pb.Sampling.FromString(wire)) == sampling
     (opened,) = m.at_runner().read(m.encode(request(1, sampling=sampling)))
     assert isinstance(opened, m.Open)
-    assert opened.sampling == sampling
+    assert opened.opening.sampling == sampling
 
 
 def test_the_sdk_takes_a_schema_as_text_or_as_a_mapping() -> None:
