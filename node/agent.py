@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mesh.clock import Clock
+from mesh.either import either
 from mesh.errors import MeshError
 from mesh.fleet.records import (
     Cpu,
@@ -27,7 +28,6 @@ from mesh.transport.base import Listener
 from mesh.types import ModelId, NodeId
 from mesh.version import __version__
 from node import record as rules
-from node.either import either
 from node.hardware.gpu import GpuReader
 from node.hardware.host import Host
 from node.identity import Identity

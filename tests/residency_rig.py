@@ -14,11 +14,11 @@ from mesh.settings.model import ModelSettings
 from mesh.transport.base import Progress
 from mesh.types import ModelId
 from node.engines.base import ModelFacts, ModelSpec
+from node.engines.estimate import CPU
 from node.hardware.gpu import NO_DRIVER
 from node.models.fit import Corrections
 from node.models.hosted import HostedModel
 from node.models.residency.agent import Residency
-from node.models.residency.state import CPU
 from node.runner.messages import Opened
 from node.serve.server import AttemptServer
 from tests.gguf import write_random

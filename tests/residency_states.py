@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from mesh.types import ModelId
+from node.engines.estimate import CPU
 from node.models.residency.plan import plan
-from node.models.residency.state import CPU, Device, Load, Model, ModelPhase, Option, State, Unload
+from node.models.residency.state import Device, Load, Model, ModelPhase, Option, State, Unload
 
 GIB = 2**30
 NOW = 1_000.0

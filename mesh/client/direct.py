@@ -42,8 +42,6 @@ MAX_TICKETS = 64  # kept; the oldest is dropped, and asked for again
 MAX_CHANNELS = 16  # to nodes; with all in use, further prompts go through an orchestrator
 EARLY_S = 1.0  # a ticket in its last second is not used: the prompt travels, too
 CONNECT_S = 2.0
-DEADLINE_SLACK_S = 2.0  # gRPC's own deadline beyond the request's: the node words it better
-LONGEST_S = 24 * 3600.0
 # A node that was stopped or cut off keeps its connection open; its pings stay without an answer.
 PINGS = (
     ("grpc.keepalive_time_ms", 500),
@@ -265,7 +263,7 @@ class DirectEvents(AsyncIterator[StreamEvent]):
             timeout_s = self.request.timeout_s
             call = self._call = line.stub.Generate(
                 direct_to_wire(held.grant.token, self.request),
-                timeout=LONGEST_S if timeout_s is None else timeout_s + DEADLINE_SLACK_S,
+                timeout=wire.call_timeout(timeout_s),
                 metadata=((TRACEPARENT, trace),),
             )
             try:

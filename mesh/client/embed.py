@@ -27,9 +27,6 @@ from mesh.validation import (
     check_timeout,
 )
 
-GRACE_S = 2.0  # for the orchestrator's own words on a deadline that has passed
-LONGEST_S = 3600.0  # for an answer when the orchestrator's own default says how long it may take
-
 
 class EmbedOptions(TypedDict, total=False):
     """``specialty``: whom to ask, ``embedding`` when neither it nor ``model`` is given. Name the
@@ -89,8 +86,6 @@ async def embed(request: EmbedRequest, contacts: Contacts) -> Embeddings:
                     request_id=request.id,
                 )
             message = embed_request_to_wire(replace(request, timeout_s=left))
-            answer = await contact.stub.Embed(
-                message, timeout=LONGEST_S if left is None else left + GRACE_S
-            )
+            answer = await contact.stub.Embed(message, timeout=wire.call_timeout(left))
             return embeddings_from_wire(answer, texts=len(request.texts))
     raise contacts.nobody()

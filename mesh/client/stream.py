@@ -24,14 +24,10 @@ from mesh.stream import Assigned, Decided, Done, StreamEvent, Tokens
 from mesh.telemetry import spans
 from mesh.types import Decision, Request, RequestId
 
-# gRPC's own deadline beyond the request's: the orchestrator ends it first, and says what happened.
-DEADLINE_SLACK_S = 2.0
 # How long a lost orchestrator's answer looks for another one to go on, or for itself to come back:
 # a supervised one is up again within two or three seconds.
 FAILOVER_S = 5.0
 FAILOVER_PAUSE_S = 0.1
-# For requests that leave their budget to the orchestrator; no call is without a deadline.
-LONGEST_S = 24 * 3600.0
 
 
 class EventStream(Protocol):
@@ -185,9 +181,10 @@ class Events(AsyncIterator[StreamEvent]):
         return self._contact.endpoint if self._contact is not None else ""
 
     def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
-        deadline_s = timeout_s + DEADLINE_SLACK_S if timeout_s is not None else LONGEST_S
         self._contact = contact
-        self._call = contact.stub.Generate(message, timeout=deadline_s, metadata=self._metadata)
+        self._call = contact.stub.Generate(
+            message, timeout=wire.call_timeout(timeout_s), metadata=self._metadata
+        )
 
     async def _next(self) -> StreamEvent | None:
         while True:

@@ -23,6 +23,10 @@ from mesh.errors import (
 from mesh.protobuf.metadata import ERROR_CODE, NODE_ID, REQUEST_ID, RETRY_AFTER_S
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a fleet listing of thousands of nodes, with room
+# gRPC's own deadline beyond the request's: whoever answers ends it first, and says what happened.
+DEADLINE_SLACK_S = 2.0
+# For requests that leave their budget to the orchestrator; no call is without a deadline.
+LONGEST_S = 24 * 3600.0
 
 # In gRPC's own words: whose end refused, and the sizes in bytes.
 _TOO_LARGE = re.compile(r"(CLIENT|SERVER): \w+ message larger than max \((\d+) vs\. (\d+)\)")
@@ -42,6 +46,11 @@ _OPTIONS = [
     # An orchestrator that comes back on the same address must not share a poisoned subchannel.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+
+
+def call_timeout(budget_s: float | None) -> float:
+    """Seconds for gRPC itself, of a request whose own budget is ``budget_s``."""
+    return LONGEST_S if budget_s is None else budget_s + DEADLINE_SLACK_S
 
 
 def open_channel(endpoint: str, options: Sequence[tuple[str, int]] = ()) -> Any:

@@ -12,6 +12,7 @@ import aetcd
 
 from mesh.backoff import Backoff
 from mesh.clock import Clock
+from mesh.either import either
 from mesh.errors import DuplicateNode, RegistryUnavailable
 from mesh.registry.announcements import Announcements, Entry, holder_of
 from mesh.registry.etcd_client import (
@@ -195,15 +196,7 @@ class EtcdSession:
 
     async def _pause(self, seconds: float) -> None:
         """Until ``wake`` is set or time is up."""
-
-        async def alarm() -> None:
-            await self._clock.sleep(seconds)
-            self._wake.set()
-
-        async with asyncio.TaskGroup() as group:
-            timer = group.create_task(alarm())
-            await self._wake.wait()
-            timer.cancel()
+        await either(self._wake.wait(), self._clock.sleep(seconds))
         self._wake.clear()
 
     async def _leave(self, endpoint: Endpoint) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 
 from mesh.clock import Clock
+from mesh.either import either
 from mesh.errors import RegistryUnavailable
 from mesh.registry.announcements import Announcements, Entry, check_value, holder_of
 from mesh.registry.base import Change, Delete, Put
@@ -224,15 +225,7 @@ class TwinRegistry:
 
     async def _pause(self, seconds: float) -> None:
         """Until somebody wakes us or time is up."""
-
-        async def alarm() -> None:
-            await self._clock.sleep(seconds)
-            self._wake.set()
-
-        async with asyncio.TaskGroup() as group:
-            timer = group.create_task(alarm())
-            await self._wake.wait()
-            timer.cancel()
+        await either(self._wake.wait(), self._clock.sleep(seconds))
         self._wake.clear()
 
     # What the store calls.

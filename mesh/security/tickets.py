@@ -36,7 +36,7 @@ CLOCK_SKEW_S = 5.0
 # No ticket lives longer, whatever its signer wrote: it bounds what a leaked one is worth.
 MAX_LIFETIME_S = 600.0
 MAX_TICKET_CHARS = 4096
-MAX_STREAMS = 64  # at once, on one ticket
+MAX_TICKET_STREAMS = 64  # at once, on one ticket
 KEY_BYTES = 32
 
 _PREFIX = b"squadron ticket v1\n"
@@ -147,10 +147,10 @@ def check(ticket: Ticket, *, node: NodeId, instance: str, now: float) -> None:
     if ticket.instance != instance:
         raise BadTicket("the node was restarted since the ticket was issued; ask for another")
     lifetime = ticket.expires_at - ticket.issued_at
-    if not 0 < lifetime <= MAX_LIFETIME_S or not 1 <= ticket.max_streams <= MAX_STREAMS:
+    if not 0 < lifetime <= MAX_LIFETIME_S or not 1 <= ticket.max_streams <= MAX_TICKET_STREAMS:
         raise BadTicket(
             f"the ticket claims more than any may: at most {MAX_LIFETIME_S:.0f} s and "
-            f"{MAX_STREAMS} streams"
+            f"{MAX_TICKET_STREAMS} streams"
         )
     if now < ticket.issued_at - CLOCK_SKEW_S:
         raise BadTicket(

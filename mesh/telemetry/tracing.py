@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from mesh.telemetry import spans
 from mesh.version import __version__
-
-_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 def configure(service: str, *, instance: str, otlp_endpoint: str | None) -> Callable[[], None]:
@@ -64,23 +60,16 @@ def span(
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
     """A span under ``traceparent`` if given, else under the current one; errors mark it."""
-    parent = _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None
-    tracer = trace.get_tracer("squadron", __version__)
-    with tracer.start_as_current_span(
-        name, context=parent, kind=kind, attributes=attributes, set_status_on_exception=False
-    ) as current:
-        try:
-            yield current
-        except Exception as error:
-            spans.failed(current, error)
-            raise
+    with (
+        spans.detached(name, traceparent=traceparent, kind=kind, attributes=attributes) as current,
+        trace.use_span(current, set_status_on_exception=False),
+    ):
+        yield current
 
 
 def current_traceparent() -> str:
     """The current span as a W3C ``traceparent`` header, "" when there is none."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier, otel_context.get_current())
-    return carrier.get("traceparent", "")
+    return spans.traceparent_of(trace.get_current_span())
 
 
 def trace_id(current: Span) -> str:

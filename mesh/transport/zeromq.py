@@ -21,11 +21,10 @@ from mesh.transport.address import advertised, bracketed, own_address, resolve, 
 from mesh.transport.dialer import FramedDialer
 from mesh.transport.listener import FramedListener
 from mesh.transport.wire import CLOSE_GRACE_S, Wire, WireServerUser, WireUser
-from mesh.transport.zeromq_socket import DisconnectMonitor, SocketPump, new_socket
+from mesh.transport.zeromq_socket import NOBLOCK, DisconnectMonitor, SocketPump, new_socket
 from mesh.types import NodeId
 
 _NEVER_MS = 24 * 3600 * 1000
-_NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
@@ -89,7 +88,7 @@ class DealerWire:
         try:
             for frame in frames[:-1]:
                 self._socket.send(frame, _NOBLOCK_MORE)
-            self._socket.send(frames[-1], _NOBLOCK)
+            self._socket.send(frames[-1], NOBLOCK)
         except zmq.Again:
             return False
         self._pump.nudge()
@@ -109,7 +108,7 @@ class DealerWire:
             self._socket.close(linger=0 if self._lost else int(CLOSE_GRACE_S * 1000))
 
     def _read(self) -> None:
-        self._user.on_frame(self._socket.recv(_NOBLOCK))
+        self._user.on_frame(self._socket.recv(NOBLOCK))
 
     def _on_lost(self, reason: str) -> None:
         self._pump.drain()  # what arrived before the loss comes before it
@@ -169,7 +168,7 @@ class RouterWire:
             self._socket.send(peer, _NOBLOCK_MORE)
             for frame in frames[:-1]:
                 self._socket.send(frame, _NOBLOCK_MORE)
-            self._socket.send(frames[-1], _NOBLOCK)
+            self._socket.send(frames[-1], NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -196,6 +195,6 @@ class RouterWire:
     def _read(self) -> None:
         if self._socket is None or self._user is None:
             raise zmq.Again
-        peer, *parts = self._socket.recv_multipart(_NOBLOCK)
+        peer, *parts = self._socket.recv_multipart(NOBLOCK)
         for frame in parts or (b"",):  # no part at all is no frame, and ends the session
             self._user.on_peer_frame(peer, frame)

@@ -25,7 +25,7 @@ MAX_SOCKETS = 16_384  # a link takes three: the socket, and a pair for its monit
 # Plain ints: the enums' arithmetic costs more than the calls they are passed to.
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
-_NOBLOCK = int(zmq.NOBLOCK)
+NOBLOCK = int(zmq.NOBLOCK)
 
 _DISCONNECTS = (
     zmq.EVENT_DISCONNECTED
@@ -137,7 +137,7 @@ class DisconnectMonitor:
         self._pair.close()
 
     def _read(self) -> None:
-        event = self._pair.recv_multipart(_NOBLOCK)
+        event = self._pair.recv_multipart(NOBLOCK)
         number, _ = _EVENT.unpack(event[0])
         match number:
             case zmq.EVENT_DISCONNECTED:

@@ -7,7 +7,7 @@ import random
 from mesh.types import Sampling
 from node.engines.seeding import mixed_at
 
-PENALTY_WINDOW = 64  # tokens that a repetition penalty looks back, as in engine llama_cpp
+PENALTY_WINDOW = 64  # tokens that a repetition penalty looks back, as llama.cpp's default
 
 
 def uniform_at(seed: int, position: int) -> float:

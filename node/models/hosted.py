@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 from mesh.clock import Clock, SystemClock
+from mesh.either import either
 from mesh.errors import ConfigError, EngineFailed, MeshError, Overloaded
 from mesh.fleet.records import ModelCounts, ModelLoad, ModelRecord, ModelState
 from mesh.settings.model import ModelSettings
 from mesh.types import ModelId, Specialty
 from node import threads
-from node.either import either
 from node.engines.base import ModelFacts, ModelSpec
 from node.models import catalogue
 from node.models.prepared import DEFAULT_CONTEXT, Prepare, Prepared, files_mark, prepare

@@ -18,7 +18,7 @@ MAX_HEADER_BYTES = 100_000_000  # safetensors, src/tensor.rs, MAX_HEADER_SIZE
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 # Of models with several parts (Gemma 3, Llama 4), the one that writes.
-_TEXT_PARTS = ("text_config", "language_config", "llm_config")
+TEXT_PARTS = ("text_config", "language_config", "llm_config")  # of models that also see or hear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class FolderFacts:
 def inspect_folder(folder: Path) -> FolderFacts:
     """Raises ``ModelFileError`` for what is no such folder, or says too little of itself."""
     whole = _config(folder / "config.json")
-    described = next((whole[p] for p in _TEXT_PARTS if isinstance(whole.get(p), dict)), whole)
+    described = next((whole[p] for p in TEXT_PARTS if isinstance(whole.get(p), dict)), whole)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelFileError(f"{folder} has no *.safetensors; download the model again")

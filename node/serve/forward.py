@@ -53,7 +53,7 @@ from node.serve.peers import Peers
 T = TypeVar("T")
 
 MAX_FORWARDS = 2
-MAX_PEERS = 3  # tried one after the other before the request is refused
+MAX_PEERS_TRIED = 3  # tried one after the other before the request is refused
 REFUSALS_SHOWN = 3
 # Refusals that say "not here": anywhere else it may be different.
 FORWARDABLE = frozenset({"unknown_model", "overloaded", "draining"})
@@ -137,7 +137,7 @@ class Forwarder:
         deadline = self._clock.now() + attempt.timeout_s
         tried = frozenset({self._node, *attempt.hops})
         said: list[str] = []
-        for _ in range(MAX_PEERS):
+        for _ in range(MAX_PEERS_TRIED):
             view, now = await self._peers.look(), self._clock.now()
             row = choose(view, attempt, tried, now)
             if row is None:

@@ -41,7 +41,7 @@ from orchestrator.router.spec import AskMesh, StageSpec
 
 _LOG = logging.getLogger(__name__)
 
-MAX_TOKENS = 8
+ANSWER_TOKENS = 8
 HEAD_CHARACTERS = 2_000
 TAIL_CHARACTERS = 1_000
 ASKED_AT_ONCE = 16  # past it: abstain
@@ -219,7 +219,7 @@ class JudgeStage:
         return Request(
             id=self._new_id(),
             messages=question(text, self._kinds, mark=key.hex()),
-            sampling=Sampling(max_tokens=MAX_TOKENS, temperature=0.0),
+            sampling=Sampling(max_tokens=ANSWER_TOKENS, temperature=0.0),
             model=ModelId(model) if model is not None else None,
             specialty=Specialty(self._settings.specialty) if model is None else None,
             timeout_s=self.timeout_s,

@@ -14,7 +14,7 @@ from mesh.clock import SystemClock
 from mesh.errors import DeadlineExceeded, Draining, EngineFailed, NodeLost
 from mesh.transport.base import Accepted, Attempt, Finished, Handler, Refused, Sink, Tokens
 from mesh.types import ModelId, NodeId, Specialty
-from node.serve.forward import MAX_FORWARDS, MAX_PEERS, Forwarder
+from node.serve.forward import MAX_FORWARDS, MAX_PEERS_TRIED, Forwarder
 from node.serve.peers import Peers
 from tests.mesh.fakes import TIMING, Mesh, until
 from tests.mesh.scripted import (
@@ -170,13 +170,13 @@ async def test_two_full_nodes_that_know_only_each_other_end_it() -> None:
 
 
 async def test_a_peer_that_refuses_is_followed_by_the_next_but_not_by_all() -> None:
-    names = [f"n{i}" for i in range(MAX_PEERS + 2)]
+    names = [f"n{i}" for i in range(MAX_PEERS_TRIED + 2)]
     async with front(*names) as (here, nodes, _):
         for node in nodes:
             node.scripts = [refuse("overloaded", f"{node.name} is full")] * 9
         (event,) = await here.answer()
-        assert sum(len(node.attempts) for node in nodes) == MAX_PEERS
-        assert event.message.count("is full") == 1 + MAX_PEERS
+        assert sum(len(node.attempts) for node in nodes) == MAX_PEERS_TRIED
+        assert event.message.count("is full") == 1 + MAX_PEERS_TRIED
         next(node for node in nodes if not node.attempts).scripts = []
         events = await here.answer(hops=(next(n for n in nodes if n.attempts).id,))
         assert events

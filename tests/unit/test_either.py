@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from mesh.either import either
 from mesh.errors import EngineFailed, NodeLost
-from node.either import either
 
 
 async def test_the_first_to_end_ends_it_and_the_others_are_cancelled_and_over() -> None:

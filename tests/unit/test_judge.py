@@ -15,9 +15,9 @@ from mesh.types import Message, Piece, Priority, Request, RequestId, Role, Speci
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.judge import (
+    ANSWER_TOKENS,
     ASKED_AT_ONCE,
     KINDS,
-    MAX_TOKENS,
     JudgeSettings,
     JudgeStage,
     label_in,
@@ -94,7 +94,7 @@ async def test_the_request_is_small_urgent_and_cannot_come_back_into_the_cascade
     (request,) = model.asked
     assert request.specialty == "chat"
     assert request.model is None
-    assert request.sampling.max_tokens == MAX_TOKENS
+    assert request.sampling.max_tokens == ANSWER_TOKENS
     assert request.sampling.temperature == 0.0
     assert request.timeout_s == 0.7
     assert request.priority is Priority.INTERACTIVE

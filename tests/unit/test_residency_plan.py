@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mesh.types import ModelId
+from node.engines.estimate import CPU
 from node.models.residency.plan import FAIR_S, IDLE_S, STAY_LEAST_S, STAY_MOST_S, plan, stay_s
-from node.models.residency.state import CPU, Device, Fail, Load, ModelPhase, Option, State
+from node.models.residency.state import Device, Fail, Load, ModelPhase, Option, State
 from tests.residency_states import GIB, NOW, cold, loading, loads, resident, state, unloads, wanted
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.types import ModelId
+from node.engines.estimate import CPU
 from node.models.residency.plan import FAIR_S, plan
 from node.models.residency.state import (
-    CPU,
     Device,
     Fail,
     Load,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mesh.types import ModelId
+from node.engines.estimate import CPU
 from node.models.residency.plan import FAIR_S, IDLE_S, eviction_cost, plan, stay_s
-from node.models.residency.state import CPU, Device, Model, ModelPhase, Option, State, Unload
+from node.models.residency.state import Device, Model, ModelPhase, Option, State, Unload
 from tests.residency_states import GIB, NOW, cold, loads, resident, state, unloads, wanted
 
 GPU, OTHER = "GPU-1", "GPU-2"

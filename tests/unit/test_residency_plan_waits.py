@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from mesh.types import ModelId
+from node.engines.estimate import CPU
 from node.models.residency.plan import FAIR_S, plan, stay_s
-from node.models.residency.state import CPU, Device, Fail, Model, ModelPhase, Option, State, Wait
+from node.models.residency.state import Device, Fail, Model, ModelPhase, Option, State, Wait
 from tests.residency_states import GIB, NOW, cold, loading, loads, resident, state, wanted
 
 GPU, OTHER = "GPU-1", "GPU-2"

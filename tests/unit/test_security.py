@@ -19,8 +19,8 @@ from mesh.protobuf.errors import status_of
 from mesh.security.tickets import (
     CLOCK_SKEW_S,
     MAX_LIFETIME_S,
-    MAX_STREAMS,
     MAX_TICKET_CHARS,
+    MAX_TICKET_STREAMS,
     Signer,
     Ticket,
     check,
@@ -133,7 +133,7 @@ def test_every_token_has_one_spelling() -> None:
         ({"expires_at": NOW + MAX_LIFETIME_S + 1}, {}, "more than any may"),
         ({"expires_at": NOW}, {}, "more than any may"),
         ({"max_streams": 0}, {}, "more than any may"),
-        ({"max_streams": MAX_STREAMS + 1}, {}, "more than any may"),
+        ({"max_streams": MAX_TICKET_STREAMS + 1}, {}, "more than any may"),
     ],
 )
 def test_a_ticket_holds_here_and_now_only(

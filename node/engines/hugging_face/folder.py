@@ -11,9 +11,9 @@ from typing import Any
 
 from mesh.errors import ModelFileError
 from node.models.catalogue import CHATML
+from node.models.safetensors_folder import TEXT_PARTS
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
-_TEXT_PARTS = ("text_config", "language_config", "llm_config")  # of models that also see or hear
 _TOLD_BY_LENGTH = ("dynamic", "longrope", "su")  # "su": what longrope was called at first
 
 
@@ -65,7 +65,7 @@ def own_context(folder: Path) -> int:
     """Tokens that the model takes as its config.json has it, 0 where that does not say: those it
     was trained for, and no more than engine torch computes. Raises ``ModelFileError``."""
     described = read_json(folder / "config.json")
-    parts = (described.get(name) for name in _TEXT_PARTS)
+    parts = (described.get(name) for name in TEXT_PARTS)
     described = next((part for part in parts if isinstance(part, dict)), described)
     most = next((found for key in _LENGTHS if (found := _length(described.get(key)))), 0)
     short = told_by_length(described)

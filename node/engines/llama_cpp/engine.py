@@ -15,13 +15,14 @@ from mesh.types import Sampling
 from node.engines.base import Emission, ModelFacts, ModelSpec
 from node.engines.batched import BatchedEngine, Running
 from node.engines.chat_template import ChatTemplate, PromptBuilder, TokenizedPrompt
+from node.engines.draws import PENALTY_WINDOW
 from node.engines.llama_cpp import adapters as lora
 from node.engines.llama_cpp import loading
 from node.engines.llama_cpp.counts import Counts
 from node.engines.llama_cpp.embedding import LlamaEmbedder, wants_embedding
 from node.engines.llama_cpp.grammar import grammar_of
 from node.engines.llama_cpp.live import Drawing, LiveModel
-from node.engines.llama_cpp.sampling import PENALTY_WINDOW, Candidates, Grammar, Sampler
+from node.engines.llama_cpp.sampling import Candidates, Grammar, Sampler
 from node.engines.llama_cpp.speculation import Lookup, speculation_of
 from node.engines.llama_cpp.vocabulary import Vocabulary
 from node.engines.scheduler import Reuse, Share

@@ -13,10 +13,10 @@ import llama_cpp as llama
 
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
+from node.engines.llama_cpp.memory.need import DEFAULT_BATCH
 from node.engines.options import check_sizes, check_trained
 from node.models.catalogue import GgufFacts, inspect
 
-DEFAULT_BATCH = 512  # tokens one llama_decode takes at most
 # Below this, a second thread costs more in waiting for the first than it brings.
 ONE_THREAD_BYTES = 32 * 1024 * 1024
 _OPTIONS = ("batch", "device", "embedding", "lora", "pooling", "speculative")

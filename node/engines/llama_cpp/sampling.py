@@ -12,9 +12,8 @@ import numpy as np
 
 from mesh.errors import InvalidRequest
 from mesh.types import Sampling
+from node.engines.draws import PENALTY_WINDOW
 from node.engines.seeding import mixed_at
-
-PENALTY_WINDOW = 64  # tokens that a repetition penalty looks back, as llama.cpp's default
 
 _NO_SEED = 0xFFFF_FFFF  # llama.cpp reads this one as "choose at random"
 _SECOND_DRAW = 0x5EED_5EED  # for a draw made again, since the grammar refused the first

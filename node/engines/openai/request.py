@@ -16,7 +16,7 @@ from mesh.types import Message, Sampling
 from node.engines.openai.options import Options
 from node.engines.openai.turns import turns_of
 
-MAX_STOPS = 4  # what OpenAI's interface takes; servers differ beyond
+MAX_UPSTREAM_STOPS = 4  # what OpenAI's interface takes; servers differ beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def body(
     if sampling.seed is not None:
         asked["seed"] = sampling.seed
     asked |= _extensions(server, options, sampling)
-    if options.stop == "upstream" and 0 < len(sampling.stop) <= MAX_STOPS:
+    if options.stop == "upstream" and 0 < len(sampling.stop) <= MAX_UPSTREAM_STOPS:
         asked["stop"] = list(sampling.stop)
     if delivered_text:
         turns.append({"role": "assistant", "content": delivered_text})

@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol
 
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import ModelSpec
+from node.engines.estimate import CPU
 from node.engines.options import check_sizes, options_of
 
-CPU = "cpu"
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 # CUDA's programming guide, table of arithmetic throughput by compute capability.

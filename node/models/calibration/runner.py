@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 2.0  # of quiet before it begins; doubled each time that a user comes in between
 LONGEST_IDLE_S = 120.0
-_LOOK_S = 0.25
+_POLL_S = 0.25
 
 
 class MeasuredRunner:
@@ -227,7 +227,7 @@ class MeasuredRunner:
                 and self._quiet.for_s() >= idle
                 and self._quiet.begin(measurement.interrupt)
             ):
-                await self._clock.sleep(_LOOK_S)
+                await self._clock.sleep(_POLL_S)
             self._before = self._runner.counts
             self._measurement, self._measuring = measurement, True
             try:

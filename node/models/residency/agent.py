@@ -17,6 +17,7 @@ from mesh.fleet.records import Gpu, Memory, ModelLoad, ModelRecord, ModelState
 from mesh.types import ModelId
 from node import threads
 from node.engines.base import ModelSpec
+from node.engines.estimate import CPU
 from node.engines.registry import traits_of
 from node.models.fit import Corrections
 from node.models.hosted import HostedModel, RunningSequence
@@ -27,7 +28,7 @@ from node.models.residency.line import Waiter, WaitingLine
 from node.models.residency.needs import needs, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
-from node.models.residency.state import CPU, Fail, Load, ModelPhase, ResidencyPlan, State, Unload
+from node.models.residency.state import Fail, Load, ModelPhase, ResidencyPlan, State, Unload
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from mesh.fleet.records import Gpu, Memory
-from node.models.residency.state import CPU, Device, Model, ModelPhase
+from node.engines.estimate import CPU
+from node.models.residency.state import Device, Model, ModelPhase
 
 DEFAULT_SHARE = 0.8  # of the RAM that is available at start, where settings give no limit
 MEMORY_EVERY_S = 0.25

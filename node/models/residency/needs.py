@@ -11,12 +11,12 @@ from mesh.errors import ModelFileError
 from mesh.fleet.records import Gpu
 from mesh.settings.model import ModelSettings
 from node.engines.base import ModelSpec
-from node.engines.estimate import Estimate
+from node.engines.estimate import CPU, Estimate
 from node.engines.registry import traits_of
 from node.engines.traits import EngineTraits, Target
 from node.models.fit import Corrections, fingerprint, fit
 from node.models.prepared import Prepared
-from node.models.residency.state import CPU, Device, Option, Takes
+from node.models.residency.state import Device, Option, Takes
 
 GPU_PREFIXES = ("GPU-", "MIG-")  # of UUIDs, in the option ``device``
 CUDA = "cuda"  # the same option, as PyTorch writes it: ``cuda``, ``cuda:1``

@@ -7,10 +7,11 @@ from math import inf
 
 from mesh.clock import Clock
 from mesh.fleet.records import ModelLoad, ModelRecord, ModelState
+from node.engines.estimate import CPU
 from node.models.hosted import HostedModel
 from node.models.residency.line import WaitingLine
 from node.models.residency.needs import Needs
-from node.models.residency.state import CPU, Model, ModelPhase, Option, Takes, Wait
+from node.models.residency.state import Model, ModelPhase, Option, Takes, Wait
 
 MEASURE_EVERY_S = 60.0
 

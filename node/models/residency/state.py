@@ -8,8 +8,6 @@ from enum import Enum
 
 from mesh.types import ModelId
 
-CPU = "cpu"
-
 Takes = tuple[tuple[str, int], ...]  # (device, bytes), each device once
 
 

@@ -15,7 +15,7 @@ from node.engines.traits import check_wanted
 from node.models.catalogue import GgufFacts
 from node.models.gguf_shape import Shape
 
-DEFAULT_BATCH = 512  # tokens; node/engines/llama_cpp/loading.py, which also caps n_ubatch at it
+DEFAULT_BATCH = 512  # tokens one llama_decode takes at most; n_ubatch is capped at it, too
 # Head widths that CUDA's flash attention has kernels for (ggml-cuda/fattn.cu,
 # ``ggml_cuda_get_best_fattn_kernel``); with others llama.cpp turns it off.
 CUDA_FLASH_WIDTHS = frozenset({40, 64, 72, 80, 96, 112, 128, 192, 256, 512, 576})
