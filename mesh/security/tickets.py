@@ -37,7 +37,6 @@ CLOCK_SKEW_S = 5.0
 MAX_LIFETIME_S = 600.0
 MAX_TICKET_CHARS = 4096
 MAX_TICKET_STREAMS = 64  # at once, on one ticket
-KEY_BYTES = 32
 
 _PREFIX = b"squadron ticket v1\n"
 

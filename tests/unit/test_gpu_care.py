@@ -12,7 +12,7 @@ from mesh.errors import ConfigError
 from node.engines.base import ModelSpec
 from node.engines.registry import traits_of
 from node.hardware.care.cores import read_cores
-from node.hardware.care.dtypes import best_dtype, fast_dtypes, parse_capability
+from node.hardware.care.dtypes import fast_dtypes, parse_capability
 from node.hardware.care.surroundings import (
     Cores,
     cpus,
@@ -31,31 +31,30 @@ CORES = Cores(
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtypes", "best"),
+    ("capability", "dtypes"),
     [
-        ("5.2", ("fp32",), "fp32"),  # GTX 980
-        ("5.3", ("fp32", "fp16"), "fp16"),  # Jetson TX1
-        ("6.0", ("fp32", "fp16"), "fp16"),  # P100
-        ("6.1", ("fp32", "int8"), "fp32"),  # GTX 1080, P40
-        ("6.2", ("fp32", "fp16", "int8"), "fp16"),  # Jetson TX2
-        ("7.0", ("fp32", "fp16", "int8"), "fp16"),  # V100
-        ("7.5", ("fp32", "fp16", "int8"), "fp16"),  # RTX 2080
-        ("8.0", ("fp32", "fp16", "int8", "bf16", "tf32"), "bf16"),  # A100
-        ("8.6", ("fp32", "fp16", "int8", "bf16", "tf32"), "bf16"),  # RTX 3090
-        ("8.9", ("fp32", "fp16", "int8", "bf16", "tf32", "fp8"), "bf16"),  # RTX 4070
-        ("9.0", ("fp32", "fp16", "int8", "bf16", "tf32", "fp8"), "bf16"),  # H100
-        ("12.0", ("fp32", "fp16", "int8", "bf16", "tf32", "fp8", "fp4"), "bf16"),  # RTX 5090
-        (None, (), "fp32"),
-        ("", (), "fp32"),
-        ("x.y", (), "fp32"),
-        ("8", (), "fp32"),
+        ("5.2", ("fp32",)),  # GTX 980
+        ("5.3", ("fp32", "fp16")),  # Jetson TX1
+        ("6.0", ("fp32", "fp16")),  # P100
+        ("6.1", ("fp32", "int8")),  # GTX 1080, P40
+        ("6.2", ("fp32", "fp16", "int8")),  # Jetson TX2
+        ("7.0", ("fp32", "fp16", "int8")),  # V100
+        ("7.5", ("fp32", "fp16", "int8")),  # RTX 2080
+        ("8.0", ("fp32", "fp16", "int8", "bf16", "tf32")),  # A100
+        ("8.6", ("fp32", "fp16", "int8", "bf16", "tf32")),  # RTX 3090
+        ("8.9", ("fp32", "fp16", "int8", "bf16", "tf32", "fp8")),  # RTX 4070
+        ("9.0", ("fp32", "fp16", "int8", "bf16", "tf32", "fp8")),  # H100
+        ("12.0", ("fp32", "fp16", "int8", "bf16", "tf32", "fp8", "fp4")),  # RTX 5090
+        (None, ()),
+        ("", ()),
+        ("x.y", ()),
+        ("8", ()),
     ],
 )
 def test_a_card_is_said_to_compute_what_it_computes_fast(
-    capability: str | None, dtypes: tuple[str, ...], best: str
+    capability: str | None, dtypes: tuple[str, ...]
 ) -> None:
     assert fast_dtypes(capability) == dtypes
-    assert best_dtype(dtypes) == best
 
 
 def test_a_capability_is_compared_as_numbers() -> None:

@@ -17,7 +17,7 @@ _MARK = b"\xef\xbb\xbf"  # a byte order mark
 
 
 class EventReader:
-    """``head``: the first bytes that came; ``comments``: how many lines were none but comments."""
+    """``head``: the first bytes that came."""
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
@@ -27,7 +27,6 @@ class EventReader:
         self._after_return = False
         self._first = True
         self.head = b""
-        self.comments = 0
 
     def read(self, data: bytes) -> list[str]:
         """The data of the events that ``data`` completes. Raises ``EngineFailed`` for an event
@@ -71,7 +70,6 @@ class EventReader:
             self._data.clear()
             self._size = 0
         elif line.startswith(b":"):
-            self.comments += 1
             self._size = sum(map(len, self._data))
         elif line == b"data" or line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))

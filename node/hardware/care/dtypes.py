@@ -26,7 +26,6 @@ _FAST: tuple[tuple[tuple[int, int], tuple[int, int], str], ...] = (
     # fp4 (e2m1): Blackwell, 10.0 and 12.0 (Blackwell tuning guide).
     ((10, 0), (99, 0), "fp4"),
 )
-_BEST = ("bf16", "fp16", "fp32")  # what weights are best computed in, the best first
 
 
 def parse_capability(capability: str | None) -> tuple[int, int] | None:
@@ -45,8 +44,3 @@ def fast_dtypes(capability: str | None) -> tuple[str, ...]:
     if version is None:
         return ()
     return tuple(name for since, until, name in _FAST if since <= version < until)
-
-
-def best_dtype(dtypes: tuple[str, ...]) -> str:
-    """What to compute a model in on such a card: ``bf16``, ``fp16`` or ``fp32``."""
-    return next((name for name in _BEST if name in dtypes), "fp32")
