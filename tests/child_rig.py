@@ -37,7 +37,7 @@ def encode(word: str) -> bytes:
 async def child(mode: str, *, limits: Limits = UNLIMITED, stderr: Path | None = None) -> Child[str]:
     """Started; nothing is said yet."""
     root = str(Path(__file__).parent.parent)
-    environment = {**os.environ, "PYTHONPATH": root}
+    environment = {**os.environ, "PYTHONPATH": root, "CHILD_RIG_WORD": "ready"}
     return await launch(
         "tests.child_rig",
         mode,
@@ -65,7 +65,7 @@ def main(mode: str, connection: socket.socket) -> None:
         sys.exit(3)
     if mode == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    parent.send("ready")
+    parent.send(os.environ["CHILD_RIG_WORD"])
     parent.flush()
     while mode != "echo":
         time.sleep(600)

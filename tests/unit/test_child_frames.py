@@ -115,6 +115,15 @@ def test_a_parent_that_is_gone_ends_reading_and_writing(ends: Ends, before: byte
         parent.flush()
 
 
+def test_a_parent_that_is_gone_with_mail_unread_is_gone_alike(ends: Ends) -> None:
+    ours, parent = ends
+    parent.send("never read")
+    parent.flush()
+    ours.close()  # the system tells of it by an error, not by an end
+    with pytest.raises(Gone):
+        next(parent.mail())
+
+
 def test_garbage_from_the_parent_is_an_error(ends: Ends) -> None:
     ours, parent = ends
     ours.sendall(b"\xff" * 8)
