@@ -46,7 +46,7 @@ def build(profile: LoadProfile, workload: Workload, outcome: LoadResult) -> dict
         "window_s": recorder.window_s,
         "wall_s": outcome.wall_s,
         "interrupted": outcome.interrupted,
-        "settings": _settings(profile, workload, outcome),
+        "settings": _settings(profile, workload),
         "machine": _machine(),
         "fleet": [_node(node) for node in outcome.nodes],
         "requests": {
@@ -105,7 +105,7 @@ def encode(report: dict[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
 
 
-def _settings(profile: LoadProfile, workload: Workload, outcome: LoadResult) -> dict[str, Any]:
+def _settings(profile: LoadProfile, workload: Workload) -> dict[str, Any]:
     load = profile.load
     return {
         "load": "open" if isinstance(load, OpenLoop) else "closed",

@@ -8,11 +8,18 @@ from typing import Any
 
 import click
 
-from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
+from mesh.cli.options import (
+    chosen_state_dir,
+    config_option,
+    etcd_option,
+    insecure_option,
+    otlp_option,
+    preset_option,
+    state_dir_option,
+)
 from mesh.cli.process import base_settings, become, default_name, put
 from mesh.errors import ConfigError
 from mesh.fleet.records import TRANSPORTS
-from mesh.settings.addresses import DEFAULT_ETCD
 from mesh.settings.load import load
 from mesh.settings.node import NodeSettings
 
@@ -33,12 +40,7 @@ from mesh.settings.node import NodeSettings
     help="What the models are good at, by comma: once for all models, or once a model in order.",
 )
 @click.option("--name", metavar="NAME", help="The node's name.  [default: this box's host name]")
-@click.option(
-    "--etcd",
-    type=HostPort(several=True),
-    metavar="HOST:PORT",
-    help=f"The registry, or several by comma.  [default: {DEFAULT_ETCD}]",
-)
+@etcd_option
 @click.option(
     "--transport",
     type=click.Choice(TRANSPORTS),
@@ -50,12 +52,7 @@ from mesh.settings.node import NodeSettings
     help="Data plane, tcp://HOST:PORT; port 0 takes a free one.  [default: tcp://127.0.0.1:0]",
 )
 @click.option("--advertise", metavar="HOST", help="Where peers dial.  [default: the bind host]")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.toml",
-    help="Settings from a file; flags win over it.",
-)
+@config_option
 @click.option("--slots", type=int, help="Sequences at a time, a model.  [default: 4]")
 @click.option("--context", type=int, help="Tokens a slot.  [default: the model's, at most 8192]")
 @click.option("--engine", metavar="NAME", help="What runs the models.  [default: llama_cpp]")
@@ -68,9 +65,9 @@ from mesh.settings.node import NodeSettings
 )
 @click.option("--threads", type=int, help="CPU threads, a model.  [default: physical cores]")
 @click.option("--gpu-layers", type=int, help="Layers on the GPU, -1 all, 0 none.  [default: -1]")
-@click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
+@insecure_option
 @preset_option
-@click.option("--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317.")
+@otlp_option
 @state_dir_option
 def node(
     models: tuple[str, ...],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mesh.settings.addresses import DEFAULT_ENDPOINT
+from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
 from mesh.settings.state import state_dir
 from mesh.settings.timing import PRESETS
 
@@ -80,4 +80,34 @@ def preset_option(function: F) -> F:
         "--preset",
         type=click.Choice(list(PRESETS)),
         help="Leases and timeouts for one box, a home network, or the internet.  [default: local]",
+    )(function)
+
+
+def etcd_option(function: F) -> F:
+    return click.option(
+        "--etcd",
+        type=HostPort(several=True),
+        metavar="HOST:PORT",
+        help=f"The registry, or several by comma.  [default: {DEFAULT_ETCD}]",
+    )(function)
+
+
+def config_option(function: F) -> F:
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE.toml",
+        help="Settings from a file; flags win over it.",
+    )(function)
+
+
+def insecure_option(function: F) -> F:
+    return click.option(
+        "--insecure", is_flag=True, help="Listen beyond loopback without authentication."
+    )(function)
+
+
+def otlp_option(function: F) -> F:
+    return click.option(
+        "--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317."
     )(function)

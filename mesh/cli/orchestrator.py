@@ -6,10 +6,19 @@ from pathlib import Path
 
 import click
 
-from mesh.cli.options import HostPort, chosen_state_dir, preset_option, state_dir_option
+from mesh.cli.options import (
+    HostPort,
+    chosen_state_dir,
+    config_option,
+    etcd_option,
+    insecure_option,
+    otlp_option,
+    preset_option,
+    state_dir_option,
+)
 from mesh.cli.process import base_settings, become, default_name, put
 from mesh.extras import require
-from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
+from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.settings.load import load
 from mesh.settings.orchestrator import OrchestratorSettings
 
@@ -23,12 +32,7 @@ from mesh.settings.orchestrator import OrchestratorSettings
     help=f"Where clients connect (gRPC).  [default: {DEFAULT_ENDPOINT}]",
 )
 @click.option("--advertise", metavar="HOST", help="Where clients dial.  [default: the bind host]")
-@click.option(
-    "--etcd",
-    type=HostPort(several=True),
-    metavar="HOST:PORT",
-    help=f"The registry, or several by comma.  [default: {DEFAULT_ETCD}]",
-)
+@etcd_option
 @click.option(
     "--rules",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -38,15 +42,10 @@ from mesh.settings.orchestrator import OrchestratorSettings
 @click.option("--fallback", metavar="SPECIALTY", help="When nothing decides.  [default: chat]")
 @click.option("--queue-limit", type=int, help="Requests that may wait, a priority.  [default: 256]")
 @click.option("--timeout", type=float, help="Seconds for a request that says none.  [default: 120]")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE.toml",
-    help="Settings from a file; flags win over it.",
-)
-@click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
+@config_option
+@insecure_option
 @preset_option
-@click.option("--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317.")
+@otlp_option
 @state_dir_option
 def orchestrator(
     name: str | None,

@@ -14,6 +14,8 @@ from mesh.cli.options import (
     chosen_endpoint,
     chosen_state_dir,
     endpoint_option,
+    insecure_option,
+    otlp_option,
     state_dir_option,
 )
 from mesh.errors import InternalError, MeshError
@@ -56,8 +58,8 @@ DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
 @click.option(
     "--engine", metavar="NAME", default="llama_cpp", help="`simulated` runs without any weights."
 )
-@click.option("--insecure", is_flag=True, help="Listen beyond loopback without authentication.")
-@click.option("--otlp", metavar="URL", help="Send traces there, e.g. http://127.0.0.1:4317.")
+@insecure_option
+@otlp_option
 def up(
     detach: bool,
     nodes: str | None,

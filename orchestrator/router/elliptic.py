@@ -14,7 +14,6 @@ MOST_WORDS = 16
 
 _PLAIN = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2026": "."})
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
-_WORDS = re.compile(r"\S+")
 
 # Said before the point: "ok, and the next one", "thanks! why?".
 _OPENING = re.compile(

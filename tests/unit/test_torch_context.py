@@ -16,8 +16,6 @@ from node.models.prepared import DEFAULT_CONTEXT, prepare
 
 LONGROPE = {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}
 
-LLAMA3 = {"rope_type": "llama3", "original_max_position_embeddings": 8192}
-
 
 def folder(path: Path, **described: Any) -> Path:
     (path / "config.json").write_text(json.dumps(described))
