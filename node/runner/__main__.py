@@ -8,7 +8,7 @@ import socket
 import sys
 
 from mesh.errors import ProtocolError
-from node.runner.child import EXIT_BROKEN, Child
+from node.runner.child import EXIT_BROKEN, EngineServer
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
         )
     try:
         with socket.socket(fileno=arguments.fd) as connection:
-            return Child(connection).run()
+            return EngineServer(connection).run()
     except ProtocolError as error:
         print(f"runner: {error.message}", file=sys.stderr)  # noqa: T201 - the runner's log
         return EXIT_BROKEN

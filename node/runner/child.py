@@ -46,8 +46,9 @@ from node.runner.text import TextAssembler
 EXIT_OK, EXIT_BROKEN, EXIT_LOAD_FAILED = 0, 70, 78  # as in sysexits.h
 
 
-class Child:
-    """``seconds``: monotonic clock for usage. ``engines``: finds an engine by name."""
+class EngineServer:
+    """Serves one engine to the agent. ``seconds``: monotonic clock for usage. ``engines``: finds an
+    engine by name."""
 
     def __init__(
         self,

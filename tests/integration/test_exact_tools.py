@@ -13,7 +13,7 @@ from mesh.types import Message, Role, Sampling
 from node.engines.base import ModelSpec, Token
 from node.engines.tools.engine import ToolsEngine
 from node.runner import messages as m
-from node.runner.child import EXIT_OK, Child
+from node.runner.child import EXIT_OK, EngineServer
 from tests.integration.test_runner_child import DEADLINE_S, Agent
 
 SPEC = ModelSpec(
@@ -70,7 +70,7 @@ def test_a_refusal_costs_the_runner_nothing_and_says_that_another_may_serve_it()
     ours.settimeout(DEADLINE_S)
     with theirs, ThreadPoolExecutor(1) as pool, ours:
         # Not by its entry point, which a checkout has only once it is installed anew.
-        code = pool.submit(Child(theirs, engines=lambda _: ToolsEngine()).run)
+        code = pool.submit(EngineServer(theirs, engines=lambda _: ToolsEngine()).run)
         agent = Agent(ours)
         agent.send(m.Load(engine="tools", spec=spec), request(1, "hello"))
         refused = agent.receive(m.Rejected)

@@ -19,7 +19,7 @@ from mesh.types import Message, Piece, Role, Sampling
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.simulated.engine import SimulatedEngine
 from node.runner import messages as m
-from node.runner.child import EXIT_BROKEN, EXIT_LOAD_FAILED, EXIT_OK, Child
+from node.runner.child import EXIT_BROKEN, EXIT_LOAD_FAILED, EXIT_OK, EngineServer
 
 DEADLINE_S = 20.0
 SPEC = ModelSpec(id="model", source="x", slots=1, context_length=64, threads=1)
@@ -55,7 +55,7 @@ def child(**changes: Any) -> Iterator[tuple[Agent, Future[int]]]:
     ours, theirs = socket.socketpair()
     ours.settimeout(DEADLINE_S)
     with theirs, ThreadPoolExecutor(1) as pool:
-        code = pool.submit(Child(theirs, **changes).run)
+        code = pool.submit(EngineServer(theirs, **changes).run)
         with ours:
             yield Agent(ours), code
         code.exception(DEADLINE_S)
