@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,23 +20,16 @@ In = TypeVar("In")
 _LOG_TAIL_BYTES = 2048
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Child(Generic[In]):
     """A running child and our end of its socket; ``end`` it. ``log``: the file that takes its
     standard error, and where its part of that begins."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        frames: FrameReader[In],
-        log: tuple[Path, int] | None,
-    ) -> None:
-        self.process = process
-        self._reader = reader
-        self._writer = writer
-        self._frames = frames
-        self.log = log
+    process: asyncio.subprocess.Process
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+    _frames: FrameReader[In]
+    log: tuple[Path, int] | None
 
     def send(self, data: bytes) -> None:
         """Queues one frame or more. The bound on what may wait is the caller's."""
