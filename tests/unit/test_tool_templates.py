@@ -188,7 +188,8 @@ def test_arguments_of_very_many_texts_cost_little(vocabulary: Vocabulary, value:
     begun = time.process_time()
     with suppress(ContextOverflow):
         built(vocabulary, ITEMS.replace("| items", ".items()"), called(arguments, "ok"), 10**6)
-    assert time.process_time() - begun < 2
+    # It takes one second of a slow processor; cut one text at a time it took minutes.
+    assert time.process_time() - begun < 30
 
 
 @pytest.mark.parametrize(
