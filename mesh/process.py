@@ -17,11 +17,10 @@ import uvloop
 
 from mesh.errors import ConfigError, MeshError
 from mesh.settings.load import load, load_toml
-from mesh.settings.node import NodeSettings
-from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.process import ProcessSettings
 from mesh.telemetry import logs
 
-S = TypeVar("S", NodeSettings, OrchestratorSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 
 def run(

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 from mesh.extras import require
 from mesh.local.plan import python_command
 from mesh.settings.load import load_toml
-from mesh.settings.node import NodeSettings
-from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.process import ProcessSettings
 
 
 def base_settings(config: Path | None) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def default_name() -> str:
     return name or "box"
 
 
-def become(module: str, settings: NodeSettings | OrchestratorSettings) -> NoReturn:
+def become(module: str, settings: ProcessSettings) -> NoReturn:
     """Replaces this process: signals, exit code and output are then the agent's own."""
     require(module)  # the extra is called as the package is
     command = python_command(module, settings)

@@ -13,6 +13,7 @@ from mesh.settings.load import plain
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.process import ProcessSettings
 
 
 class ProcessKind(StrEnum):
@@ -124,6 +125,6 @@ def children(plan: MeshPlan, etcd_command: list[str] | None) -> tuple[ChildSpec,
     return tuple(specs)
 
 
-def python_command(module: str, settings: NodeSettings | OrchestratorSettings) -> tuple[str, ...]:
+def python_command(module: str, settings: ProcessSettings) -> tuple[str, ...]:
     """``python -m node JSON``."""
     return python(module, msgspec.json.encode(plain(settings)).decode())

@@ -6,52 +6,37 @@ from dataclasses import dataclass
 
 from mesh.errors import ConfigError
 from mesh.fleet.records import TRANSPORTS
-from mesh.settings.addresses import DEFAULT_ETCD, check_bind, is_loopback
+from mesh.settings.addresses import is_loopback
 from mesh.settings.gpu import GpuLimits, check_gpu_limits
 from mesh.settings.model import ModelSettings
-from mesh.settings.timing import PRESETS, Timing, check_preset
+from mesh.settings.process import ProcessSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSettings:
+class NodeSettings(ProcessSettings):
     """``transport``: the data plane's, ``zeromq`` or ``grpc``. ``bind``: its address,
-    ``tcp://host:port`` (port 0: a free one). ``advertise``: host
-    name or address that peers shall dial, None for the bind host. ``direct_bind``: ``host:port`` of
-    gRPC for clients with a ticket, "" for the host of ``bind`` and a free port, ``off`` for
-    none. ``memory_limit_bytes``: of RAM that models may take together, None for 80 % of what is
-    available at start. ``reserve_bytes``: of each GPU, and of the box's RAM, that stays free: when
-    other programs take it, idle models are unloaded. ``crash_limit``: a model whose runner ended so
-    often within five minutes is given up until it may work again. ``hang_s``: a runner that owes a
-    sign for so many seconds counts as hung and is killed. ``gpu_limits``: on power and clocks of
-    the box's GPUs; none: they are left alone."""
+    ``tcp://host:port`` (port 0: a free one). ``direct_bind``: ``host:port`` of gRPC for clients
+    with a ticket, "" for the host of ``bind`` and a free port, ``off`` for none.
+    ``memory_limit_bytes``: of RAM that models may take together, None for 80 % of what is available
+    at start. ``reserve_bytes``: of each GPU, and of the box's RAM, that stays free: when other
+    programs take it, idle models are unloaded. ``crash_limit``: a model whose runner ended so often
+    within five minutes is given up until it may work again. ``hang_s``: a runner that owes a sign
+    for so many seconds counts as hung and is killed. ``gpu_limits``: on power and clocks of the
+    box's GPUs; none: they are left alone."""
 
-    name: str
     models: tuple[ModelSettings, ...] = ()
     memory_limit_bytes: int | None = None
     reserve_bytes: int = 256 * 1024 * 1024
     crash_limit: int = 5
     hang_s: float = 60.0
     gpu_limits: tuple[GpuLimits, ...] = ()
-    state_dir: str = ""
-    etcd: str = DEFAULT_ETCD
-    prefix: str = "/mesh/v1"
     transport: str = "zeromq"
     bind: str = "tcp://127.0.0.1:0"
     direct_bind: str = ""
-    advertise: str | None = None
-    insecure: bool = False
-    preset: str = "local"
-    otlp_endpoint: str | None = None
-    log_level: str = "info"
-
-    @property
-    def timing(self) -> Timing:
-        return PRESETS[self.preset]
 
     def check(self, where: str) -> None:
         """What types cannot say. Raises ``ConfigError``."""
-        check_preset(self.preset, where)
-        check_bind(self.bind, insecure=self.insecure, where=where)
+        ProcessSettings.check(self, where)
         _check_direct(self, where)
         if self.transport not in TRANSPORTS:
             raise ConfigError(

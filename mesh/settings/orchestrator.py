@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.errors import ConfigError
-from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD, check_bind
+from mesh.settings.addresses import DEFAULT_ENDPOINT
+from mesh.settings.process import ProcessSettings
 from mesh.settings.router import RouterSettings
-from mesh.settings.timing import PRESETS, Timing, check_preset
 from mesh.types import SPECIALTY_PATTERN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorSettings:
+class OrchestratorSettings(ProcessSettings):
     """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
     priority; ``request_limit``: requests inside the process at all, likewise, and more are refused
     before the router looks at them. ``default_timeout_s``: budget of a request that names none.
@@ -25,13 +25,7 @@ class OrchestratorSettings:
     the first one's address is what the record names. ``gateway``: a table for each that has
     settings of its own."""
 
-    name: str
-    state_dir: str = ""
-    etcd: str = DEFAULT_ETCD
-    prefix: str = "/mesh/v1"
     bind: str = DEFAULT_ENDPOINT
-    advertise: str | None = None
-    insecure: bool = False
     rules: str | None = None
     fallback: str = "chat"
     queue_limit: int = 256
@@ -47,18 +41,10 @@ class OrchestratorSettings:
     router: RouterSettings = field(default_factory=RouterSettings)
     gateways: tuple[str, ...] = ("grpc",)
     gateway: dict[str, dict[str, Any]] = field(default_factory=dict)
-    preset: str = "local"
-    otlp_endpoint: str | None = None
-    log_level: str = "info"
-
-    @property
-    def timing(self) -> Timing:
-        return PRESETS[self.preset]
 
     def check(self, where: str) -> None:
         """What types cannot say. Raises ``ConfigError``."""
-        check_preset(self.preset, where)
-        check_bind(self.bind, insecure=self.insecure, where=where)
+        ProcessSettings.check(self, where)
         if not SPECIALTY_PATTERN.fullmatch(self.fallback):
             raise ConfigError(f"{where}: fallback '{self.fallback}' is not a specialty name")
         self.router.check(where)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, NodeLost, ProtocolError, first_of
+from mesh.either import either
+from mesh.errors import DeadlineExceeded, NodeLost, ProtocolError
 from mesh.transport.base import AttemptEvent, AttemptStream, Finished, Tokens
 
 
@@ -28,17 +29,7 @@ async def next_within(stream: AttemptStream, clock: Clock, seconds: float) -> At
         nonlocal event
         event = await anext(stream, None)
 
-    lost: NodeLost | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(read()), group.create_task(clock.sleep(seconds))]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-    except* NodeLost as group_error:
-        lost = first_of(group_error)
-    if lost is not None:
-        raise lost
+    await either(read(), clock.sleep(seconds))
     return event
 
 
