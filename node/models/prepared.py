@@ -45,11 +45,12 @@ def prepare(settings: ModelSettings, model: ModelId, default_threads: int) -> Pr
     traits = traits_of(settings.engine)
     path, files, own = _looked_at(traits, settings)
     embeds = traits.embeds and to_embed(settings.options, files)
+    default = default_context(own, embeds=embeds and files is not None)
     spec = ModelSpec(
         id=model,
         source=settings.source if path is None else str(path),
         slots=settings.slots,
-        context_length=settings.context_length or default_context(own, embeds=embeds),
+        context_length=settings.context_length or default,
         threads=settings.threads or default_threads,
         gpu_layers=settings.gpu_layers,
         options=settings.options,
@@ -64,7 +65,8 @@ def prepare(settings: ModelSettings, model: ModelId, default_threads: int) -> Pr
 
 
 def default_context(own: int, *, embeds: bool) -> int:
-    """Tokens a slot where nobody says; ``own``: that the model takes, 0 where it does not say."""
+    """Tokens a slot where nobody says; ``own``: that the model takes, 0 where it does not say.
+    ``embeds``: it makes vectors, of files of this box."""
     most = EMBEDDING_CONTEXT if embeds else DEFAULT_CONTEXT
     return min(own or most, most)
 

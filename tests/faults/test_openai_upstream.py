@@ -151,9 +151,10 @@ def test_retries_are_as_many_as_allowed() -> None:
     ):
         failure(ask(engine))
         assert len(server.asked) == 4
-    with upstream(error(500, "x")) as server, loaded(server, retries=0) as engine:
-        failure(ask(engine))
-        assert len(server.asked) == 1
+    for never in ({"retries": 0}, {"retry_within_s": 0.0}, {"retry_within_s": 0.1}):
+        with upstream(error(500, "x")) as server, loaded(server, **never) as engine:
+            failure(ask(engine))
+            assert len(server.asked) == 1, "no pause is as short as that"
 
 
 def test_an_upstream_that_says_nothing_is_given_up_in_time_and_told_so() -> None:

@@ -11,7 +11,7 @@ import pytest
 from mesh.settings.model import ModelSettings
 from mesh.types import ModelId
 from node.models.catalogue import inspect
-from node.models.prepared import EMBEDDING_CONTEXT, prepare
+from node.models.prepared import DEFAULT_CONTEXT, EMBEDDING_CONTEXT, prepare
 from tests.gguf import write_random
 from tests.gguf_bert import write_bert
 
@@ -53,4 +53,7 @@ def test_engines_without_a_file_embed_when_told() -> None:
         settings = ModelSettings(
             source="s", specialties=("x",), engine="simulated", options=options
         )
-        assert prepare(settings, ModelId("m"), 1).embeds is wanted
+        found = prepare(settings, ModelId("m"), 1)
+        assert found.embeds is wanted
+        # No text of theirs is a batch of this box's, so none need be short for its memory's sake.
+        assert found.spec.context_length == DEFAULT_CONTEXT

@@ -8,6 +8,7 @@ is how every such server learns that nobody listens any more.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import socket
@@ -167,7 +168,8 @@ class Upstream:
         if not trouble.again or tries >= self._options.retries:
             return None
         # Half of it by chance, so that those who were refused together do not come back together.
-        pause = exponential(tries + 1, base_s=_BACK_OFF_S, cap_s=self._options.retry_within_s)
+        # No cap: a pause that is longer than all of them may be is not taken, instead of cut.
+        pause = exponential(tries + 1, base_s=_BACK_OFF_S, cap_s=math.inf)
         delay = spread(pause, self._rng)
         delay = max(delay, trouble.after_s or 0.0)
         return delay if waited + delay <= self._options.retry_within_s else None
