@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.errors import NotServed
+from mesh.errors import ContextOverflow, NotServed
 from mesh.fleet.work import Work
 from orchestrator.slots.capacity import Reservation
 from orchestrator.slots.queue import Admission
@@ -20,7 +20,7 @@ class Standby:
         if self._slot is None:
             try:
                 self._slot = self._admission.offer(work)
-            except NotServed:
+            except (NotServed, ContextOverflow):  # nobody is there for it, or nobody large enough
                 return False
         return self._slot is not None
 

@@ -174,7 +174,8 @@ class Admission:
 
     def offer(self, work: Work) -> Reservation | None:
         """A slot at once, without overtaking anyone who waits for the like. None: ``queue`` it.
-        Raises a ``NotServed`` when no node is there for it and none is expected."""
+        Raises a ``NotServed`` when no node is there for it and none is expected, and the
+        ``ContextOverflow`` of one that refused it for its length when none is larger."""
         if len(self._queue) and (self._matched != self._fleet.version or self._awaited(work)):
             return None
         match self._take(work):

@@ -287,3 +287,18 @@ async def test_the_times_of_first_tokens_are_learnt_where_they_are_asked_for() -
         times = list(learning._times[a.model])
         assert times[-1] == pytest.approx(0.4)
         assert not b.streams
+
+
+async def test_where_all_others_are_known_to_be_too_small_there_is_none() -> None:
+    nodes = [FakeNode("a", context_length=100), FakeNode("b", context_length=1000)]
+    async with rig(*nodes, hedging=policy()) as here:
+        asked = here.ask()
+        await here.settle()
+        nodes[0].stream.refuse("context_overflow")
+        await here.advance(2 * AFTER_S)
+        assert here.held == {"b": 1}
+        nodes[1].stream.accept()
+        nodes[1].stream.tokens(1)
+        nodes[1].stream.finish()
+        await here.settle()
+        assert asked.done.node_name == "b"
