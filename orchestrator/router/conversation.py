@@ -48,10 +48,10 @@ def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty 
     """The conversation's specialty so far: of the last earlier user turn that one of ``stages``
     decides, as it was decided then. None where there is no earlier turn, or none decides one.
 
-    ``stages``: those that only look at the prompt, in order. Turns that are follow-ups themselves
-    are passed over, at most ``MOST_FOLLOW_UPS``. Stages see at most ``MOST_TURNS`` turns and
-    ``MOST_CHARACTERS`` characters, and turns before those are not looked at, so that a long
-    conversation costs no more than a short one.
+    ``stages``: those that only look at the prompt, in order; one that raises has no say. Turns
+    that are follow-ups themselves are passed over, at most ``MOST_FOLLOW_UPS``. Stages see at most
+    ``MOST_TURNS`` turns and ``MOST_CHARACTERS`` characters, and turns before those are not looked
+    at, so that a long conversation costs no more than a short one.
     """
     turns, passed, left = 0, 0, MOST_CHARACTERS
     for position in _before_the_last(messages):
@@ -65,7 +65,11 @@ def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty 
         left -= len(text)
         asked = Features(messages=tuple(messages[: position + 1]), last_user=text)
         for stage in stages:
-            said = stage.decide(asked)
+            try:
+                said = stage.decide(asked)
+            except Exception:  # noqa: BLE001
+                # Somebody else's code, as in the cascade, which asks it too, and reports it.
+                continue
             if isinstance(said, Verdict):
                 return said.specialty
     return None

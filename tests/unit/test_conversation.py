@@ -318,6 +318,16 @@ def test_the_prior_is_what_the_last_decided_turn_was() -> None:
     assert prior_of((), [sums]) is None
 
 
+class Breaks:
+    def decide(self, features: Features) -> Verdict | Abstain:
+        raise ZeroDivisionError
+
+
+def test_a_stage_that_breaks_has_no_say_in_the_prior() -> None:
+    messages = (_user("the sum of both"), _assistant(), _user("a new and whole question"))
+    assert prior_of(messages, [Breaks(), Knows("sum", MATH)]) == MATH
+
+
 def test_the_last_turn_itself_never_makes_the_prior() -> None:
     sums = Knows("sum", MATH)
     assert prior_of((_user("hello there"), _assistant(), _user("a sum")), [sums]) is None
