@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from mesh.client import wire
-from mesh.errors import ConfigError, Unreachable
+from mesh.errors import ConfigError, MeshError, Unreachable
 from mesh.fleet.records import OrchestratorRecord
 from mesh.v1 import mesh_pb2_grpc
 
@@ -69,12 +69,13 @@ class Contacts:
         return wire.no_orchestrator(tuple(contact.endpoint for contact in self))
 
     async def refresh(self) -> None:
-        """Learns of orchestrators that were not known before, where that was asked for."""
+        """Learns of orchestrators that were not known before, where that was asked for. Without an
+        answer that can be read (it is of another version, or too late), those that are known do."""
         if self._learn is None:
             return
         try:
             found = await self._learn()
-        except Unreachable:
+        except MeshError:
             return
         known = {contact.endpoint for contact in self}
         for record in found:

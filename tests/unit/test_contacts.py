@@ -10,7 +10,14 @@ import pytest
 
 from mesh.client import wire
 from mesh.client.contacts import MOST_CONTACTS, Contact, Contacts
-from mesh.errors import ConfigError, NotServed, Overloaded, Unreachable
+from mesh.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    NotServed,
+    Overloaded,
+    ProtocolError,
+    Unreachable,
+)
 from mesh.fleet.records import OrchestratorRecord
 from mesh.protobuf.metadata import ERROR_CODE
 from mesh.types import OrchestratorId
@@ -131,7 +138,16 @@ async def test_who_is_new_is_known_once_and_only_so_many() -> None:
     await of.aclose()
 
 
-@pytest.mark.parametrize("learn", [None, learning(Unreachable("gone")), learning(["a"])])
+@pytest.mark.parametrize(
+    "learn",
+    [
+        None,
+        learning(Unreachable("gone")),
+        learning(ProtocolError("not a node record: of another version")),
+        learning(DeadlineExceeded("it did not answer in time")),
+        learning(["a"]),
+    ],
+)
 async def test_where_nothing_is_learnt_nothing_changes(learn: Any) -> None:
     of = contacts("a", "b", learn=learn)
     await of.refresh()
