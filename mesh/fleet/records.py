@@ -316,7 +316,7 @@ def decode_node(data: bytes) -> NodeRecord:
     """Raises ``ProtocolError`` naming the bad field."""
     try:
         return msgspec.json.decode(data, type=NodeRecord)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(f"not a node record: {error}") from None
 
 
@@ -324,5 +324,5 @@ def decode_orchestrator(data: bytes) -> OrchestratorRecord:
     """Raises ``ProtocolError`` naming the bad field."""
     try:
         return msgspec.json.decode(data, type=OrchestratorRecord)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(f"not an orchestrator record: {error}") from None

@@ -17,6 +17,7 @@ from mesh.registry.base import Change, Delete, Put
 from mesh.types import NodeId, OrchestratorId
 
 A, B = NodeId("a"), NodeId("b")
+DEEP = b'{"new": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
 def _node(node: NodeId = A, instance: str = "1", state: NodeState = NodeState.READY) -> NodeRecord:
@@ -101,6 +102,8 @@ def test_what_cannot_be_read_is_told_and_the_view_keeps_what_it_had() -> None:
             Put("nodes/b", encode_record(_node(A))),
             Put("nodes/c", b'{"id": 3}'),
             Put("orchestrators/o", b"\xff"),
+            Put("orchestrators/p", DEEP),
+            Put("nodes/d", DEEP),
             Put("config/rules", b"not ours"),
             Put("", b""),
             Delete("nodes/never-there"),
@@ -115,6 +118,8 @@ def test_what_cannot_be_read_is_told_and_the_view_keeps_what_it_had() -> None:
         "nodes/b",
         "nodes/c",
         "orchestrators/o",
+        "orchestrators/p",
+        "nodes/d",
     ]
     assert "names another id, 'a'" in problems[1]
 
