@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from mesh.errors import ConfigError
@@ -47,17 +47,30 @@ class GatewaySpec:
 
 
 def opened(api: Api, settings: OrchestratorSettings) -> dict[str, Gateway]:
-    """The gateways that the settings name, in their order. Raises ``ConfigError`` for one
-    that is not installed, and for a table that is wrong or nobody's."""
+    """The gateways that the settings name, in their order. Every table is checked, also of a
+    gateway that is not opened. Raises ``ConfigError`` for one that is not installed, and for a
+    table that is wrong or nobody's."""
     found = {point.name: point for point in entry_points(group=GROUP)}
     for name in (*settings.gateways, *settings.gateway):
         if name not in found:
             listed = ", ".join(sorted(found))
             raise ConfigError(f"gateways: unknown gateway '{name}'; known: {listed}")
-    gateways: dict[str, Gateway] = {}
-    for name in settings.gateways:
-        spec: GatewaySpec = found[name].load()
-        table = settings.gateway.get(name, {})
-        own = load(spec.settings, table, where=f"gateway.{name}")
-        gateways[name] = spec.make(api, settings, own)
-    return gateways
+    specs = {name: _spec(found[name]) for name in (*settings.gateways, *settings.gateway)}
+    own = {
+        name: load(spec.settings, settings.gateway.get(name, {}), where=f"gateway.{name}")
+        for name, spec in specs.items()
+    }
+    return {name: specs[name].make(api, settings, own[name]) for name in settings.gateways}
+
+
+def _spec(point: EntryPoint) -> GatewaySpec:
+    try:
+        spec = point.load()
+    except (ImportError, AttributeError, OSError) as error:  # OSError: a shared library is missing
+        raise ConfigError(
+            f"gateway '{point.name}' ({point.value}) cannot be loaded: {error}; install what it "
+            "needs"
+        ) from None
+    if not isinstance(spec, GatewaySpec):
+        raise ConfigError(f"gateway '{point.name}' ({point.value}) is no GatewaySpec")
+    return spec

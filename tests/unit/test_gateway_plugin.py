@@ -80,13 +80,18 @@ GATEWAY = GatewaySpec(settings=LineSettings, make=lambda api, _, own: LineGatewa
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A distribution with one module and one entry point, as pip would leave it."""
     (tmp_path / "line_gateway.py").write_text(TOY)
+    (tmp_path / "lacking_gateway.py").write_text("import a_package_that_is_nowhere")
+    (tmp_path / "other_gateway.py").write_text("GATEWAY = 'no spec'")
     info = tmp_path / "line_gateway-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: line-gateway\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[squadron.gateways]\nline = line_gateway:GATEWAY\n")
+    names = ("line", "lacking", "other")
+    points = "".join(f"{name} = {name}_gateway:GATEWAY\n" for name in names)
+    (info / "entry_points.txt").write_text(f"[squadron.gateways]\n{points}")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
-    sys.modules.pop("line_gateway", None)
+    for name in names:
+        sys.modules.pop(f"{name}_gateway", None)
 
 
 async def said(endpoint: str, line: str) -> str:
@@ -118,6 +123,22 @@ async def test_another_gateway_is_one_folder_and_an_entry_point(installed: None)
     ],
 )
 def test_a_gateway_that_is_not_there_is_refused_by_name(given: dict[str, Any], says: str) -> None:
+    settings = replace(OrchestratorSettings(name="o"), **given)
+    with pytest.raises(ConfigError, match=says):
+        opened(None, settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"gateways": ("lacking",)}, "'lacking'.*a_package_that_is_nowhere.*install"),
+        ({"gateways": ("other",)}, "'other'.*is no GatewaySpec"),
+        ({"gateway": {"line": {"shuot": True}}}, r"gateway\.line: unknown key 'shuot'"),
+    ],
+)
+def test_one_that_cannot_be_opened_is_told_by_its_name_or_key(
+    installed: None, given: dict[str, Any], says: str
+) -> None:
     settings = replace(OrchestratorSettings(name="o"), **given)
     with pytest.raises(ConfigError, match=says):
         opened(None, settings)  # type: ignore[arg-type]
