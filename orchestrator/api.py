@@ -103,8 +103,12 @@ class Api:
 
     async def route(self, request: Request, *, candidates: bool = True) -> Route:
         """A dry run. ``candidates`` False: the decision only."""
-        check_messages(request.messages, max_bytes=self._max_request_bytes)
-        routed = await self._decider.routed(request, dry_run=True)
+        try:
+            check_messages(request.messages, max_bytes=self._max_request_bytes)
+            routed = await self._decider.routed(request, dry_run=True)
+        except MeshError as error:
+            error.request_id = request.id
+            raise
         known = routed.outcome.answer
         return Route(
             decision=routed.outcome.decision,
