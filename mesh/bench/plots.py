@@ -18,7 +18,7 @@ _INK, _RULE = "#3d4652", "#e6e9ed"
 _FONT = 'system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif'
 _MAX_POINTS = 500  # about one a pixel
 _MAX_DOTS = 150  # beyond, dots hide the line that they are on
-_MAX_MARKS = 200
+_DRAWN_MARKS = 200
 _MAX_NAMED_MARKS = 8  # beyond, their names would cover one another
 _FLOOR = 0.01  # what a logarithmic axis shows for 0 (milliseconds)
 _NINES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
@@ -63,7 +63,7 @@ def over_time(
 ) -> str:
     """A plot over the seconds of the run. ``unit`` stands behind the numbers, "" for a count."""
     shown = [_thinned(line) for line in lines]
-    marks = marks[:_MAX_MARKS]
+    marks = marks[:_DRAWN_MARKS]
     last = max([1.0, *(x for line in shown for x, _ in line.points), *(m.at_s for m in marks)])
     y_axis = _y_axis(shown, logarithmic=logarithmic, headroom=bool(marks))
     chart = _chart(shown, y_axis, unit=unit, x_end=last, faults=bool(marks))

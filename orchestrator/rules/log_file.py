@@ -15,7 +15,7 @@ from orchestrator.rules.decision_log import LoggedDecision
 MAX_DECISIONS = 50_000  # the newest are kept
 # Redacted prompts of one template look alike, and one client's loop must not make a rule.
 MAX_ALIKE = 5
-_MAX_LINE_BYTES = 1024 * 1024
+_MAX_ENTRY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def _read(
     decoder = msgspec.json.Decoder(LoggedDecision)
     unreadable = 0
     for line in lines:
-        if len(line) > _MAX_LINE_BYTES:
+        if len(line) > _MAX_ENTRY_BYTES:
             unreadable += 1
             continue
         try:

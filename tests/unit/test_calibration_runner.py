@@ -18,7 +18,7 @@ from mesh.types import FinishReason, Message, ModelId, Piece, Role, Sampling, Us
 from node.engines.base import ModelFacts, ModelSpec
 from node.models.calibration import Calibration, Speeds
 from node.models.calibration.plan import BUDGET_S
-from node.models.calibration.runner import IDLE_S
+from node.models.calibration.runner import QUIET_S
 from node.runner.messages import Done, Opened, Opening, Pieces, Rejected
 
 HELLO = (Message.of(Role.USER, "hello"),)
@@ -201,7 +201,7 @@ async def test_a_quiet_runner_is_measured_within_its_budget_and_says_what_was_fo
 ) -> None:
     box = Box(tmp_path)
     async with box.runner() as (runner, real):
-        assert not await box.advance(IDLE_S - 0.5, lambda: real.opened > 0)
+        assert not await box.advance(QUIET_S - 0.5, lambda: real.opened > 0)
         assert await box.advance(2.0, lambda: runner.measuring)
         begun = box.clock.now()
         assert await box.advance(60.0, lambda: box.calibration.speeds(MODEL) is not None)
@@ -281,7 +281,7 @@ async def test_a_user_waits_for_slots_that_the_engine_has_not_freed_yet(tmp_path
 async def test_it_is_measured_once_the_users_are_gone_and_patience_grows(tmp_path: Path) -> None:
     box = Box(tmp_path)
     async with box.runner() as (runner, _):
-        for patience in (IDLE_S, 2 * IDLE_S, 4 * IDLE_S):
+        for patience in (QUIET_S, 2 * QUIET_S, 4 * QUIET_S):
             begun = box.clock.now()
             assert await box.advance(60.0, lambda: runner.measuring)
             assert box.clock.now() - begun >= patience - 0.5

@@ -48,7 +48,7 @@ from node.engines.sight import refuse_images
 
 _MESSAGE_TOKENS = 4  # what a chat template puts around each message
 _BYTES_PER_TOKEN = 4  # of ordinary text, about
-_VECTORS_BYTES = 1024 * 1024  # of one emission
+_EMISSION_BYTES = 1024 * 1024  # of one emission
 _MOST_BYTES_PER_TOKEN = 8  # no text of ordinary words has longer tokens on average
 
 
@@ -216,7 +216,7 @@ class OpenAiEngine:
                     stream.begun = True
                     if tokens:
                         emissions.append(Counted(slot, tokens))
-                    most = max(1, _VECTORS_BYTES // (FLOAT_BYTES * dimension))
+                    most = max(1, _EMISSION_BYTES // (FLOAT_BYTES * dimension))
                     for part in rows(data, dimension, most):
                         emissions.append(Embedded(slot, stream.position, dimension, part))
                         stream.position += most

@@ -29,7 +29,7 @@ from node.runner.messages import Opening
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 2.0  # of quiet before it begins; doubled each time that a user comes in between
+QUIET_S = 2.0  # of quiet before it begins; doubled each time that a user comes in between
 LONGEST_IDLE_S = 120.0
 _POLL_S = 0.25
 
@@ -211,7 +211,7 @@ class MeasuredRunner:
 
     async def _measured(self, context_length: int) -> Speeds:
         """Waits for quiet, and measures, until that was not interrupted."""
-        idle = IDLE_S
+        idle = QUIET_S
         while True:
             measurement = Measurement(
                 self._runner.open,
