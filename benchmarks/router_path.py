@@ -57,11 +57,11 @@ from orchestrator.answering.ask import Answer, Ask
 from orchestrator.answering.chain import chain
 from orchestrator.answering.decide import Decider
 from orchestrator.picture.affinity import Affinity
-from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.conversation import prior_of
 from orchestrator.router.reload import build, starter_rules
 from orchestrator.router.stages import Stages
+from orchestrator.rules.labelled import features as features_of
 from training.router.labelled import DEFAULT_DATA, read
 
 STAGES = ("memo", "exact", "rules", "conversation", "classifier")
@@ -129,7 +129,7 @@ async def _warm(cascade: Cascade) -> None:
     been up for some seconds."""
     async with asyncio.timeout(60):
         for prompt in ("how many cups are in 4 quarts", "solve x^2 - 5x + 6 = 0"):
-            while (await cascade.decide(_features(prompt))).answer is None:  # noqa: ASYNC110
+            while (await cascade.decide(features_of(prompt))).answer is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
 
@@ -142,7 +142,7 @@ async def _cascade(
     chance = random.Random(1)
     for number in range(rounds):
         for prompt in chance.sample(prompts, len(prompts)):
-            features = _features(prompt if number % 2 == 0 else f"{prompt}\n")
+            features = features_of(prompt if number % 2 == 0 else f"{prompt}\n")
             began = time.perf_counter(), time.thread_time()
             coroutine = cascade.decide(features)
             try:
@@ -182,7 +182,7 @@ def _alone(cascade: Cascade, prompts: list[str]) -> list[Spent]:
     (classifier,) = (p.stage for p in cascade.stages if p.spec.name == "classifier")
     spent = []
     for prompt in prompts:
-        features = _features(prompt)
+        features = features_of(prompt)
         began = time.perf_counter(), time.thread_time()
         classifier.decide(features)
         spent.append(_since(began))
@@ -197,7 +197,7 @@ def _prior(cascade: Cascade, prompts: list[str]) -> list[Spent]:
         asked = (Message.of(Role.USER, prompt) for prompt in chance.choices(prompts, k=200))
         messages = tuple(message for turn in asked for message in (turn, answer))
         began = time.perf_counter(), time.thread_time()
-        prior_of((*messages, *_features("and for 12?").messages), cascade.quick)
+        prior_of((*messages, *features_of("and for 12?").messages), cascade.quick)
         spent.append(_since(began))
     return spent
 
@@ -205,7 +205,7 @@ def _prior(cascade: Cascade, prompts: list[str]) -> list[Spent]:
 async def _hostile(cascade: Cascade, text: str) -> list[Spent]:
     spent = []
     for number in range(41):
-        features = _features(f"{number} {text}")  # so that nothing remembers it
+        features = features_of(f"{number} {text}")  # so that nothing remembers it
         began = time.perf_counter(), time.thread_time()
         await cascade.decide(features)
         spent.append(_since(began))
@@ -272,10 +272,6 @@ async def _first(answer: Answer, asked: Request, stage: str) -> Spent:
     if spent is None:
         raise RuntimeError("an answer without a token")
     return spent
-
-
-def _features(prompt: str) -> Features:
-    return Features.of((Message.of(Role.USER, prompt),))
 
 
 def _request(prompt: str) -> Request:

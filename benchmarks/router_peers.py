@@ -33,7 +33,6 @@ from typing import IO, Any
 from benchmarks.router_rules import (
     Spent,
     _at,
-    _features,
     _fill_up,
     _prompts,
     _row,
@@ -44,6 +43,7 @@ from orchestrator.router.neighbours import Exemplars, subject
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
+from orchestrator.rules.labelled import features as features_of
 from training.router.labelled import DEFAULT_DATA, WRITTEN, read
 
 BAR = 100
@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     stage, model, exemplars = RulesStage(rules), MiniLm(threads=1), Exemplars.load()
     prompts = _prompts(read(options.data) if options.data.exists() else [])
     calls: dict[str, list[Callable[[], object]]] = {
-        "rules stage": [partial(stage.decide, _features(prompt)) for prompt in prompts],
+        "rules stage": [partial(stage.decide, features_of(prompt)) for prompt in prompts],
         "embedding": [partial(_embedded, model, exemplars, prompt) for prompt in prompts],
     }
     taken: dict[str, list[Spent]] = {name: [] for name in [*calls, "semantic-router"]}

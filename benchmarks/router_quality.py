@@ -38,12 +38,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from mesh.clock import SystemClock
-from mesh.types import Message, Role, Specialty
+from mesh.types import Specialty
 from orchestrator.router import classifier as classifier_stage
 from orchestrator.router import conversation, exact
 from orchestrator.router import embedding as embedding_stage
 from orchestrator.router import rules as rules_stage
-from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.classifier import SURE, ClassifierStage, save
 from orchestrator.router.conversation import ConversationStage
@@ -54,6 +53,7 @@ from orchestrator.router.rule_file import parse
 from orchestrator.router.rules import RulesStage
 from orchestrator.router.spec import Placed
 from orchestrator.rules.labelled import Labelled as Row
+from orchestrator.rules.labelled import features as features_of
 from training.router.classifier import (
     MARGIN,
     PHRASES,
@@ -163,20 +163,16 @@ async def _decided(
 
 async def _ready(stage: EmbeddingStage) -> None:
     """Waits until the stage has loaded its model: up to then it abstains."""
-    probe = _features("who wrote the odyssey")
+    probe = features_of("who wrote the odyssey")
     async with asyncio.timeout(120):
         while "load" in (await stage.consult(probe)).note:  # noqa: ASYNC110, it has no event
             await asyncio.sleep(0.1)
 
 
 async def _decide(cascade: Cascade, row: Row) -> Decided:
-    outcome = await cascade.decide(_features(row.prompt))
+    outcome = await cascade.decide(features_of(row.prompt))
     decision = outcome.decision
     return Decided(row, decision.specialty, decision.stage, decision.micros)
-
-
-def _features(prompt: str) -> Features:
-    return Features.of((Message.of(Role.USER, prompt),))
 
 
 def _report(decided: Sequence[Decided]) -> dict[str, object]:
@@ -287,7 +283,9 @@ async def _by_source(
 def _timing(
     rows: Sequence[Row], classifier: ClassifierStage, decided: Sequence[Decided]
 ) -> dict[str, float]:
-    asked = [_features(row.prompt) for row in random.Random(1).sample(rows, min(TIMED, len(rows)))]
+    asked = [
+        features_of(row.prompt) for row in random.Random(1).sample(rows, min(TIMED, len(rows)))
+    ]
     alone, own = [], []
     for number in range(4):
         for features in asked:

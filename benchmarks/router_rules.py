@@ -33,7 +33,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mesh.types import Decision, Message, Role, Specialty
+from mesh.types import Decision, Specialty
 from orchestrator.router.base import Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import starter_rules
@@ -41,6 +41,7 @@ from orchestrator.router.rule_file import Rule, RuleSet, parse
 from orchestrator.router.rules import SPEC, RulesStage, prepare
 from orchestrator.router.spec import Placed
 from orchestrator.rules.labelled import Labelled
+from orchestrator.rules.labelled import features as features_of
 from training.router.labelled import DEFAULT_DATA, read
 
 RULES = 500
@@ -122,8 +123,8 @@ def _timing(starter: RuleSet, prompts: list[str], rounds: int) -> None:
     scan = _bare_scan(stage)
     loop = _re_loop(rules)
     calls: dict[str, list[Callable[[], object]]] = {
-        "cascade": [partial(_decide, cascade, _features(prompt)) for prompt in prompts],
-        "stage": [partial(stage.decide, _features(prompt)) for prompt in prompts],
+        "cascade": [partial(_decide, cascade, features_of(prompt)) for prompt in prompts],
+        "stage": [partial(stage.decide, features_of(prompt)) for prompt in prompts],
         "scan": [partial(scan, prepare(prompt)) for prompt in prompts],
         "re loop": [partial(loop, prompt) for prompt in prompts],
     }
@@ -150,7 +151,7 @@ def _timing(starter: RuleSet, prompts: list[str], rounds: int) -> None:
     print(f"\n{'1 MB, milliseconds':22}{'p50':>9}{'p99':>9}{'cpu p50':>9}{'cpu p99':>9}{'n':>8}")
     for name, text in ADVERSARIAL.items():
         # Another end each time: what is shown of a text is remembered for the stages after.
-        asked = [_features(f"{text}{number}") for number in range(41)]
+        asked = [features_of(f"{text}{number}") for number in range(41)]
         _row(name, [_spent(partial(_decide, cascade, features)) for features in asked], 1e-3)
 
 
@@ -204,15 +205,11 @@ def _at(values: list[Spent], share: float) -> Spent:
     return sorted(wall for wall, _ in values)[at], sorted(cpu for _, cpu in values)[at]
 
 
-def _features(prompt: str) -> Features:
-    return Features.of((Message.of(Role.USER, prompt),))
-
-
 def _quality(stage: RulesStage, rows: list[Labelled]) -> None:
     groups: dict[tuple[str, str], list[bool | None]] = {}
     decided: dict[str, list[bool]] = {}
     for row in rows:
-        said = stage.decide(_features(row.prompt))
+        said = stage.decide(features_of(row.prompt))
         right = said.specialty == row.label if isinstance(said, Verdict) else None
         groups.setdefault((row.label, row.source), []).append(right)
         if isinstance(said, Verdict):

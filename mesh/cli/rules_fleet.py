@@ -3,7 +3,6 @@ use."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import msgspec
 
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, ProtocolError, RegistryUnavailable
-from mesh.fleet.records import OrchestratorRecord, decode_orchestrator
+from mesh.fleet.records import OrchestratorRecord, decode_orchestrator, rules_version
 from mesh.registry.announcements import check_value
 from mesh.registry.base import ORCHESTRATORS, RULES
 from mesh.registry.etcd_client import connected, parse_endpoints, translated
@@ -80,7 +79,7 @@ class RulesRegistry:
             content = await client.get(self._key(RULES))
             records = await client.get_prefix(self._key(ORCHESTRATORS))
             return FleetRules(
-                version=version_of(content.value) if content is not None else None,
+                version=rules_version(content.value) if content is not None else None,
                 size=len(content.value) if content is not None else 0,
                 orchestrators=tuple(
                     Using(name=r.name, endpoint=r.endpoint, version=r.rules_version)
@@ -112,18 +111,13 @@ class RulesRegistry:
         )
 
 
-def version_of(content: bytes) -> str:
-    """As orchestrators count it: the first 12 hex digits of SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
 async def push_rules(
     content: bytes, etcd: str, prefix: str, wait_s: float, clock: Clock | None = None
 ) -> int:
     """Writes, then waits until every orchestrator uses it. The exit code: 1 when some do not."""
     registry = RulesRegistry(etcd, prefix)
     await registry.put(content)
-    version = version_of(content)
+    version = rules_version(content)
     click.echo(f"rules {version} are in the registry ({len(content):,} bytes)")
     if wait_s <= 0:
         return 0

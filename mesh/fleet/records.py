@@ -6,6 +6,7 @@ Sizes are bytes, times Unix seconds, temperatures degrees Celsius, power watts, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -300,10 +301,20 @@ class FleetView:
         for node in self.nodes.values():
             yield from node.record.models
 
+    def name(self, node: NodeId) -> str:
+        """What its owner calls it; its id where it is not there."""
+        found = self.nodes.get(node)
+        return found.record.name if found is not None else node
+
     def model(self, node: NodeId, model: ModelId) -> ModelRecord | None:
         """None: the node is not there, or hosts no such model."""
         found = self.nodes.get(node)
         return found.record.model(model) if found is not None else None
+
+
+def rules_version(content: bytes) -> str:
+    """First 12 hex digits of SHA-256: enough to tell any two rule files of a fleet apart."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def encode_record(record: NodeRecord | OrchestratorRecord, *, indent: int = 2) -> bytes:

@@ -128,7 +128,7 @@ class NvmlProbe:
         for index in range(count):
             try:
                 handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                uuid = _text(self._nvml.nvmlDeviceGetUUID(handle))
+                uuid = text_of(self._nvml.nvmlDeviceGetUUID(handle))
                 if self._mig_enabled(handle):
                     instances = self._instances(handle, uuid, index)
                     partitioned[uuid] = len(instances)
@@ -173,7 +173,7 @@ class NvmlProbe:
             )
             if handle is None:  # places of instances that were not created
                 continue
-            gpu = self._device(handle, _text(self._nvml.nvmlDeviceGetUUID(handle)), index)
+            gpu = self._device(handle, text_of(self._nvml.nvmlDeviceGetUUID(handle)), index)
             # The instance is the parent's silicon; NVML answers this one only for the parent.
             capability = gpu.compute_capability or self._capability(parent)
             if not gpu.throttled:
@@ -191,7 +191,7 @@ class NvmlProbe:
 
     def _device(self, handle: Any, uuid: str, index: int) -> Gpu:
         nvml = self._nvml
-        name = self._reading(lambda: _text(nvml.nvmlDeviceGetName(handle)))
+        name = self._reading(lambda: text_of(nvml.nvmlDeviceGetName(handle)))
         memory = self._reading(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
         temperature = self._reading(
             lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
@@ -281,7 +281,8 @@ class GpuReader:
         return GpuReading(gpus, line)
 
 
-def _text(value: str | bytes) -> str:
+def text_of(value: str | bytes) -> str:
+    """NVML's bindings give either, by their age."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 

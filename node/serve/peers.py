@@ -107,8 +107,7 @@ class Peers:
         return replace(self._view, nodes=nodes)
 
     def name(self, node: NodeId) -> str:
-        found = self._view.nodes.get(node)
-        return found.record.name if found else node
+        return self._view.name(node)
 
     def model(self, node: NodeId, model: ModelId) -> ModelRecord | None:
         """What is known of a peer's model."""

@@ -190,8 +190,7 @@ class Fleet:
             self._bump()
 
     def name(self, node: NodeId) -> str:
-        found = self._view.nodes.get(node)
-        return found.record.name if found else node
+        return self._view.name(node)
 
     def _held_on(self, node: NodeId) -> int:
         return sum(count for (where, _), count in self._held.items() if where == node)

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from mesh.clock import Clock
 from mesh.errors import ConfigError, RuleError
+from mesh.fleet.records import rules_version
 from mesh.registry.base import RULES, Delete, Put, Registry
 from mesh.settings.shipped import shipped
 from mesh.types import Specialty
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet, parse, version_of
+from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet, parse
 from orchestrator.router.spec import Placed
 
 POLL_S = 0.5
@@ -151,7 +152,7 @@ class RulesReloader:
             if source == self._settled and self._last_error is None:
                 return
             self._settled = source
-            if version_of(source.content) == self._current.rules_version:
+            if rules_version(source.content) == self._current.rules_version:
                 self._last_error = None  # what is in use already, offered again
                 return
             if not source.content.strip():

@@ -23,13 +23,13 @@ matched, not at its companions in turn, so there are no cycles and no order.
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from mesh.errors import RuleError
+from mesh.fleet.records import rules_version
 from mesh.types import SPECIALTY_PATTERN, Specialty
 from orchestrator.router.pattern_check import check_pattern
 
@@ -110,7 +110,7 @@ def read(content: bytes) -> tuple[RuleSet, list[str]]:
     margin = _share(data, "margin", DEFAULT_MARGIN, "top level", problems)
     fallback = _specialty(data.get("fallback"), "top level: fallback", problems)
     rules = RuleSet(
-        version=version_of(content),
+        version=rules_version(content),
         rules=_rules(data.get("rules", []), problems),
         threshold=threshold,
         margin=margin,
@@ -130,11 +130,6 @@ def _toml(content: bytes, problems: list[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         problems.append(f"not TOML: {str(error) or 'nested too deeply'}")
     return {}
-
-
-def version_of(content: bytes) -> str:
-    """First 12 hex digits of SHA-256: enough to tell any two rule files of a fleet apart."""
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def raise_for(problems: list[str], where: str) -> None:

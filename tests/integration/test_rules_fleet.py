@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from mesh.cli.rules_fleet import RulesRegistry, version_of
+from mesh.cli.rules_fleet import RulesRegistry
 from mesh.clock import SystemClock
 from mesh.errors import ConfigError, RegistryUnavailable
-from mesh.fleet.records import OrchestratorRecord, encode_record
+from mesh.fleet.records import OrchestratorRecord, encode_record, rules_version
 from mesh.registry.base import ORCHESTRATORS
 from mesh.registry.etcd import EtcdRegistry
 from mesh.types import OrchestratorId, Specialty
@@ -109,12 +109,12 @@ async def test_pushed_rules_are_used_by_the_whole_fleet_until_they_are_dropped(
         done = await _mesh(etcd, "push", str(path))
         assert done.returncode == 0, done.stderr
         assert "in use by all 2 orchestrators" in done.stdout
-        assert first.version == second.version == version_of(RULES)
+        assert first.version == second.version == rules_version(RULES)
         shown = json.loads((await _mesh(etcd, "show", "--json")).stdout)
-        assert shown["registry"] == {"version": version_of(RULES), "bytes": len(RULES)}
-        assert [each["version"] for each in shown["orchestrators"]] == [version_of(RULES)] * 2
+        assert shown["registry"] == {"version": rules_version(RULES), "bytes": len(RULES)}
+        assert [each["version"] for each in shown["orchestrators"]] == [rules_version(RULES)] * 2
         table = (await _mesh(etcd, "show")).stdout
-        assert table.count(version_of(RULES)) == 3
+        assert table.count(rules_version(RULES)) == 3
         assert (await _mesh(etcd, "pull")).stdout.encode() == RULES
         copy = tmp_path / "copy.toml"
         assert (await _mesh(etcd, "pull", str(copy))).returncode == 0

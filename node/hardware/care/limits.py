@@ -19,6 +19,7 @@ import msgspec
 
 from mesh.errors import ConfigError
 from mesh.settings.gpu import ALL, GpuLimits
+from node.hardware.gpu import text_of
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def _wanted(nvml: Any, limits: Sequence[GpuLimits]) -> list[tuple[str, GpuLimits
     """(UUID, limits) of each card. Raises ``ConfigError``."""
     try:
         handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-        there = [_text(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        there = [text_of(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
     except nvml.NVMLError as error:
         raise ConfigError(f"gpu_limits: the box's GPUs cannot be listed ({error})") from None
     wanted = []
@@ -187,7 +188,3 @@ def _read(path: Path) -> list[_Changed]:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("%s cannot be read (%s): no GPU limit is put back", path, error)
         return []
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
