@@ -138,7 +138,7 @@ async def test_a_request_that_lost_its_node_waits_as_long_as_it_has_patience(
 
 
 class Choosy(Slots):
-    """``settled_only``: who has hoped in vain gets a slot (of a substitute)."""
+    """Who has hoped in vain gets a slot (of a substitute)."""
 
     def take(self, wanted: Work) -> Any:
         self.wanted = [*getattr(self, "wanted", []), wanted]
