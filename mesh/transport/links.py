@@ -126,10 +126,10 @@ class Links:
         line = self._lines.get(node)
         return line is not None and line.link.up
 
-    def hopeful(self, node: NodeId) -> bool:
+    def hopeful(self, record: NodeRecord) -> bool:
         """Whether it is up, coming up, or would be dialled: nothing is known against it."""
-        line = self._lines.get(node)
-        return line is None or line.link.up or not line.failed
+        line = self._lines.get(record.id)
+        return line is None or line.endpoint != record.endpoint or line.link.up or not line.failed
 
     def open(self, node: NodeId, attempt: Attempt) -> AttemptStream:
         """Raises ``NodeLost`` when there is no link, or it is not up."""

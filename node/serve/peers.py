@@ -100,7 +100,7 @@ class Peers:
         except TimeoutError:
             return FleetView()
         nodes = {
-            node: replace(seen, link_up=self._links.hopeful(node))
+            node: replace(seen, link_up=self._links.hopeful(seen.record))
             for node, seen in self._view.nodes.items()
             if seen.record.transport in self._transports
         }

@@ -260,25 +260,26 @@ async def test_a_node_beyond_the_limit_is_not_linked_and_the_log_says_why(
 
 async def test_a_link_that_is_not_up_in_time_is_lost_and_hopeless_until_it_comes_up() -> None:
     async with running() as rig:
-        assert rig.links.hopeful(A)
+        assert rig.links.hopeful(record())
         with pytest.raises(NodeLost, match=r"no link to box a at there-a within 0\.001 s") as lost:
             async with rig.links.use(record(), AT_ONCE_S):
                 pass
         assert lost.value.node_id == A
-        assert (rig.links.hopeful(A), len(rig.links)) == (False, 1)
+        assert (rig.links.hopeful(record()), len(rig.links)) == (False, 1)
         rig.link().move(True)
-        assert rig.links.hopeful(A)
+        assert rig.links.hopeful(record())
         rig.link().move(False)
-        assert not rig.links.hopeful(A)
+        assert not rig.links.hopeful(record())
         with pytest.raises(NodeLost):
             async with rig.links.use(record(), AT_ONCE_S):
                 pass
+        assert rig.links.hopeful(record(endpoint="elsewhere")), "a restart: nobody tried it there"
 
 
 async def test_a_link_that_is_coming_up_is_hopeful() -> None:
     async with running() as rig:
         rig.links.want(record())
-        assert rig.links.hopeful(A)
+        assert rig.links.hopeful(record())
 
 
 async def test_a_link_that_ended_is_dialled_anew_when_it_is_used() -> None:
@@ -287,7 +288,7 @@ async def test_a_link_that_ended_is_dialled_anew_when_it_is_used() -> None:
         with pytest.raises(NodeLost):
             async with rig.links.use(record(), AT_ONCE_S):
                 pass
-        assert not rig.links.hopeful(A)
+        assert not rig.links.hopeful(record())
         rig.dialer.ends = ""
         assert (await rig.used()).running
         assert len(rig.dialed) == 2
