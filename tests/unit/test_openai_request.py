@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import NotServed
 from mesh.types import Image, Message, Role, Sampling, Text, ToolResult
-from node.engines.openai.options import Options
+from node.engines.openai.options import OpenAiOptions
 from node.engines.openai.request import DIALECTS, Quirks, body, finished
 from node.engines.openai.turns import turns_of
 from tests.conversations import CALL, PICTURE, SEEN, TOOLS
@@ -23,7 +23,7 @@ ASKED = (
 def make(
     server: str = "openai", sampling: Sampling | None = None, text: str = "", **options: Any
 ) -> dict[str, Any]:
-    given = Options(base_url="http://x/v1", **options)
+    given = OpenAiOptions(base_url="http://x/v1", **options)
     return body("tiny", server, given, ASKED, sampling or Sampling(), text)
 
 
@@ -118,7 +118,7 @@ def test_what_an_upstream_does_not_take_is_learnt_once() -> None:
 
 def test_calls_results_and_images_are_said_in_openais_shapes() -> None:
     picture = {"url": "data:image/png;base64," + b64encode(PICTURE.data).decode()}
-    options = Options(base_url="http://x/v1")
+    options = OpenAiOptions(base_url="http://x/v1")
     found = body("tiny", "openai", options, (*SEEN, *TOOLS), Sampling(), "")["messages"]
     assert found == [
         {

@@ -11,7 +11,7 @@ from mesh.errors import ConfigError, ModelFileError
 from mesh.types import Sampling
 from node.engines.base import ModelSpec
 from node.engines.draws import Draws, uniform_at
-from node.engines.torch.options import Options, TorchDevice, number_format, place, read_options
+from node.engines.torch.options import TorchDevice, TorchOptions, number_format, place, read_options
 
 
 @dataclass(frozen=True)
@@ -60,26 +60,26 @@ def spec(**changes: Any) -> ModelSpec:
 def test_a_model_goes_where_it_is_told(
     device: str, cards: Cards, gpu_layers: int, name: str, label: str
 ) -> None:
-    at = place(spec(gpu_layers=gpu_layers), Options(device=device), cards, None)
+    at = place(spec(gpu_layers=gpu_layers), TorchOptions(device=device), cards, None)
     assert (at.name, at.label) == (name, label)
 
 
 def test_the_one_gpu_that_a_runner_is_shown_is_the_one_it_was_planned_on() -> None:
-    at = place(spec(), Options(device="MIG-1234"), Cards(AMPERE), "MIG-1234")
+    at = place(spec(), TorchOptions(device="MIG-1234"), Cards(AMPERE), "MIG-1234")
     assert (at.name, at.label) == ("cuda:0", "MIG-1234")
 
 
 @pytest.mark.parametrize("device", ["cuda", "GPU-aaaa"])
 def test_what_is_meant_for_a_gpu_never_goes_to_the_cpu_in_silence(device: str) -> None:
     with pytest.raises(ModelFileError, match="sees none"):
-        place(spec(), Options(device=device), Cards(), None)
+        place(spec(), TorchOptions(device=device), Cards(), None)
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(ModelFileError, match=r"GPU-cccc.* there are GPU-aaaa, GPU-bbbb"):
-        place(spec(), Options(device="GPU-cccc"), Cards(PASCAL, AMPERE), None)
+        place(spec(), TorchOptions(device="GPU-cccc"), Cards(PASCAL, AMPERE), None)
     with pytest.raises(ModelFileError, match="gpu_layers"):
-        place(spec(gpu_layers=12), Options(), Cards(AMPERE), None)
+        place(spec(gpu_layers=12), TorchOptions(), Cards(AMPERE), None)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_numbers_are_those_that_the_device_computes_in(
     wanted: Any, capability: tuple[int, int] | None, stored: str, expected: str
 ) -> None:
     at = TorchDevice(name="cuda:0", label="GPU-aaaa", capability=capability)
-    assert number_format(spec(), Options(dtype=wanted), at, stored) == expected
+    assert number_format(spec(), TorchOptions(dtype=wanted), at, stored) == expected
 
 
 def test_a_format_that_the_card_cannot_do_is_refused_with_those_it_can() -> None:
     at = TorchDevice(name="cuda:0", label="GPU-aaaa", capability=(6, 1))
     with pytest.raises(ModelFileError, match=r"8\.0, and GPU GPU-aaaa has 6\.1; .*float16"):
-        number_format(spec(), Options(dtype="bfloat16"), at, "bfloat16")
+        number_format(spec(), TorchOptions(dtype="bfloat16"), at, "bfloat16")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mesh.types import Sampling
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.chat_template import ChatTemplate
 from node.engines.draws import PENALTY_WINDOW, Draws
-from node.engines.exllamav2.options import Options, cache_tokens
+from node.engines.exllamav2.options import ExLlamaV2Options, cache_tokens
 from node.engines.first_line import first_line
 from node.engines.hugging_face.folder import read_chat, read_json
 from node.engines.options import check_trained
@@ -127,7 +127,7 @@ def settings(sampling: Sampling) -> dict[str, Any]:
 
 
 def open_model(
-    spec: ModelSpec, options: Options, on_progress: Callable[[float], None]
+    spec: ModelSpec, options: ExLlamaV2Options, on_progress: Callable[[float], None]
 ) -> OpenedModel:
     """Raises ``ModelFileError``, and ``ImportError`` where the extra is not installed."""
     folder = Path(spec.source).expanduser()
@@ -153,7 +153,7 @@ def open_model(
 
 def _open(
     spec: ModelSpec,
-    options: Options,
+    options: ExLlamaV2Options,
     folder: Path,
     described: Mapping[str, Any],
     library: Any,

@@ -14,7 +14,7 @@ _LARGEST_BATCH = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ExLlamaV2Options:
     """``kv_type``: of the cache's numbers. ``device``: the GPU's UUID; the agent shows the runner
     only that one. ``batch``: tokens of prefill at a time, a multiple of 256, at most 2048."""
 
@@ -23,10 +23,10 @@ class Options:
     batch: int = 512
 
 
-def read_options(spec: ModelSpec) -> Options:
+def read_options(spec: ModelSpec) -> ExLlamaV2Options:
     """Raises ``ConfigError``, and ``ModelFileError`` for slots, a context or a device that cannot
     be."""
-    options = options_of(spec, "exllamav2", Options)
+    options = options_of(spec, "exllamav2", ExLlamaV2Options)
     if options.batch % PAGE or not PAGE <= options.batch <= _LARGEST_BATCH:
         raise ConfigError(
             f"model '{spec.id}': option 'batch' must be a multiple of {PAGE} up to "

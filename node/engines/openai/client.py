@@ -29,7 +29,7 @@ from node.engines.openai.chunks import shown
 from node.engines.openai.discovery import MAX_LISTING_BYTES, Listed, find, read_listing
 from node.engines.openai.embeddings import MAX_BODY_BYTES, Texts, read
 from node.engines.openai.failures import Trouble, refused
-from node.engines.openai.options import Access, Options
+from node.engines.openai.options import Access, OpenAiOptions
 from node.engines.openai.reading import End, Event, Reading, UpstreamRequest
 from node.engines.openai.request import Quirks, finished
 from node.engines.openai.sse import MAX_EVENT_BYTES
@@ -53,7 +53,7 @@ class Upstream:
     def __init__(
         self,
         model: str,
-        options: Options,
+        options: OpenAiOptions,
         access: Access,
         *,
         connections: int,

@@ -20,7 +20,7 @@ from mesh.embedding import MAX_DIMENSION
 from mesh.errors import EngineFailed
 from node.engines.embedding_batch import normalised
 from node.engines.openai.chunks import MOST_COUNTED, reported, shown
-from node.engines.openai.options import Options
+from node.engines.openai.options import OpenAiOptions
 from node.engines.openai.reading import Rows
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # 256 texts of 8,192 numbers, written out
@@ -52,7 +52,7 @@ class _Answer(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Answer, strict=False)
 
 
-def ask(model: str, options: Options, texts: tuple[str, ...]) -> Texts:
+def ask(model: str, options: OpenAiOptions, texts: tuple[str, ...]) -> Texts:
     body = {"model": model, "input": list(texts), "encoding_format": "float", **options.body}
     if options.dimensions is not None:
         body["dimensions"] = options.dimensions

@@ -39,7 +39,7 @@ from node.engines.openai import embeddings as openai_embeddings
 from node.engines.openai import request as openai_request
 from node.engines.openai.chunks import UpstreamUsage
 from node.engines.openai.failures import Trouble
-from node.engines.openai.options import Options, access, read_options
+from node.engines.openai.options import OpenAiOptions, access, read_options
 from node.engines.openai.reading import AnswerText, End, Rows, UpstreamRequest
 from node.engines.openai.stream import Stream, Wake
 from node.engines.openai.worker import SIGN_S, Worker
@@ -58,7 +58,7 @@ class OpenAiEngine:
     def __init__(self) -> None:
         self.on_progress: Callable[[float], None] = lambda _: None
         self._spec: ModelSpec | None = None
-        self._options: Options | None = None
+        self._options: OpenAiOptions | None = None
         self._server = ""
         self._context = 0
         self._open: dict[int, Stream] = {}
@@ -165,7 +165,7 @@ class OpenAiEngine:
         worker.begin(stream, openai_embeddings.ask(spec.source, options, tuple(texts)))
         return tokens
 
-    def _opening(self, slot: int) -> tuple[ModelSpec, Options, Worker]:
+    def _opening(self, slot: int) -> tuple[ModelSpec, OpenAiOptions, Worker]:
         spec, options, worker = self._loaded()
         if slot in self._open or not 0 <= slot < spec.slots:
             raise InternalError(f"slot {slot} is not free")
@@ -247,7 +247,7 @@ class OpenAiEngine:
                 Prefilling(stream.slot, stream.signs, max(stream.prompt, stream.signs))
             )
 
-    def _loaded(self) -> tuple[ModelSpec, Options, Worker]:
+    def _loaded(self) -> tuple[ModelSpec, OpenAiOptions, Worker]:
         if self._spec is None or self._options is None or self._worker is None:
             raise InternalError("no model is loaded")
         return self._spec, self._options, self._worker

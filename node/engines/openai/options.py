@@ -29,7 +29,7 @@ _OURS = frozenset(
 _RESERVED_HEADERS = frozenset({"host", "content-length", "content-type"})
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, rename={"continues": "continue"}):
+class OpenAiOptions(msgspec.Struct, frozen=True, kw_only=True, rename={"continues": "continue"}):
     """Seconds for ``_s``. docs/engines.md says what each is for."""
 
     base_url: str
@@ -74,10 +74,10 @@ class Access:
         return text
 
 
-def read_options(spec: ModelSpec) -> Options:
+def read_options(spec: ModelSpec) -> OpenAiOptions:
     """Raises ``ConfigError`` that names the option and says what would be right."""
     where = f"model '{spec.id}': engine openai"
-    known = [field.encode_name for field in msgspec.structs.fields(Options)]
+    known = [field.encode_name for field in msgspec.structs.fields(OpenAiOptions)]
     for option in spec.options:
         if option not in known:
             instead = "; give api_key_file or api_key_env" if option == "api_key" else ""
@@ -89,14 +89,14 @@ def read_options(spec: ModelSpec) -> Options:
             f"{where} needs option base_url, for example base_url=http://127.0.0.1:8000/v1"
         )
     try:
-        options = msgspec.convert(spec.options, Options)
+        options = msgspec.convert(spec.options, OpenAiOptions)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from None
     _check(options, where)
     return options
 
 
-def access(options: Options, where: str) -> Access:
+def access(options: OpenAiOptions, where: str) -> Access:
     """Reads the key, the headers and the certificates. Raises ``ConfigError``, never with what a
     file or a variable holds."""
     key = _key(options, where)
@@ -116,7 +116,7 @@ def access(options: Options, where: str) -> Access:
     return Access(base_url=_base(options.base_url), headers=headers, secrets=secrets, tls=tls)
 
 
-def _check(options: Options, where: str) -> None:
+def _check(options: OpenAiOptions, where: str) -> None:
     for name in ("base_url", "proxy"):
         url = getattr(options, name)
         if not url and name == "proxy":
@@ -175,7 +175,7 @@ def _base(url: str) -> str:
     return url if urlsplit(url).path else f"{url}/v1"
 
 
-def _key(options: Options, where: str) -> str:
+def _key(options: OpenAiOptions, where: str) -> str:
     if options.api_key_env:
         key = os.environ.get(options.api_key_env, "").strip()
         source = f"environment variable {options.api_key_env}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from mesh.errors import NotServed
 from mesh.types import Message, Sampling
-from node.engines.openai.options import Options
+from node.engines.openai.options import OpenAiOptions
 from node.engines.openai.turns import turns_of
 
 MAX_UPSTREAM_STOPS = 4  # what OpenAI's interface takes; servers differ beyond
@@ -74,7 +74,7 @@ class Quirks:
         return False
 
 
-def continues(options: Options, server: str) -> str:
+def continues(options: OpenAiOptions, server: str) -> str:
     """How an assistant's turn is continued: ``vllm``, ``prefill`` or ``no``."""
     if options.continues != "auto":
         return options.continues
@@ -84,7 +84,7 @@ def continues(options: Options, server: str) -> str:
 def body(
     model: str,
     server: str,
-    options: Options,
+    options: OpenAiOptions,
     messages: Sequence[Message],
     sampling: Sampling,
     delivered_text: str,
@@ -127,7 +127,7 @@ def finished(asked: dict[str, Any], quirks: Quirks, max_tokens: int) -> dict[str
     return sent
 
 
-def _extensions(server: str, options: Options, sampling: Sampling) -> dict[str, Any]:
+def _extensions(server: str, options: OpenAiOptions, sampling: Sampling) -> dict[str, Any]:
     dialect = DIALECTS[server]
     found: dict[str, Any] = {}
     for name, given, off in (

@@ -14,7 +14,7 @@ from node.engines.openai.client import Upstream
 from node.engines.openai.discovery import Listed
 from node.engines.openai.embeddings import Texts
 from node.engines.openai.failures import Trouble
-from node.engines.openai.options import Access, Options
+from node.engines.openai.options import Access, OpenAiOptions
 from node.engines.openai.reading import UpstreamRequest
 from node.engines.openai.stream import Stream, Wake
 
@@ -28,7 +28,9 @@ class Worker:
     """The thread with the loop. Its public methods are for the engine's thread; ``begin`` and
     ``end`` reach the loop in the order in which they were called."""
 
-    def __init__(self, spec: ModelSpec, options: Options, opening: Access, wake: Wake) -> None:
+    def __init__(
+        self, spec: ModelSpec, options: OpenAiOptions, opening: Access, wake: Wake
+    ) -> None:
         self._spec = spec
         self._options = options
         self._opening = opening

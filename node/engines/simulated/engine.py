@@ -36,7 +36,7 @@ _FOREVER_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class SimulatedOptions:
     """``words``: length of an answer in tokens. ``fail_at``, ``crash_at``, ``hang_at``: at that
     index of any answer the step raises, the process kills itself, or the step never returns.
     ``batch``: tokens a step takes at most. ``embedding``: it makes vectors of ``dimension``
@@ -82,7 +82,7 @@ class SimulatedEngine:
         self.on_progress: Callable[[float], None] = lambda _: None
         self._sleep = sleep
         self._spec: ModelSpec | None = None
-        self._options = Options()
+        self._options = SimulatedOptions()
         self._open: dict[int, _Sequence] = {}
         self._texts: OpenTexts | None = None
         self._arrivals = 0
@@ -90,7 +90,7 @@ class SimulatedEngine:
     def load(self, spec: ModelSpec) -> ModelFacts:
         """Raises ``ConfigError`` for a bad option, ``ModelFileError`` for no slots."""
         check_sizes(spec)
-        self._options = options_of(spec, "simulated", Options)
+        self._options = options_of(spec, "simulated", SimulatedOptions)
         if not 1 <= self._options.dimension <= MAX_DIMENSION:
             raise ConfigError(
                 f"model '{spec.id}': engine simulated: dimension must be 1 to {MAX_DIMENSION}, not "

@@ -28,7 +28,7 @@ _LEAST_MEMORY = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ToolsOptions:
     """``solver``: whether problems for sympy are taken at all. ``timeout_ms``: for one of
     them; ``memory_bytes``: that the process which solves them may have."""
 
@@ -173,8 +173,8 @@ def _begun(words: tuple[str, ...], text: str) -> int:
     raise CannotAnswer("the answer was begun otherwise than the tools would; ask a model")
 
 
-def _options(spec: ModelSpec) -> Options:
-    options = options_of(spec, "tools", Options)
+def _options(spec: ModelSpec) -> ToolsOptions:
+    options = options_of(spec, "tools", ToolsOptions)
     if options.timeout_ms < 1:
         raise ConfigError(f"model '{spec.id}': engine tools: timeout_ms must be at least 1")
     if options.memory_bytes < _LEAST_MEMORY:

@@ -23,7 +23,7 @@ from node.engines.hugging_face.folder import read_chat, read_json, told_by_lengt
 from node.engines.hugging_face.vocabulary import Vocabulary
 from node.engines.options import check_trained
 from node.engines.torch.attention import NAME
-from node.engines.torch.options import Options, TorchDevice, number_format, place
+from node.engines.torch.options import TorchDevice, TorchOptions, number_format, place
 from node.models.catalogue import CHATML
 
 _SHORT = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as GGUF files say it
@@ -40,7 +40,7 @@ class OpenedModel:
 
 
 def open_model(
-    spec: ModelSpec, options: Options, on_progress: Callable[[float], None]
+    spec: ModelSpec, options: TorchOptions, on_progress: Callable[[float], None]
 ) -> OpenedModel:
     """Raises ``ModelFileError``."""
     folder = Path(spec.source).expanduser()

@@ -18,7 +18,7 @@ _FLOAT16_FROM = (5, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class TorchOptions:
     """``dtype``: of weights and cache; ``auto``: the file's own where the device computes in it.
     ``device``: ``cpu``, ``cuda``, or a GPU's UUID; "" takes a GPU if there is one and
     ``gpu_layers`` is not 0. ``batch``: tokens one forward takes at most."""
@@ -48,9 +48,9 @@ class TorchDevice:
     capability: tuple[int, int] | None = None
 
 
-def read_options(spec: ModelSpec) -> Options:
+def read_options(spec: ModelSpec) -> TorchOptions:
     """Raises ``ConfigError``, and ``ModelFileError`` for slots or a context that cannot be."""
-    options = options_of(spec, "torch", Options)
+    options = options_of(spec, "torch", TorchOptions)
     if not 1 <= options.batch <= 65_536:
         raise ConfigError(
             f"model '{spec.id}': option 'batch' must be 1 to 65536 tokens, not {options.batch}"
@@ -59,7 +59,7 @@ def read_options(spec: ModelSpec) -> Options:
     return options
 
 
-def place(spec: ModelSpec, options: Options, cuda: Cuda, visible: str | None) -> TorchDevice:
+def place(spec: ModelSpec, options: TorchOptions, cuda: Cuda, visible: str | None) -> TorchDevice:
     """Where the model goes. ``visible``: the runner's ``CUDA_VISIBLE_DEVICES``. Raises
     ``ModelFileError`` for a GPU that torch does not see: what is meant for one is not put on the
     CPU in silence."""
@@ -92,7 +92,7 @@ def place(spec: ModelSpec, options: Options, cuda: Cuda, visible: str | None) ->
     )
 
 
-def number_format(spec: ModelSpec, options: Options, at: TorchDevice, stored: str) -> str:
+def number_format(spec: ModelSpec, options: TorchOptions, at: TorchDevice, stored: str) -> str:
     """The dtype to compute in; ``stored``: the file's. Raises ``ModelFileError`` for one that the
     card cannot do."""
     wanted = options.dtype
