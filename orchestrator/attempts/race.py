@@ -36,9 +36,9 @@ async def next_within(stream: AttemptStream, clock: Clock, seconds: float) -> At
 async def race(
     streams: Sequence[AttemptStream], clock: Clock, seconds: float
 ) -> tuple[int, tuple[AttemptEvent, ...]]:
-    """Reads all until one delivers; its index, and what it sent. The others are cancelled. When
-    none delivers (all refuse or break) it is the last to end, so that its end is what counts.
-    Raises ``DeadlineExceeded`` after ``seconds``."""
+    """Reads all until one delivers, or is the only one left: its index, and what it sent. The
+    others are cancelled, or have refused or broken. When all end at once it is the last to end, so
+    that its end is what counts. Raises ``DeadlineExceeded`` after ``seconds``."""
     leads = [Lead() for _ in streams]
     last = 0
 
@@ -58,16 +58,18 @@ async def race(
 
     async with asyncio.TaskGroup() as group:
         limit = group.create_task(clock.sleep(seconds))
-        running = {group.create_task(read(index)) for index in range(len(streams))}
-        while running and not limit.done() and not any(lead.delivers for lead in leads):
+        running = {group.create_task(read(index)): index for index in range(len(streams))}
+        # One alone is no race: its reader goes on with it, under whoever watches attempts.
+        while len(running) > 1 and not limit.done() and not any(lead.delivers for lead in leads):
             await asyncio.wait({limit, *running}, return_when=asyncio.FIRST_COMPLETED)
-            running = {task for task in running if not task.done()}
-        late = limit.done()
+            running = {task: index for task, index in running.items() if not task.done()}
+        late, left = limit.done(), tuple(running.values())
         for task in (limit, *running):
             task.cancel()
     if late and not any(lead.delivers for lead in leads):
         raise DeadlineExceeded("")
-    winner = next((index for index, lead in enumerate(leads) if lead.delivers), last)
+    delivering = (index for index, lead in enumerate(leads) if lead.delivers)
+    winner = next(delivering, left[0] if len(left) == 1 else last)
     for index, stream in enumerate(streams):
         if index != winner:
             stream.cancel()

@@ -302,3 +302,19 @@ async def test_where_all_others_are_known_to_be_too_small_there_is_none() -> Non
         nodes[1].stream.finish()
         await here.settle()
         assert asked.done.node_name == "b"
+
+
+@pytest.mark.parametrize("how", ["cannot be opened", "refuses", "breaks"])
+async def test_a_stall_of_the_first_is_seen_once_the_second_is_out(how: str) -> None:
+    a, b, c = FakeNode("a"), FakeNode("b", down=how == "cannot be opened"), FakeNode("c")
+    async with rig(a, b, c, hedging=policy()) as here:
+        here.ask()
+        await here.advance(AFTER_S)
+        if how != "cannot be opened":
+            assert here.held == {"a": 1, "b": 1}
+            (b.stream.refuse if how == "refuses" else b.stream.lose)()
+            await here.settle()
+        assert here.held == {"a": 1}, "the second's slot is free at once"
+        b.slots = 0
+        await here.advance_until(lambda: bool(c.streams), 30.0)
+        assert here.held == {"c": 1}

@@ -188,32 +188,44 @@ async def test_who_refuses_or_breaks_leaves_the_race_to_the_other(falls: Any, fa
     clock, streams = ManualClock(), [Said(), Said()]
     other = 1 - fallen
     async with under_way(clock, race(streams, clock, 60.0)) as task:
-        falls(streams[fallen])
+        streams[other].say(ACCEPTED)
         await clock.advance(1.0)
         assert not task.done()
-        streams[other].say(TOKENS)
+        falls(streams[fallen])
         await clock.settle()
-        assert task.result() == (other, (TOKENS,))
+        assert task.result() == (other, (ACCEPTED,))
         assert (streams[fallen].cancelled, streams[other].cancelled) == (True, False)
+        assert not streams[other].read
+    streams[other].say(TOKENS)
+    assert await anext(streams[other]) == TOKENS
 
 
 @pytest.mark.parametrize("last", [0, 1])
-async def test_where_none_delivers_the_last_to_end_is_what_counts(last: int) -> None:
-    clock, streams = ManualClock(), [Said(), Said()]
+async def test_of_three_the_one_that_is_left_is_read_on_to_its_end(last: int) -> None:
+    clock, streams = ManualClock(), [Said(), Said(), Said()]
     async with under_way(clock, race(streams, clock, 60.0)) as task:
         streams[1 - last].lose()
         await clock.advance(1.0)
-        streams[last].say(ACCEPTED, REFUSED)
+        assert not task.done(), "two are left"
+        streams[last].say(ACCEPTED)
+        streams[2].say(REFUSED)
         await clock.settle()
-        assert task.result() == (last, (ACCEPTED, REFUSED))
-        assert (streams[last].cancelled, streams[1 - last].cancelled) == (False, True)
+        assert task.result() == (last, (ACCEPTED,))
+        assert [stream.cancelled for stream in streams] == [n != last for n in range(3)]
+
+
+async def test_where_all_end_at_once_the_last_to_end_is_what_counts() -> None:
+    streams = [Said(ACCEPTED, REFUSED), Said(REFUSED)]
+    for stream in streams:
+        stream.end()
+    assert await race(streams, ManualClock(), 60.0) == (1, (REFUSED,))
+    assert [stream.cancelled for stream in streams] == [True, False]
 
 
 async def test_where_all_are_lost_whoever_reads_on_meets_it() -> None:
     clock, streams = ManualClock(), [Said(), Said()]
     async with under_way(clock, race(streams, clock, 60.0)) as task:
         streams[0].lose()
-        await clock.settle()
         streams[1].lose()
         await clock.settle()
         assert task.result() == (1, ())
@@ -232,8 +244,8 @@ async def test_a_race_that_nobody_wins_ends_with_the_deadline_and_not_before() -
         assert not any(stream.read for stream in streams)
 
 
-async def test_one_that_refused_does_not_keep_the_deadline_from_the_other() -> None:
-    clock, streams = ManualClock(), [Said(), Said()]
+async def test_one_that_refused_does_not_keep_the_deadline_from_the_others() -> None:
+    clock, streams = ManualClock(), [Said(), Said(), Said()]
     async with under_way(clock, race(streams, clock, 5.0)) as task:
         streams[0].say(REFUSED)
         await clock.advance(5.0)
