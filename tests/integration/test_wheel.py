@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from mesh.local.specialists import ORDER
 from tests.local_mesh import Box, box, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -170,10 +171,15 @@ def test_the_client_starts_and_finds_what_shipped(client: Path) -> None:
     assert run(client, "--help").stdout.startswith("Usage: mesh")
     code = (
         "import mesh; from mesh.settings.shipped import shipped; [getattr(mesh, n) for n in dir"
-        "(mesh)]; print(len(shipped('rules.toml').read_bytes()))"
+        "(mesh)]; print(len(shipped('rules.toml').read_bytes()));"
+        "from mesh.local import specialists; print(*(f'{name} {file.stat().st_size}' for name, file"
+        " in specialists.shipped().items()), sep='\\n')"
     )
     done = subprocess.run([client / "python", "-I", "-c", code], capture_output=True, text=True)
-    assert done.stdout == f"{(ROOT / 'configs' / 'rules.toml').stat().st_size}\n", done.stderr
+    toys = [(name, ROOT / "node" / "specialists" / f"{name}.gguf") for name in ORDER]
+    sizes = [f"{name} {file.stat().st_size}" for name, file in toys]
+    rules = (ROOT / "configs" / "rules.toml").stat().st_size
+    assert done.stdout.splitlines() == [f"{rules}", *sizes], done.stderr
 
 
 @pytest.mark.parametrize(
