@@ -24,6 +24,7 @@ from mesh.errors import (
     NotResumable,
     NotServed,
 )
+from mesh.fleet.work import Work
 from mesh.stream import Assigned
 from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
 from orchestrator.attempts.attempt import AttemptRun, Broken
@@ -138,7 +139,7 @@ class Failover:
         """Opens another attempt, on a node with a slot free this moment: a hedge waits for nothing
         and nobody waits for it. Who delivers first stays, the other is left at once."""
         run, left = course.run, course.deadline - self._clock.now()
-        work = replace(course.work, exclude=course.work.exclude | {run.row.node})
+        work = replace(_likewise(course.work, run), exclude=course.work.exclude | {run.row.node})
         with Standby(self._admission) as spare:
             affordable = left > 0 and spare.hold(work) and self._hedging.spend()
             slot = spare.take() if affordable else None
@@ -222,3 +223,11 @@ class Failover:
             prefer=row.model if delivered else course.work.prefer,
         )
         return lost
+
+
+def _likewise(work: Work, run: AttemptRun) -> Work:
+    """For whoever serves what this attempt's model does: nobody stands in for one that is slow."""
+    serves = run.model.specialties
+    asked = (work.specialty, *work.substitutes)
+    specialty = next((name for name in asked if name in serves), work.specialty)
+    return replace(work, specialty=specialty, substitutes=())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from mesh.errors import DeadlineExceeded
-from mesh.types import ModelId
+from mesh.fleet.work import Work
+from mesh.types import ModelId, Specialty
 from orchestrator.attempts.hedge import ENOUGH, HedgePolicy
-from tests.attempt_rig import FakeNode, Reading, Rig, rig, word
+from tests.attempt_rig import MATH, FakeNode, Reading, Rig, rig, word
 
 AFTER_S = 1.0
+CHAT = Specialty("chat")
 
 
 def policy(after_s: float = AFTER_S, share: float = 1.0) -> HedgePolicy:
@@ -318,3 +323,23 @@ async def test_a_stall_of_the_first_is_seen_once_the_second_is_out(how: str) -> 
         b.slots = 0
         await here.advance_until(lambda: bool(c.streams), 30.0)
         assert here.held == {"c": 1}
+
+
+@pytest.mark.parametrize("serves", [MATH, CHAT])
+async def test_a_substitute_is_no_second_for_who_is_only_slow(
+    monkeypatch: pytest.MonkeyPatch, serves: Specialty
+) -> None:
+    async with rig(FakeNode("a", specialties=(serves,)), hedging=policy()) as here:
+        work_of = here.dispatch.work_of
+
+        def with_fallback(*given: Any) -> Work:
+            return replace(work_of(*given), substitutes=(CHAT,))
+
+        monkeypatch.setattr(here.dispatch, "work_of", with_fallback)
+        asked = here.ask()
+        await here.advance(AFTER_S)
+        assert [(work.specialty, work.substitutes) for work in here.fleet.taken] == [
+            (MATH, (CHAT,)),
+            (serves, ()),
+        ]
+        await asked.cancel()
