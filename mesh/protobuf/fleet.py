@@ -47,11 +47,17 @@ def fleet_to_wire(
 def fleet_from_wire(wire: pb.FleetResponse) -> FleetStatus:
     """Raises ``ProtocolError`` for a record that this client cannot read: a state it does not know,
     a listing of another protocol."""
-    return FleetStatus(
-        nodes=tuple(_node_from_wire(node) for node in wire.nodes),
-        orchestrators=tuple(decode_orchestrator(each.record) for each in wire.orchestrators),
-        registry_connected=wire.registry_connected,
-    )
+    try:
+        return FleetStatus(
+            nodes=tuple(_node_from_wire(node) for node in wire.nodes),
+            orchestrators=tuple(decode_orchestrator(each.record) for each in wire.orchestrators),
+            registry_connected=wire.registry_connected,
+        )
+    except ProtocolError as error:
+        raise ProtocolError(
+            f"the orchestrator lists what this client cannot read ({error.message}); upgrade the "
+            "older of the two"
+        ) from None
 
 
 def current_record(node: NodeView) -> NodeRecord:
