@@ -26,51 +26,63 @@ MAX_ANSWER_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``hint``: a pattern that is in every prompt of this kind, in small letters. ``read``: pure,
-    the whole prompt or nothing; it loads neither sympy nor mpmath. ``solve``: in the child, the
-    answer's text or None where it is not sure; raises what sympy raises."""
+    """``words``: some of them is in every prompt of this kind, in small letters; or ``begins``
+    matches it. ``read``: pure, the whole prompt or nothing; it loads neither sympy nor mpmath.
+    ``solve``: in the child, the answer's text or None where it is not sure; raises what sympy
+    raises."""
 
-    hint: re.Pattern[str]
+    words: tuple[str, ...]
+    begins: re.Pattern[str] | None
     read: Callable[[str], SolverProblem | None]
     solve: Callable[[SolverProblem], str | None]
 
+    def may_be(self, lower: str) -> bool:
+        """The cheap question before any reading: substrings, which cost a tenth of what a pattern
+        of the same alternatives does, and a pattern that is anchored where it begins."""
+        if any(map(lower.__contains__, self.words)):
+            return True
+        return self.begins is not None and self.begins.match(lower) is not None
 
-def _kind(hint: str, kind: object) -> Kind:
-    return Kind(re.compile(hint), kind.recognise, kind.solve)  # type: ignore[attr-defined]
+
+def _kind(words: str, kind: object, begins: str = "") -> Kind:
+    found = tuple(word.replace("_", " ") for word in words.split())
+    pattern = re.compile(begins) if begins else None
+    return Kind(found, pattern, kind.recognise, kind.solve)  # type: ignore[attr-defined]
 
 
-# The order in which a prompt is offered: a kind that reads more closely comes first.
+# The order in which a prompt is offered: a kind that reads more closely comes first. A line under a
+# word is a blank.
 KINDS: dict[str, Kind] = {
-    "integers": _kind("gc[df]|hcf|lcm|common|factor|prime|divisors", integers),
-    "calculus": _kind(r"deriv|differentiate|integra|\\int|∫|lim|d/d|\{d\}\{d|['’]\(", calculus),
-    "equation": _kind("=|root|zero", equations),
-    "inequality": _kind(r"[<>≤≥]|\\[lg][et]", inequalities),
+    "integers": _kind("gcd gcf hcf lcm common factor prime divisors", integers),
+    "calculus": _kind(r"deriv differentiate integra \int ∫ lim d/d {d}{d '( ’(", calculus),
+    "equation": _kind("= root zero", equations),
+    "inequality": _kind(r"< > ≤ ≥ \le \lt \ge \gt", inequalities),
     "algebra": _kind(
-        r"^(?:simplify|expand|multiply|factor(?:i[sz]e)?|fully|completely|evaluate|compute|calculate|determine"
-        r"|what|find|given|if|for|when|let|suppose|consider)\b.*[-+*/^|!√$\\(0-9=]|^.{0,5}\("
-        r"|^(?:simplify|expand|factor).* [a-z]{1,3}$",
+        "",
         algebra,
+        r"(?:simplify|expand|multiply|factor(?:i[sz]e)?|fully|completely|evaluate|compute|calculate"
+        r"|determine|what|find|given|if|for|when|let|suppose|consider)\b.*[-+*/^|!√$\\(0-9=]"
+        r"|.{0,5}\(|(?:simplify|expand|factor).* [a-z]{1,3}$",
     ),
     "logic": _kind(
-        "tautolog|valid|always (?:true|false)|contradict|satisfiable|equivalent|equal to|entail"
-        "|imply|follow from",
+        "tautolog valid always_true always_false contradict satisfiable equivalent equal_to entail"
+        " imply follow_from",
         logic,
     ),
-    "syllogism": _kind("(?:all|no|every|each|some) ", sets),
-    "puzzle": _kind("[+].*=|two |consecutive", puzzles),
+    "syllogism": _kind("all_ no_ every_ each_ some_", sets),
+    "puzzle": _kind("two_ consecutive", puzzles, r".*[+].*="),
 }
-# The cheap question before all others: has this prompt anything of mathematics or logic in it?
-_ASKED = re.compile("|".join(f"(?:{kind.hint.pattern})" for kind in KINDS.values()))
 
 
 def recognise(text: str) -> SolverProblem | None:
-    """The first kind's reading of ``text``; pure, and loads neither sympy nor mpmath."""
+    """The first kind's reading of ``text``; pure, and loads neither sympy nor mpmath. A prompt with
+    nothing of mathematics or logic in it meets no reader."""
     line = plain(text)
     lower = line.lower()
-    if not line or _ASKED.search(lower) is None:
+    if not line:
         return None
     for kind in KINDS.values():
-        if kind.hint.search(lower) and (problem := kind.read(line)) is not None:
+        if kind.may_be(lower) and (problem := kind.read(line)) is not None:
             return problem
     return None
 
