@@ -14,6 +14,8 @@ from mesh.errors import InvalidRequest
 from mesh.types import Image, Message, Part, Role, Text, ToolCall, ToolResult
 
 MAX_PARTS = 256  # of one message
+# Of all messages: calls of a few bytes each would else keep whoever checks them busy for a second.
+MAX_PARTS_TOGETHER = 8_192
 MAX_URL_BYTES = 8 * 1024
 MAX_ARGUMENTS_BYTES = 256 * 1024  # of one call
 MAX_ARGUMENTS_DEPTH = 64
@@ -75,7 +77,7 @@ def prompt_bytes(messages: Sequence[Message]) -> int:
 
 def check_parts(messages: Sequence[Message]) -> int:
     """Bytes of all parts together. Raises ``InvalidRequest`` that names the part."""
-    size = 0
+    size = count = 0
     called: set[str] = set()
     for number, message in enumerate(messages):
         if not message.parts:
@@ -83,6 +85,12 @@ def check_parts(messages: Sequence[Message]) -> int:
         if len(message.parts) > MAX_PARTS:
             raise InvalidRequest(
                 f"messages[{number}] has {len(message.parts)} parts; the limit is {MAX_PARTS}"
+            )
+        count += len(message.parts)
+        if count > MAX_PARTS_TOGETHER:
+            raise InvalidRequest(
+                f"the messages up to messages[{number}] have {count:,} parts together; the limit "
+                f"is {MAX_PARTS_TOGETHER:,}: send fewer"
             )
         if message.plain and message.role is not Role.TOOL:
             size += text_bytes(message.text, f"message {number + 1}")

@@ -16,6 +16,7 @@ from mesh.parts import (
     MAX_ARGUMENTS_BYTES,
     MAX_ARGUMENTS_DEPTH,
     MAX_PARTS,
+    MAX_PARTS_TOGETHER,
     MAX_URL_BYTES,
     prompt_bytes,
     texts_of,
@@ -73,6 +74,7 @@ def test_a_model_reads_texts_calls_and_results() -> None:
         [*TOOLS, Message.of(Role.ASSISTANT, "It rains."), ASKED],
         [ASKED, said(CALL, ToolCall("b", "time", "{}")), came_to(RESULT, ToolResult("b", ""))],
         call(arguments="{}"),
+        [user(*[Text("a")] * MAX_PARTS)] * (MAX_PARTS_TOGETHER // MAX_PARTS),
         [ASKED, said(ToolCall("functions.weather:0", "a.B-9_", "{}")), ASKED],
     ],
 )
@@ -84,6 +86,10 @@ DEEP = '{"a":' * MAX_ARGUMENTS_DEPTH
 HOSTILE = [
     ([user()], r"messages\[0\] has no parts"),
     ([ASKED, user(*[Text("a")] * (MAX_PARTS + 1))], rf"messages\[1\] has {MAX_PARTS + 1} parts"),
+    (
+        [user(*[Text("a")] * MAX_PARTS)] * (MAX_PARTS_TOGETHER // MAX_PARTS) + [ASKED],
+        r"up to messages\[32\] have 8,193 parts together; the limit is 8,192",
+    ),
     (
         [replace(ASKED, role=Role.SYSTEM, parts=(PICTURE,)), ASKED],
         r"messages\[0\].parts\[0\] is",
