@@ -86,7 +86,7 @@ def decided(inner: Answer, decider: Decider, *, notes_in_traces: bool) -> Answer
         with spans.detached("route", parent=ask.span) as span:
             routed = await decider.routed(ask.request)
             _tell(span, routed.outcome.decision, notes_in_traces)
-        async with aclosing(inner(replace(ask, routed=routed))) as events:
+        async with aclosing(inner(ask.decided(routed))) as events:
             yield Decided(request_id=ask.request.id, decision=routed.outcome.decision)
             async for event in events:
                 yield event

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
@@ -30,7 +29,7 @@ def traced(inner: Answer) -> Answer:
             },
         ) as span:
             try:
-                async with aclosing(inner(replace(ask, span=span))) as events:
+                async with aclosing(inner(ask.traced(span))) as events:
                     async for event in events:
                         yield event
             except MeshError as error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from mesh.clock import ManualClock
 from mesh.errors import InvalidRequest, NoCandidate, Overloaded
@@ -107,7 +108,9 @@ async def test_what_refuses_at_once_leaves_with_the_id_too() -> None:
 async def test_the_links_behind_the_trace_have_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
     inner = Listed()
     with spans_ended(monkeypatch) as seen:
-        await events_of(traced(inner), replace(ask(), traceparent=f"00-{'a' * 32}-{'b' * 16}-01"))
+        await events_of(
+            traced(inner), structs.replace(ask(), traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+        )
     (ended,) = seen()
     assert inner.asks[0].span.get_span_context().span_id == ended.context.span_id
     assert format(ended.context.trace_id, "032x") == "a" * 32
