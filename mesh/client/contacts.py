@@ -109,9 +109,8 @@ class Turn:
     ) -> bool:
         if error is None:
             self.contacts.prefer(self.contact)
-            return False
-        if not isinstance(error, grpc.aio.AioRpcError):
-            return False
-        if self.again(error):
-            return True
-        raise wire.translated(error, self.contact.endpoint) from None
+        elif isinstance(error, grpc.aio.AioRpcError):
+            if self.again(error):
+                return True
+            raise wire.translated(error, self.contact.endpoint) from None
+        return False
