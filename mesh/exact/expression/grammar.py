@@ -373,6 +373,8 @@ class Parser:
 
 
 def _value(number: str) -> Fraction:
+    if number.isdecimal():  # as most are, and a fraction of an int costs a quarter of one of a text
+        return Fraction(int(number))
     return Fraction(number.replace("⁄", "/"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.exact.base import words
 from mesh.exact.expression.tree import Unreadable
@@ -39,8 +39,7 @@ FUNCTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """``kind``: number, word, command or sign. ``spaced``: white space stands before it."""
 
     kind: str

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from mesh.exact.expression.grammar import Parser
 from mesh.exact.expression.lex import tokens
-from mesh.exact.expression.tree import Constant, Expression, Relation, Unreadable, names, walk
+from mesh.exact.expression.tree import Constant, Expression, Name, Relation, Unreadable, walk
 from mesh.exact.expression.value import check
 
 _RELATIONS = ("=", "<", "<=", ">", ">=")
@@ -52,7 +52,7 @@ def arithmetic(text: str) -> Expression:
     parser = Parser(tokens(text)[0], plain=True)
     tree = parser.sum()
     parser.end()
-    if names(tree) or any(isinstance(node, Constant) for node in walk(tree)):
+    if any(isinstance(node, Name | Constant) for node in walk(tree)):
         raise Unreadable("more than figures")
     return tree
 

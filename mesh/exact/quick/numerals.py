@@ -84,6 +84,8 @@ class Spelt:
 
 def value(number: str) -> Fraction:
     """Of what ``NUMBER`` matches."""
+    if number.isdecimal():  # as most are, and a fraction of an int costs a quarter of one of a text
+        return Fraction(int(number))
     return Fraction(f"0{number}" if number[0] == "." else number.replace("⁄", "/"))
 
 
@@ -138,15 +140,17 @@ def _scaled(match: re.Match[str]) -> str:
 
 def _with_part(match: re.Match[str]) -> str:
     """three quarters, 2 fifths; two and a half, two and three quarters."""
+    part, count = match["part"], match["count"]
     if match["figures"]:
         said = match["figures"].replace(",", "")
+        if part is None:
+            return said
         number = value(said)
     else:
         number = _in_words(match["words"])
         said = _shown(number)
-    part, count = match["part"], match["count"]
-    if part is None:
-        return said
+        if part is None:
+            return said
     size = _PARTS.get(part) or _MANY[part]
     if re.match(rf" {_PART}\b", match.string[match.end() :]):
         raise Unread
