@@ -34,6 +34,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
 E = TypeVar("E", bound=BaseException)
@@ -186,3 +188,13 @@ def first_of(group: BaseExceptionGroup[E]) -> E:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+@contextmanager
+def of_request(request_id: str) -> Iterator[None]:
+    """Every ``MeshError`` that leaves the context carries the request's id."""
+    try:
+        yield
+    except MeshError as error:
+        error.request_id = request_id
+        raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mesh.clock import Clock
 from mesh.embedding import Embeddings, EmbedRequest
-from mesh.errors import MeshError
+from mesh.errors import of_request
 from mesh.fleet.placement import rank, relieved
 from mesh.fleet.reasons import candidates
 from mesh.fleet.records import FleetView
@@ -92,23 +92,14 @@ class Api:
         self, request: EmbedRequest, *, granted_s: float | None = None, traceparent: str = ""
     ) -> Embeddings:
         """One vector a text. Cancel it to free the node's slot."""
-        try:
-            with self._door.through(request.priority):
-                return await self._embedder.embed(
-                    request, granted_s=granted_s, traceparent=traceparent
-                )
-        except MeshError as error:
-            error.request_id = request.id
-            raise
+        with of_request(request.id), self._door.through(request.priority):
+            return await self._embedder.embed(request, granted_s=granted_s, traceparent=traceparent)
 
     async def route(self, request: Request, *, candidates: bool = True) -> Route:
         """A dry run. ``candidates`` False: the decision only."""
-        try:
+        with of_request(request.id):
             check_messages(request.messages, max_bytes=self._max_request_bytes)
             routed = await self._decider.routed(request, dry_run=True)
-        except MeshError as error:
-            error.request_id = request.id
-            raise
         known = routed.outcome.answer
         return Route(
             decision=routed.outcome.decision,

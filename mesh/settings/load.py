@@ -7,7 +7,7 @@ them as one JSON argument. Nothing else reads the environment for settings.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,14 @@ class Settings(Protocol):
     table that table behind it, as in ``orchestrator.toml: router.memo``."""
 
     def check(self, where: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSettings:
+    """Of a part that has none: its table, where there is one, is empty."""
+
+    def check(self, where: str) -> None:
+        """Nothing to check."""
 
 
 S = TypeVar("S", bound=Settings)

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from mesh.errors import ConfigError
+from mesh.plugins import loaded
 from node.engines.base import Engine
 from node.engines.traits import EngineTraits
 
@@ -64,12 +65,7 @@ def traits_of(name: str) -> EngineTraits[Any]:
     point = next(iter(entry_points(group=GROUP, name=name)), None)
     if point is None:
         raise ConfigError(f"no engine '{name}'; known: {', '.join(known_engines()) or 'none'}")
-    try:
-        kind = point.load()
-    except (ImportError, AttributeError, OSError) as error:
-        raise ConfigError(
-            f"engine '{name}' ({point.value}) cannot be loaded: {error}; install what it needs"
-        ) from None
+    kind = loaded(point, "engine")
     if not (isinstance(kind, type) and issubclass(kind, EngineTraits)) or kind.name != name:
         raise ConfigError(
             f"engine '{name}' ({point.value}) is not described: that is no EngineTraits of its "

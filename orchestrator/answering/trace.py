@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from opentelemetry.trace import SpanKind
 
-from mesh.errors import MeshError
+from mesh.errors import of_request
 from mesh.stream import StreamEvent
 from mesh.telemetry import spans
 from orchestrator.answering.ask import Answer, Ask
@@ -16,24 +16,23 @@ from orchestrator.answering.ask import Answer, Ask
 def traced(inner: Answer) -> Answer:
     async def answer(ask: Ask) -> AsyncGenerator[StreamEvent, None]:
         request = ask.request
-        with spans.detached(
-            "orchestrator.generate",
-            traceparent=ask.traceparent,
-            kind=SpanKind.SERVER,
-            attributes={
-                "squadron.request.id": request.id,
-                "squadron.priority": request.priority,
-                "gen_ai.operation.name": "chat",
-                "gen_ai.request.max_tokens": request.sampling.max_tokens,
-                "gen_ai.request.temperature": request.sampling.temperature,
-            },
-        ) as span:
-            try:
-                async with aclosing(inner(ask.traced(span))) as events:
-                    async for event in events:
-                        yield event
-            except MeshError as error:
-                error.request_id = request.id
-                raise
+        with (
+            spans.detached(
+                "orchestrator.generate",
+                traceparent=ask.traceparent,
+                kind=SpanKind.SERVER,
+                attributes={
+                    "squadron.request.id": request.id,
+                    "squadron.priority": request.priority,
+                    "gen_ai.operation.name": "chat",
+                    "gen_ai.request.max_tokens": request.sampling.max_tokens,
+                    "gen_ai.request.temperature": request.sampling.temperature,
+                },
+            ) as span,
+            of_request(request.id),
+        ):
+            async with aclosing(inner(ask.traced(span))) as events:
+                async for event in events:
+                    yield event
 
     return answer

@@ -8,7 +8,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from mesh.clock import Clock
 from mesh.embedding import EMBEDDING, Embeddings, EmbedRequest
-from mesh.errors import InternalError, MeshError
+from mesh.errors import InternalError, of_request
 from mesh.fleet.placement import specialty_of
 from mesh.fleet.work import Work
 from mesh.telemetry import spans
@@ -50,30 +50,27 @@ class Embedder:
         ``DeadlineExceeded`` and ``AttemptFailed``, each with the request's id.
         """
         arrived = self._clock.now()
-        with spans.detached(
-            "orchestrator.embed",
-            traceparent=traceparent,
-            kind=SpanKind.SERVER,
-            attributes={
-                "squadron.request.id": request.id,
-                "squadron.priority": request.priority,
-                "squadron.tenant": request.tenant,
-                "squadron.texts": len(request.texts),
-                "gen_ai.operation.name": "embeddings",
-            },
-        ) as span:
-            try:
-                check_texts(request.texts, max_bytes=self._max_request_bytes)
-                check_timeout(request.timeout_s)
-                timeout_s = request.timeout_s or self._default_timeout_s
-                if granted_s is not None:
-                    timeout_s = min(timeout_s, granted_s)
-                return await self._embedded(
-                    request, arrived=arrived, timeout_s=timeout_s, span=span
-                )
-            except MeshError as error:
-                error.request_id = request.id
-                raise
+        with (
+            spans.detached(
+                "orchestrator.embed",
+                traceparent=traceparent,
+                kind=SpanKind.SERVER,
+                attributes={
+                    "squadron.request.id": request.id,
+                    "squadron.priority": request.priority,
+                    "squadron.tenant": request.tenant,
+                    "squadron.texts": len(request.texts),
+                    "gen_ai.operation.name": "embeddings",
+                },
+            ) as span,
+            of_request(request.id),
+        ):
+            check_texts(request.texts, max_bytes=self._max_request_bytes)
+            check_timeout(request.timeout_s)
+            timeout_s = request.timeout_s or self._default_timeout_s
+            if granted_s is not None:
+                timeout_s = min(timeout_s, granted_s)
+            return await self._embedded(request, arrived=arrived, timeout_s=timeout_s, span=span)
 
     async def _embedded(
         self, request: EmbedRequest, *, arrived: float, timeout_s: float, span: Span

@@ -14,7 +14,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from mesh.errors import ConfigError
-from mesh.settings.load import Settings, load
+from mesh.plugins import loaded
+from mesh.settings.load import NoSettings, Settings, load
 from mesh.settings.orchestrator import OrchestratorSettings
 from orchestrator.api import Api
 
@@ -42,8 +43,8 @@ class GatewaySpec:
     """``settings``: the type of its own table, a frozen dataclass; ``make`` is given one, read and
     checked."""
 
-    settings: type[Settings]
     make: Callable[[Api, OrchestratorSettings, Any], Gateway]
+    settings: type[Settings] = NoSettings
 
 
 def opened(api: Api, settings: OrchestratorSettings) -> dict[str, Gateway]:
@@ -64,13 +65,7 @@ def opened(api: Api, settings: OrchestratorSettings) -> dict[str, Gateway]:
 
 
 def _spec(point: EntryPoint) -> GatewaySpec:
-    try:
-        spec = point.load()
-    except (ImportError, AttributeError, OSError) as error:  # OSError: a shared library is missing
-        raise ConfigError(
-            f"gateway '{point.name}' ({point.value}) cannot be loaded: {error}; install what it "
-            "needs"
-        ) from None
+    spec = loaded(point, "gateway")
     if not isinstance(spec, GatewaySpec):
         raise ConfigError(f"gateway '{point.name}' ({point.value}) is no GatewaySpec")
     return spec

@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,6 +20,7 @@ from mesh.protobuf.fleet import fleet_to_wire
 from mesh.protobuf.request import request_from_wire
 from mesh.protobuf.route import MAX_BATCH, route_request_from_wire, route_to_wire, routed_to_wire
 from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
+from mesh.settings.load import NoSettings
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
@@ -246,15 +246,8 @@ def _fresh_id() -> RequestId:
     return RequestId(uuid.uuid4().hex)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrpcSettings:
-    """None of its own: ``bind`` and ``max_request_bytes`` are the orchestrator's."""
-
-    def check(self, where: str) -> None: ...
-
-
-def _make(api: Api, settings: OrchestratorSettings, _: GrpcSettings) -> GrpcGateway:
+def _make(api: Api, settings: OrchestratorSettings, _: NoSettings) -> GrpcGateway:
     return GrpcGateway(api, bind=settings.bind, max_request_bytes=settings.max_request_bytes)
 
 
-GATEWAY = GatewaySpec(settings=GrpcSettings, make=_make)
+GATEWAY = GatewaySpec(make=_make)

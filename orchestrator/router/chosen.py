@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 
 from mesh.errors import ConfigError
+from mesh.plugins import loaded
 from mesh.settings.load import Settings, load_table
 from mesh.settings.router import DEFAULT, RouterSettings
 from orchestrator.router.spec import StageSpec
@@ -84,12 +85,7 @@ def _spec(name: str, known: dict[str, EntryPoint]) -> StageSpec:
         raise ConfigError(
             f"stage '{name}' is none of the entry points in '{GROUP}'; install squadron-mesh anew"
         )
-    try:
-        spec = point.load()
-    except (ImportError, AttributeError, OSError) as error:  # OSError: a shared library is missing
-        raise ConfigError(
-            f"stage '{name}' ({point.value}) cannot be loaded: {error}; install what it needs"
-        ) from None
+    spec = loaded(point, "stage")
     if not isinstance(spec, StageSpec) or spec.name != name:
         raise ConfigError(f"stage '{name}' ({point.value}) is no StageSpec of that name")
     return spec

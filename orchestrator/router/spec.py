@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mesh.clock import Clock
-from mesh.settings.load import Settings
+from mesh.settings.load import NoSettings, Settings
 from mesh.stream import StreamEvent
 from mesh.types import Request
 from orchestrator.router.rule_file import RuleSet
@@ -22,14 +22,6 @@ if TYPE_CHECKING:  # to ask what stages there are, nobody needs the rules' engin
 
 # Sends a request to the mesh and yields the answer's events; closing it cancels the request.
 AskMesh = Callable[[Request], AsyncGenerator[StreamEvent, None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSettings:
-    """Of a stage that has none: its table, where there is one, is empty."""
-
-    def check(self, where: str) -> None:
-        """Nothing to check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
