@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grpc
 
+from mesh.cleaned import cleaned
 from mesh.errors import (
     AttemptFailed,
     BadTicket,
@@ -51,10 +52,8 @@ def status_of(error: MeshError) -> grpc.StatusCode:
 
 
 def details_of(error: MeshError) -> str:
-    """One line that any gRPC stack can carry: valid UTF-8, no control characters, bounded."""
-    text = error.message.encode("utf-8", "replace").decode("utf-8")
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return line if len(line) <= MAX_DETAIL_CHARS else line[: MAX_DETAIL_CHARS - 1] + "…"
+    """One line that any gRPC stack can carry."""
+    return cleaned(error.message, MAX_DETAIL_CHARS)
 
 
 def trailers_of(error: MeshError) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from mesh.cleaned import cleaned
+
+_LONGEST = 400  # characters
+
 
 def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = str(error).lstrip()
+    return cleaned(said.partition("\n")[0], _LONGEST) or type(error).__name__

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.errors import ConfigError
 from mesh.types import SPECIALTY_PATTERN, Message, Role
 from orchestrator.router.base import Features
@@ -71,11 +72,7 @@ def features(prompt: str) -> Features:
 
 def example(prompt: str) -> str:
     """One line of at most 120 printable characters."""
-    line = "".join(c if c.isprintable() else " " for c in prompt[: 4 * _EXAMPLE_CHARACTERS])
-    line = " ".join(line.split())
-    if len(line) <= _EXAMPLE_CHARACTERS:
-        return line
-    return line[: _EXAMPLE_CHARACTERS - 3].rstrip() + "..."
+    return cleaned(prompt, _EXAMPLE_CHARACTERS)
 
 
 def prompts(number: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.errors import EngineFailed, MeshError, Overloaded
 
 MOST_COUNTED = 2**31 - 1  # what is more is no count of tokens
@@ -85,7 +86,7 @@ def read_chunk(data: str) -> UpstreamChunk:
         event = _DECODER.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise EngineFailed(
-            f"the upstream sent what is no chat completion chunk: {shown(data)}"
+            f"the upstream sent what is no chat completion chunk: {cleaned(data)}"
         ) from None
     if event.error:
         raise reported(event.error)
@@ -119,7 +120,7 @@ def pieces(text: str) -> list[str]:
 
 def reported(error: Any) -> MeshError:
     """An error that came within a stream, after a status of 200."""
-    text, kind = shown(message_of(error) or str(error)), ""
+    text, kind = cleaned(message_of(error) or str(error)), ""
     if isinstance(error, dict):
         kind = f"{error.get('code', '')} {error.get('type', '')}".lower()
     if "429" in kind or "rate_limit" in kind or "overload" in kind or "503" in kind:
@@ -142,12 +143,6 @@ def message_of(error: Any) -> str:
             case _:
                 break
     return ""
-
-
-def shown(text: str, limit: int = 200) -> str:
-    """``text`` as one line of printable characters, cut."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * limit]).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _counts(usage: _Usage | None) -> UpstreamUsage | None:

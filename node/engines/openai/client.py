@@ -23,9 +23,9 @@ import httpx2
 import msgspec
 
 from mesh.backoff import exponential, spread
+from mesh.cleaned import cleaned
 from mesh.errors import ConfigError, EngineFailed, MeshError, Unreachable
 from mesh.types import FinishReason
-from node.engines.openai.chunks import shown
 from node.engines.openai.discovery import MAX_LISTING_BYTES, Listed, find, read_listing
 from node.engines.openai.embeddings import MAX_BODY_BYTES, Texts, read
 from node.engines.openai.failures import Trouble, refused
@@ -118,7 +118,7 @@ class Upstream:
         except EngineFailed as error:
             raise ConfigError(error.message) from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
-            raise ConfigError(f"base_url {where} cannot be asked: {shown(str(error))}") from None
+            raise ConfigError(f"base_url {where} cannot be asked: {cleaned(str(error))}") from None
         except _HTTP_ERRORS as error:
             raise Unreachable(self._access.scrubbed(self._broken(error).error.message)) from None
         if status == 200:
@@ -255,10 +255,10 @@ class Upstream:
     def _broken(self, error: Exception) -> Trouble:
         """The library's own errors, in words that say what is wrong and what to do."""
         where, cause = self._access.base_url, _root(error)
-        said = shown(str(error)) or type(error).__name__
+        said = cleaned(str(error)) or type(error).__name__
         match error, cause:
             case _, ssl.SSLError():
-                said = shown(getattr(cause, "verify_message", "") or cause.reason or str(cause))
+                said = cleaned(getattr(cause, "verify_message", "") or cause.reason or str(cause))
                 words = f"no secure connection to {where}: {said}; check base_url, or give ca_file"
                 return Trouble(EngineFailed(words))
             case _, socket.gaierror():

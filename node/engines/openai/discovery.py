@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.errors import ConfigError, ModelFileError
-from node.engines.openai.chunks import shown
 
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 
@@ -59,7 +59,7 @@ def read_listing(body: bytes) -> list[Listed]:
     try:
         listing = msgspec.json.decode(body, type=_Listing, strict=False)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        start = shown(body[:400].decode("utf-8", "replace"))
+        start = cleaned(body)
         raise ConfigError(
             f"what answers at base_url lists no models as OpenAI's interface does: {start}; check "
             "base_url, it usually ends in /v1"
@@ -84,7 +84,7 @@ def find(source: str, listed: list[Listed], where: str) -> Listed:
         for model in listed:
             if name in (model.name, *model.aliases):
                 return model
-    names = [shown(model.name, 80) for model in listed]
+    names = [cleaned(model.name, 80) for model in listed]
     there = ", ".join(names[:_SHOWN]) or "nothing"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     raise ModelFileError(

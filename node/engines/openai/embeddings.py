@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mesh.cleaned import cleaned
 from mesh.embedding import MAX_DIMENSION
 from mesh.errors import EngineFailed
 from node.engines.embedding_batch import normalised
-from node.engines.openai.chunks import MOST_COUNTED, reported, shown
+from node.engines.openai.chunks import MOST_COUNTED, reported
 from node.engines.openai.options import OpenAiOptions
 from node.engines.openai.reading import Rows
 
@@ -65,7 +66,7 @@ def read(data: bytes, count: int) -> Rows:
     try:
         answer = _DECODER.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        start = shown(data[:400].decode("utf-8", "replace"))
+        start = cleaned(data)
         raise EngineFailed(f"the upstream answered with what are no embeddings: {start}") from None
     if answer.error:
         raise reported(answer.error)

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.errors import ContextOverflow, EngineFailed, MeshError, NotServed, Overloaded
-from node.engines.openai.chunks import message_of, shown
+from node.engines.openai.chunks import message_of
 
 LONGEST_RETRY_AFTER_S = 3600.0
 
@@ -81,7 +82,7 @@ def refused(
 def _trouble(
     status: int, headers: Mapping[str, str], body: bytes, *, model: str, wall: float
 ) -> Trouble:
-    text = shown(body_text(body))
+    text = cleaned(body_text(body))
     said = f": {text}" if text else ""
     match status:
         case 401:
@@ -126,7 +127,7 @@ def redirected(status: int, location: str) -> str:
     if location:
         with suppress(ValueError):
             parts = urlsplit(location)
-            where = shown(parts._replace(query="", fragment="").geturl())
+            where = cleaned(parts._replace(query="", fragment="").geturl())
     return f"the upstream redirects ({status}) to {where}; set base_url to where it really is"
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mesh.cleaned import cleaned
 from mesh.errors import CannotAnswer, EngineFailed
 from mesh.types import FinishReason
-from node.engines.openai.chunks import UpstreamChunk, UpstreamUsage, pieces, read_chunk, shown
+from node.engines.openai.chunks import UpstreamChunk, UpstreamUsage, pieces, read_chunk
 from node.engines.openai.sse import DONE, EventReader
 
 
@@ -145,7 +146,7 @@ class Reading:
     def _cut_off(self) -> str:
         if self.progress:
             return "the upstream's answer broke off before its end"
-        head = shown(self._reader.head.decode("utf-8", "replace"))
+        head = cleaned(self._reader.head)
         if not head:
             return "the upstream answered with nothing at all"
         return f"the upstream answered with what is no stream of chat completion chunks: {head}"

@@ -1,0 +1,57 @@
+"""Text from strangers, as it may go to a client, a log or a terminal. Pure.
+
+Nodes, upstreams, files, records and drivers say what they like: escape sequences that a terminal
+obeys, line breaks that forge a line of a log, marks that turn the reading direction, a megabyte.
+"""
+
+from __future__ import annotations
+
+import re
+from codecs import getincrementaldecoder
+from unicodedata import category
+
+CUT = "…"
+
+_LOOKED_AT = 16  # times the limit, so that much that is not shown may stand before what is
+
+# ECMA-48: control sequences, strings with their terminator, then any other escape.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+_REPLACED = "�"
+
+
+def cleaned(text: str | bytes, limit: int = 200) -> str:
+    """``text`` as one line of at most ``limit`` printable characters, whose last is ``…`` when
+    something of it was cut. Bytes are read as UTF-8.
+
+    Escape sequences and marks without a shape (of direction, of width zero) go, blanks and other
+    controls become one blank, and what is no character becomes ``�``. Only the beginning of a long
+    text is looked at, so a huge one costs no more.
+    """
+    most = _LOOKED_AT * limit
+    if isinstance(text, bytes):
+        cut = len(text) > 4 * most
+        text = getincrementaldecoder("utf-8")("replace").decode(text[: 4 * most], final=not cut)
+    else:
+        cut = False
+    cut = cut or len(text) > most
+    text = text[:most]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else _shown(c) for c in _ESCAPES.sub("", text))
+    line = " ".join(text.split())
+    if len(line) > limit or cut:
+        return line[: limit - 1].rstrip() + CUT
+    return line
+
+
+def _shown(character: str) -> str:
+    """What stands for one that is not printable."""
+    match category(character):
+        case "Cf":
+            return ""
+        case "Cs" | "Co" | "Cn":
+            return _REPLACED
+    return " "
