@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
@@ -66,17 +67,34 @@ async def guarded(
     context: Any, request_id: RequestId, what: str, answer: Callable[[], Awaitable[T]]
 ) -> T:
     """The border: every error leaves as a status with its code in the trailers. ``what``: whose
-    defect it is when it is one ("the node")."""
+    defect it is when it is one ("the node"). A client that has left is nobody's defect."""
     try:
         return await answer()
     except MeshError as error:
-        failure = error
+        told = _told(error, request_id)
     except Exception as error:
-        log.exception("request %s met a defect", request_id)
-        failure = InternalError(f"a defect of {what}: {type(error).__name__}; see its log")
-    failure.request_id = failure.request_id or request_id
-    await context.abort(status_of(failure), details_of(failure), trailers_of(failure))
-    raise failure  # abort has raised already; this is for the type checker
+        if _gone(context):
+            log.debug("request %s: its client has left: %s", request_id, type(error).__name__)
+        else:
+            log.exception("request %s met a defect", request_id)
+        defect = InternalError(f"a defect of {what}: {type(error).__name__}; see its log")
+        told = _told(defect, request_id)
+    # Only words from here on: an error that a frame keeps keeps that frame by its traceback, and
+    # with both the whole request, until somebody collects circles.
+    if _gone(context):
+        raise asyncio.CancelledError
+    await context.abort(*told)
+    raise InternalError("gRPC went on after an abort")  # it raises; this is for the type checker
+
+
+def _told(error: MeshError, request_id: RequestId) -> tuple[grpc.StatusCode, str, Any]:
+    error.request_id = error.request_id or request_id
+    return status_of(error), details_of(error), trailers_of(error)
+
+
+def _gone(context: Any) -> bool:
+    """Whether nobody hears an answer any more."""
+    return bool(context.cancelled() or context.done())
 
 
 def tolerant(kind: type[Message]) -> Callable[[bytes], Any]:

@@ -10,6 +10,7 @@ from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.settings.process import ProcessSettings
 from mesh.settings.router import RouterSettings
 from mesh.types import SPECIALTY_PATTERN
+from mesh.validation import MAX_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,11 @@ class OrchestratorSettings(ProcessSettings):
         if not 1 <= self.request_limit <= 1_000_000:
             raise ConfigError(
                 f"{where}: request_limit must be 1 to 1000000 requests, not {self.request_limit}"
+            )
+        if not 0.0 < self.default_timeout_s <= MAX_TIMEOUT_S:
+            raise ConfigError(
+                f"{where}: default_timeout_s must be more than 0 and at most {MAX_TIMEOUT_S} "
+                f"seconds, not {self.default_timeout_s}"
             )
         if not self.gateways or len(set(self.gateways)) < len(self.gateways):
             raise ConfigError(f"{where}: gateways must name at least one gateway, and each once")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,7 +37,7 @@ from mesh.transport.base import (
     Vectors,
 )
 from mesh.types import ModelId, NodeId
-from mesh.validation import check_request, check_texts
+from mesh.validation import check_request, check_texts, check_timeout
 from node.models.calibration import Calibration
 from node.models.hosted import HostedModel, RunningSequence
 from node.models.residency.agent import Residency
@@ -157,8 +156,7 @@ class AttemptServer:
         if model is None:
             hosted = ", ".join(self._models)
             raise UnknownModel(f"this node does not host '{attempt.model}'; it hosts {hosted}")
-        if not (math.isfinite(attempt.timeout_s) and attempt.timeout_s > 0):
-            raise InvalidRequest(f"timeout_s must be positive seconds, not {attempt.timeout_s}")
+        check_timeout(attempt.timeout_s)
         if attempt.credit < 1:
             raise InvalidRequest(f"credit must be at least 1, not {attempt.credit}")
         if attempt.texts:

@@ -24,11 +24,11 @@ from mesh.transport.base import Finished
 from mesh.types import Decision, Request, Specialty
 from orchestrator.attempts.collect import TokenCollector
 from orchestrator.attempts.course import Course
-from orchestrator.attempts.failover import RECOVERY_S, Failover
+from orchestrator.attempts.failover import Failover
 from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.picture.affinity import Affinity, origin_of
 from orchestrator.picture.fleet import Fleet
-from orchestrator.slots.queue import Admission
+from orchestrator.slots.queue import RECOVERY_S, Admission
 
 
 class Dispatch:

@@ -36,11 +36,8 @@ from orchestrator.attempts.refusal import after_break, after_refusal, troubles, 
 from orchestrator.attempts.standby import Standby
 from orchestrator.attempts.watch import Watch
 from orchestrator.picture.fleet import Fleet
-from orchestrator.slots.queue import Admission
+from orchestrator.slots.queue import RECOVERY_S, Admission
 
-# How long a request that lost its node waits for another, or for the same one to come back: a
-# supervised node is up again within a few seconds, and the answer is worth that.
-RECOVERY_S = 10.0
 # Attempts that each brought the answer further are not counted against ``max_attempts``, since it
 # was not the request that broke them; but they end too.
 MOST_ATTEMPTS = 64

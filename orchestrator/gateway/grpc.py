@@ -237,9 +237,12 @@ async def _write_ahead(
             event = await anext(events, None)
         except MeshError as error:
             failure = error
-    if failure is not None:
+    if failure is None:
+        return event
+    try:
         raise failure
-    return event
+    finally:
+        del failure  # else this frame and the error keep each other, and with them the request
 
 
 def _fresh_id() -> RequestId:

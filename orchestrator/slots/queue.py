@@ -28,6 +28,10 @@ AGING_S = 10.0
 # How long to hope for a node that is starting or being dialled. A link takes milliseconds to stand
 # and a set-aside node is tried again within a second.
 SETTLING_S = 2.0
+# How long to wait for a node that was there, or may come, when nobody else could answer: a
+# supervised node is up again within a few seconds. Alike for who lost its node in mid-answer and
+# for who waits in line for its first token.
+RECOVERY_S = 10.0
 # How long to wait for a model that is being loaded, when nothing else could answer: as long as the
 # slowest disks need. The request's own deadline is usually nearer.
 LOADING_S = 300.0
@@ -38,11 +42,13 @@ _RANK = {Priority.INTERACTIVE: 0, Priority.NORMAL: 1, Priority.BATCH: 2}
 @dataclass(slots=True, eq=False)
 class Waiting:
     """One request in the queue. ``absent``: why no node at all is left for it, since
-    ``lonely_since``; None while some node only needs to have a slot come free."""
+    ``lonely_since``; None while some node only needs to have a slot come free. ``hopeful``: a node
+    was there for it, or was about to come, since it waits here."""
 
     work: Work
     granted: asyncio.Future[Reservation]
     number: int = 0
+    hopeful: bool = False
     lonely_since: float | None = None
     absent: Absent | None = None
 
@@ -226,11 +232,13 @@ class Admission:
                 waiting.granted.set_result(reservation)
             case Busy():
                 waiting.lonely_since = waiting.absent = None
+                waiting.hopeful = True
             case Absent() as absent:
                 waiting.absent = absent
+                waiting.hopeful = waiting.hopeful or absent.may_come
                 if waiting.lonely_since is None:
                     waiting.lonely_since = now
-                until = waiting.lonely_since + _patience(waiting.work, absent)
+                until = waiting.lonely_since + _patience(waiting.work, absent, waiting.hopeful)
                 if until > now:
                     self._fleet.alarm(until)
                 elif not waiting.work.settled:
@@ -254,8 +262,13 @@ def _order(waiting: Waiting) -> tuple[float, int]:
     return waiting.order
 
 
-def _patience(work: Work, absent: Absent) -> float:
-    """Seconds to wait for a node when there is none."""
-    patience_s = max(work.patience_s, SETTLING_S if absent.may_come else 0.0)
+def _patience(work: Work, absent: Absent, hopeful: bool = False) -> float:
+    """Seconds to wait for a node when there is none. ``hopeful``: as of one that waits already."""
+    hopeful = hopeful or absent.may_come
+    patience_s = max(work.patience_s, SETTLING_S if hopeful else 0.0)
+    if not work.settled:
+        return patience_s
     # Settled: a substitute could have answered by now, and there is none that can.
-    return max(patience_s, LOADING_S) if work.settled and absent.loading else patience_s
+    if hopeful:
+        patience_s = max(patience_s, RECOVERY_S)
+    return max(patience_s, LOADING_S) if absent.loading else patience_s

@@ -14,7 +14,7 @@ from mesh.fleet.placement import rank
 from mesh.fleet.records import FleetView
 from mesh.fleet.work import Work
 from mesh.types import ModelId, Priority, Specialty
-from orchestrator.slots.queue import AGING_S, SETTLING_S, Admission, Queue, Waiting
+from orchestrator.slots.queue import AGING_S, RECOVERY_S, SETTLING_S, Admission, Queue, Waiting
 
 
 def work(priority: Priority = Priority.NORMAL, arrived: float = 0.0, **given: Any) -> Work:
@@ -222,7 +222,7 @@ async def test_a_node_that_may_come_is_waited_for_and_no_longer(clock: ManualClo
     with admission.queue(work()) as place:
         assert slots.alarms == [clock.now() + SETTLING_S]
         assert not place.served
-        await clock.advance(SETTLING_S)
+        await clock.advance(RECOVERY_S)
         with admission.queue(work()):  # any pass looks at everyone
             pass
         with pytest.raises(NoCandidate, match="no node is known yet"):

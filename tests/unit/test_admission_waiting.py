@@ -17,6 +17,7 @@ from mesh.types import ModelId, Priority, Specialty
 from orchestrator.slots.queue import (
     AGING_S,
     LOADING_S,
+    RECOVERY_S,
     RETRY_AFTER_S,
     SETTLING_S,
     Admission,
@@ -45,7 +46,7 @@ async def test_each_who_waited_in_vain_gets_an_error_of_its_own(clock: ManualClo
     slots.absent = nobody(may_come=True)
     admission = shell(slots)
     with admission.queue(work()) as one, admission.queue(work()) as other:
-        await clock.advance(SETTLING_S)
+        await clock.advance(RECOVERY_S)
         admission._match()
         errors = [await outcome(place, clock) for place in (one, other)]
     assert [type(error) for error in errors] == [NoCandidate, NoCandidate]
@@ -104,12 +105,12 @@ async def test_hope_is_over_after_its_time_and_begins_anew_once_somebody_was_the
     admission = shell(slots)
     with admission.queue(work()) as place:
         assert slots.alarms == [clock.now() + SETTLING_S]
-        await clock.advance(SETTLING_S - 0.1)
+        await clock.advance(RECOVERY_S - 0.1)
         slots.absent = None  # full, but there
         admission._match()
         slots.absent = nobody(may_come=True)
         admission._match()
-        await clock.advance(SETTLING_S - 0.1)
+        await clock.advance(RECOVERY_S - 0.1)
         admission._match()
         assert not place.served
         await clock.advance(0.2)
@@ -117,6 +118,25 @@ async def test_hope_is_over_after_its_time_and_begins_anew_once_somebody_was_the
         assert place.served
         assert isinstance(await outcome(place, clock), NoCandidate)
     assert admission.depth[Priority.NORMAL] == 0
+
+
+@pytest.mark.parametrize("may_come", [True, False])
+async def test_who_waits_for_a_slot_of_a_node_that_goes_away_waits_as_long_as_who_resumes(
+    clock: ManualClock, may_come: bool
+) -> None:
+    """It is back in three seconds, and meanwhile perhaps its record is gone as well."""
+    slots = Slots(clock)
+    admission = shell(slots)
+    with admission.queue(work()) as place:
+        slots.absent = nobody(may_come=may_come)
+        admission._match()
+        await clock.advance(RECOVERY_S - 0.1)
+        admission._match()
+        assert not place.served
+        slots.absent, slots.free = None, 1
+        admission._match()
+        assert place.served
+        (await place.reservation(clock.now() + 1)).release()
 
 
 async def test_a_request_that_lost_its_node_waits_as_long_as_it_has_patience(

@@ -16,7 +16,8 @@ from mesh.errors import (
     NotResumable,
 )
 from mesh.types import Continuation, ModelId
-from orchestrator.attempts.failover import MOST_ATTEMPTS, RECOVERY_S
+from orchestrator.attempts.failover import MOST_ATTEMPTS
+from orchestrator.slots.queue import RECOVERY_S
 from tests.attempt_rig import NOBODY, FakeNode, Reading, Rig, rig, word
 
 

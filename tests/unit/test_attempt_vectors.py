@@ -18,8 +18,8 @@ from mesh.errors import (
 )
 from mesh.transport.base import Tokens
 from mesh.types import ModelId, Priority
-from orchestrator.attempts.failover import RECOVERY_S
 from orchestrator.attempts.stall import PREFILL_FLOOR_S, PREPARING_S
+from orchestrator.slots.queue import RECOVERY_S
 from tests.attempt_rig import NOBODY, FakeNode, Rig, embedding_node, rig, word
 
 
