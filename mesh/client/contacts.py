@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from mesh.channel import open_channel
 from mesh.client import wire
 from mesh.errors import ConfigError, MeshError, Unreachable
 from mesh.fleet.records import OrchestratorRecord
@@ -46,7 +47,7 @@ class Contacts:
             raise ConfigError("the client is not connected; use it in `async with mesh.connect(…)`")
 
     def add(self, endpoint: str) -> None:
-        channel = wire.open_channel(endpoint)
+        channel = open_channel(endpoint)
         make: Any = mesh_pb2_grpc.MeshStub  # generated, and without types
         self._known.append(Contact(endpoint=endpoint, channel=channel, stub=make(channel)))
 

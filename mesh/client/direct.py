@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 from opentelemetry.trace import SpanKind
 
+from mesh.channel import Keepalive, open_channel
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.stream import EventStream, fresh_trace
@@ -43,12 +44,7 @@ MAX_CHANNELS = 16  # to nodes; with all in use, further prompts go through an or
 EARLY_S = 1.0  # a ticket in its last second is not used: the prompt travels, too
 CONNECT_S = 2.0
 # A node that was stopped or cut off keeps its connection open; its pings stay without an answer.
-PINGS = (
-    ("grpc.keepalive_time_ms", 500),
-    ("grpc.keepalive_timeout_ms", 1_000),
-    ("grpc.http2.ping_timeout_ms", 1_000),
-    ("grpc.http2.max_pings_without_data", 0),
-)
+PINGS = Keepalive(every_ms=500, timeout_ms=1_000, unbidden=True)
 
 Key = tuple[str, str | None, str | None]
 Call = Callable[[str, Any], Awaitable[Any]]
@@ -140,7 +136,7 @@ class DirectRoutes:
             await self._lines.pop(idle).channel.close()
         line = self._lines.get(endpoint)
         if line is None:
-            channel = wire.open_channel(endpoint, options=PINGS)
+            channel = open_channel(endpoint, keepalive=PINGS)
             make: Any = mesh_pb2_grpc.DirectStub  # generated, and without types
             line = self._lines[endpoint] = _Line(channel, make(channel))
         self._lines.move_to_end(endpoint)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypedDict
 
+from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.client import wire
 from mesh.client.contacts import Contacts
 from mesh.embedding import Embeddings, EmbedRequest
@@ -51,7 +52,7 @@ def embed_request(
         if not isinstance(text, str):
             raise InvalidRequest(f"text {number} must be a str, not {type(text).__name__}")
     # The size limit is the orchestrator's to say.
-    check_texts(asked, max_bytes=wire.MAX_MESSAGE_BYTES)
+    check_texts(asked, max_bytes=MAX_MESSAGE_BYTES)
     chosen = options.get("timeout_s")
     timeout_s = chosen if chosen is not None else timeout_s
     check_timeout(timeout_s)

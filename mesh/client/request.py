@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from mesh.client import wire
+from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.errors import InvalidRequest
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.validation import check_request, check_specialty, check_tenant, unknown_role
@@ -86,7 +86,7 @@ def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None)
     chosen = options.get("timeout_s")
     timeout_s = chosen if chosen is not None else timeout_s
     # The size limit is the orchestrator's to say.
-    check_request(messages, sampling, max_bytes=wire.MAX_MESSAGE_BYTES, timeout_s=timeout_s)
+    check_request(messages, sampling, max_bytes=MAX_MESSAGE_BYTES, timeout_s=timeout_s)
     specialty, model = options.get("specialty"), options.get("model")
     priority = options.get("priority", Priority.NORMAL)
     try:

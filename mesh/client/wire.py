@@ -1,10 +1,9 @@
-"""gRPC, as the SDK needs it: channels, and errors turned back into the one exception tree."""
+"""gRPC, as the SDK needs it: who is there, and errors turned back into the one exception tree."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -22,7 +21,6 @@ from mesh.errors import (
 )
 from mesh.protobuf.metadata import ERROR_CODE, NODE_ID, REQUEST_ID, RETRY_AFTER_S
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a fleet listing of thousands of nodes, with room
 # gRPC's own deadline beyond the request's: whoever answers ends it first, and says what happened.
 DEADLINE_SLACK_S = 2.0
 # For requests that leave their budget to the orchestrator; no call is without a deadline.
@@ -32,32 +30,10 @@ LONGEST_S = 24 * 3600.0
 _TOO_LARGE = re.compile(r"(CLIENT|SERVER): \w+ message larger than max \((\d+) vs\. (\d+)\)")
 _ITS_END = "SERVER"
 
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # An orchestrator whose box lost power is noticed after 15 s; one that ends, at once.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),  # without it, the timeout above is 60 s in any case
-    # What may be tried again, and where, is decided here and not by the library.
-    ("grpc.enable_retries", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # An orchestrator that comes back on the same address must not share a poisoned subchannel.
-    ("grpc.use_local_subchannel_pool", 1),
-]
-
 
 def call_timeout(budget_s: float | None) -> float:
     """Seconds for gRPC itself, of a request whose own budget is ``budget_s``."""
     return LONGEST_S if budget_s is None else budget_s + DEADLINE_SLACK_S
-
-
-def open_channel(endpoint: str, options: Sequence[tuple[str, int]] = ()) -> Any:
-    """A channel to ``host:port``; it connects when it is used. ``options``: in place of those that
-    all channels have."""
-    chosen = dict(_OPTIONS) | dict(options)
-    return grpc.aio.insecure_channel(endpoint, options=list(chosen.items()))
 
 
 async def reachable(channel: Any, timeout_s: float) -> bool:

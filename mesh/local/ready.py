@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh import Client, connect
+from mesh.channel import open_channel
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, EngineFailed, Unreachable
 from mesh.fleet.records import ModelState, NodeState
@@ -87,7 +88,7 @@ async def wait_ready(
 
 async def serving(endpoint: str) -> bool:
     """Whether an orchestrator answers there as healthy, within ``CALL_S`` seconds."""
-    async with grpc.aio.insecure_channel(endpoint) as channel:
+    async with open_channel(endpoint) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aetcd
 from aetcd import rpc
 
+from mesh.channel import Keepalive, channel_options
 from mesh.errors import ConfigError, RegistryUnavailable
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # a snapshot of some thousand records in one answer
@@ -17,23 +18,10 @@ CLOSE_TIMEOUT_S = 1.0
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0  # between two tries to reach etcd
 
-CHANNEL_OPTIONS: dict[str, int] = {
-    # A channel of its own: else all channels to one address share a connection and its back-off,
-    # and a fresh attempt would wait out the old one's.
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 1_000,
-    # etcd answers pings more frequent than 5 s by closing the connection (its
-    # --grpc-keepalive-min-time), so this is only the backstop for half-open connections; what
-    # notices silence first is the lease's refresh and the watch's own probe.
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 3_000,
-    "grpc.http2.ping_timeout_ms": 3_000,  # without it, the timeout above is 60 s in any case
-    "grpc.http2.max_pings_without_data": 0,
-    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-    # A registry is on this box or in this network; a web proxy in the environment is not for it.
-    "grpc.enable_http_proxy": 0,
-}
+# etcd answers pings more frequent than 5 s by closing the connection (its
+# --grpc-keepalive-min-time), so this is only the backstop for half-open connections; what notices
+# silence first is the lease's refresh and the watch's own probe.
+KEEPALIVE = Keepalive(timeout_ms=3_000, unbidden=True)
 
 # What says that there was no answer; any other code is an answer.
 _NO_ANSWER = frozenset(
@@ -108,7 +96,10 @@ async def connected(endpoint: Endpoint, timeout_s: float) -> AsyncIterator[aetcd
     an error leaves behind broken.
     """
     client = aetcd.Client(
-        endpoint.host, endpoint.port, timeout=timeout_s, options=dict(CHANNEL_OPTIONS)
+        endpoint.host,
+        endpoint.port,
+        timeout=timeout_s,
+        options=dict(channel_options(receive_bytes=MAX_MESSAGE_BYTES, keepalive=KEEPALIVE)),
     )
     await client.connect()
     try:

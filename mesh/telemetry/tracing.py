@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from mesh.channel import channel_options
 from mesh.telemetry import spans
 from mesh.version import __version__
 
@@ -37,7 +38,10 @@ def configure(service: str, *, instance: str, otlp_endpoint: str | None) -> Call
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
         exporter = OTLPSpanExporter(
-            endpoint=otlp_endpoint, insecure=otlp_endpoint.startswith("http://"), timeout=2
+            endpoint=otlp_endpoint,
+            insecure=otlp_endpoint.startswith("http://"),
+            timeout=2,
+            channel_options=tuple(channel_options()),  # type: ignore[arg-type]  # they are numbers
         )
         provider.add_span_processor(
             BatchSpanProcessor(exporter, max_queue_size=4096, schedule_delay_millis=500)

@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from mesh.channel import open_channel
 from mesh.errors import ConfigError, PortInUse, Unreachable
 from mesh.transport.address import advertised, bracketed, own_address, split
 from mesh.transport.frames import MAX_FRAME_BYTES
@@ -33,23 +34,14 @@ MAX_SESSIONS = 4_096
 MAX_QUEUED_FRAMES = 128
 MAX_QUEUED_BYTES = 512 * 1024
 
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_FRAME_BYTES + MAX_BATCH_BYTES),
+MAX_MESSAGE_BYTES = MAX_FRAME_BYTES + MAX_BATCH_BYTES
+_SERVER_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),
     # The session's own pings notice silence first; these clear away what no session holds any more.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),  # without it, the timeout above is 60 s in any case
-]
-_CHANNEL_OPTIONS = [
-    *_OPTIONS,
-    ("grpc.enable_retries", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.service_config_disable_resolution", 1),
-]
-_SERVER_OPTIONS = [
-    *_OPTIONS,
     ("grpc.so_reuseport", 0),  # a second node on the port must fail, not take half of the links
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
@@ -126,7 +118,7 @@ class CallWire:
 
     def __init__(self, address: str, user: WireUser) -> None:
         self._user = user
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel = open_channel(address, receive_bytes=MAX_MESSAGE_BYTES)
         self._call: Any = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")()
         self._queue = FrameQueue(self._writable)
         self._nudged = False

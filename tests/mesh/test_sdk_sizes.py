@@ -7,6 +7,7 @@ import pytest
 
 import mesh as squadron
 from mesh import Route
+from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.client import wire
 from mesh.errors import InvalidRequest, ProtocolError
 from mesh.v1 import mesh_pb2 as pb
@@ -15,7 +16,7 @@ from tests.mesh.fakes import Mesh, orchestrator
 
 MIB = 1024 * 1024
 # The orchestrator's limit is 4 MiB, and gRPC's own refusal comes a MiB later.
-WORDED, REFUSED_BY_GRPC, REFUSED_HERE = 4 * MIB + 1, 6 * MIB, wire.MAX_MESSAGE_BYTES + 1
+WORDED, REFUSED_BY_GRPC, REFUSED_HERE = 4 * MIB + 1, 6 * MIB, MAX_MESSAGE_BYTES + 1
 
 
 @pytest.mark.parametrize(
