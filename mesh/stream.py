@@ -35,6 +35,7 @@ __all__ = [
     "Route",
     "StreamEvent",
     "Tokens",
+    "Unreadable",
 ]
 
 
@@ -147,20 +148,44 @@ class Grant:
 class NodeStatus:
     """A node as the asked orchestrator sees it: its record, with the newest slots and state of its
     heartbeat laid over it. ``last_seen``: Unix seconds; ``last_seen_age_s``: how long ago;
-    ``in_flight``: this orchestrator's own attempts on it."""
+    ``in_flight``: this orchestrator's own attempts on it. ``unreachable_since``, ``gone_since``:
+    Unix seconds, None where it can be reached and is there."""
 
     record: NodeRecord
     last_seen: float
     last_seen_age_s: float
     in_flight: int
     link_up: bool
+    unreachable_since: float | None = None
+    gone_since: float | None = None
+
+    @property
+    def standing(self) -> str:
+        """``gone``, ``unreachable``, or else the state that the node itself tells."""
+        if self.gone_since is not None:
+            return "gone"
+        return "unreachable" if self.unreachable_since is not None else str(self.record.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A registry key that holds something else than it should."""
+
+    key: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetStatus:
     """All records the asked orchestrator sees now. ``registry_connected`` False: it goes on from
-    what it saw last."""
+    what it saw last. ``gone``: nodes that left lately, as they were last. ``unreadable``: what was
+    set aside, with ``unreadable_more`` beside it that are not listed. ``registry_shortfall``: what
+    of the registry is not read, and why; "" for nothing."""
 
     nodes: tuple[NodeStatus, ...]
     orchestrators: tuple[OrchestratorRecord, ...]
     registry_connected: bool
+    gone: tuple[NodeStatus, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    unreadable_more: int = 0
+    registry_shortfall: str = ""

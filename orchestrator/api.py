@@ -28,10 +28,12 @@ from orchestrator.tickets import Tickets
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A moment of the fleet. ``registry_connected`` False: it goes on from what it saw last.
-    ``now``: monotonic seconds, as in the view; ``wall``: the same moment, Unix seconds."""
+    ``registry_shortfall``: what of it is not read, and why. ``now``: monotonic seconds, as in the
+    view; ``wall``: the same moment, Unix seconds."""
 
     view: FleetView
     registry_connected: bool
+    registry_shortfall: str
     now: float
     wall: float
 
@@ -124,6 +126,7 @@ class Api:
         return Snapshot(
             view=self._fleet.view,
             registry_connected=self._fleet.registry_connected,
+            registry_shortfall=self._fleet.registry_shortfall,
             now=self._clock.now(),
             wall=self._clock.wall(),
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.screen import Sized, age, gigabytes, printable, short_device, table
+from mesh.cleaned import cleaned
+from mesh.cli.screen import Sized, age, gigabytes, short_device, table
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
@@ -18,20 +22,32 @@ SENSORS = "GPU NOW"
 NARROW = {"NODE": 12, "SERVES": 10, "DEVICE": 10}  # the rest is for the models' long names
 _WIDE = 118  # columns of a terminal that has room for them
 
+ROWS = 1_000  # of a table; the rest is counted
+_TEXT_CHARS = 1_000
+_CELL_CHARS = 40
+_MODELS_LISTED = 50
+
 _STATE_STYLE = {
-    NodeState.READY: "green",
-    NodeState.STARTING: "yellow",
-    NodeState.DRAINING: "yellow",
-    NodeState.FAILED: "red",
+    "ready": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    "failed": "red",
+    "unreachable": "red",
+    "gone": "red",
 }
 
 
 def as_data(fleet: FleetStatus) -> dict[str, Any]:
-    """Fields are added, never renamed. Sizes in bytes, times in Unix seconds."""
+    """Fields are added, never renamed. Sizes in bytes, times in Unix seconds. ``state``: as the
+    orchestrator sees it, ``gone`` and ``unreachable`` among them; ``told_state``: by the node's
+    last word."""
     return {
-        "nodes": [_node_data(node) for node in fleet.nodes],
+        "nodes": [_node_data(node) for node in (*fleet.nodes, *fleet.gone)],
         "orchestrators": [msgspec.to_builtins(each) for each in fleet.orchestrators],
         "registry_connected": fleet.registry_connected,
+        "registry_shortfall": fleet.registry_shortfall,
+        "unreadable": [msgspec.to_builtins(each) for each in fleet.unreadable],
+        "unreadable_more": fleet.unreadable_more,
     }
 
 
@@ -39,6 +55,10 @@ def _node_data(node: NodeStatus) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(node.record)
     used, total = slots(node.record)
     return data | {
+        "state": node.standing,
+        "told_state": data["state"],
+        "unreachable_since": node.unreachable_since,
+        "gone_since": node.gone_since,
         "slots": {"used": used, "total": total},
         "memory": data["memory"] or {"total_bytes": None, "available_bytes": None},
         "reason": reason(node),
@@ -58,29 +78,36 @@ def render(fleet: FleetStatus) -> RenderableType:
 def shown(fleet: FleetStatus) -> FleetStatus:
     """As it may go to a terminal: names and reasons come from other boxes, and what they hold of
     escape sequences would be obeyed, what they hold of line breaks would tear the table."""
-    return msgspec.convert(_printable(msgspec.to_builtins(fleet)), FleetStatus)
+    clean: FleetStatus = _cleaned(fleet)
+    return clean
 
 
-def _printable(value: Any) -> Any:
-    match value:
-        case str():
-            return printable(" ".join(value.split()))
-        case dict():
-            return {key: _printable(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_printable(each) for each in value]
-        case _:
-            return value
+def _cleaned(value: Any) -> Any:
+    made = value
+    if isinstance(value, str) and not isinstance(value, Enum):
+        made = cleaned(value, _TEXT_CHARS)
+    elif isinstance(value, tuple):
+        made = tuple(_cleaned(each) for each in value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        made = replace(value, **{f.name: _cleaned(getattr(value, f.name)) for f in fields(value)})
+    return made
 
 
 def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
-    nodes = _nodes(fleet, width) if fleet.nodes else Text("no node is known")
-    parts: list[RenderableType] = [nodes]
+    listed = fleet.nodes or fleet.gone
+    parts: list[RenderableType] = [_nodes(fleet, width) if listed else Text("no node is known")]
+    if len(fleet.nodes) + len(fleet.gone) > ROWS:
+        more = len(fleet.nodes) + len(fleet.gone) - ROWS
+        parts.append(Text(f"and {more:,} nodes more; --json has them all", style="yellow"))
     parts.append(Text())
     parts += [
         Text.assemble((f"{node.record.name} takes no work: ", "yellow"), why)
-        for node in fleet.nodes
+        for node in fleet.nodes[:ROWS]
         if (why := reason(node))
+    ]
+    parts += [
+        Text.assemble((f"{node.record.name} is gone", "red"), f" since {_moment(node.gone_since)}")
+        for node in fleet.gone
     ]
     parts += [
         Text.assemble((f"{node.record.name}: model {model.id} failed: ", "red"), model.error or "")
@@ -100,6 +127,14 @@ def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
         parts.append(
             Text(f"orchestrator {each.name} at {each.endpoint} (pid {each.pid}{rules}{fallback})")
         )
+    parts += [
+        Text.assemble((f"set aside, {each.key}: ", "yellow"), each.reason)
+        for each in fleet.unreadable
+    ]
+    if fleet.unreadable_more:
+        parts.append(Text(f"and {fleet.unreadable_more:,} keys more that are set aside"))
+    if fleet.registry_shortfall:
+        parts.append(Text(fleet.registry_shortfall, style="yellow"))
     if not fleet.registry_connected:
         parts.append(Text("the registry is away: this is what was seen last", style="yellow"))
     return Group(*parts)
@@ -114,6 +149,11 @@ def reason(node: NodeStatus) -> str:
     return "" if node.link_up else f"no connection to {node.record.endpoint}"
 
 
+def _moment(wall: float | None) -> str:
+    """``14:03:09``, this box's time."""
+    return time.strftime("%H:%M:%S", time.localtime(wall)) if wall else "?"
+
+
 def slots(record: NodeRecord) -> tuple[int, int]:
     """Used and total, of all models that could run."""
     usable = [model for model in record.models if model.state is not ModelState.FAILED]
@@ -121,7 +161,9 @@ def slots(record: NodeRecord) -> tuple[int, int]:
 
 
 def _nodes(fleet: FleetStatus, width: int) -> RenderableType:
-    records = [node.record for node in fleet.nodes]
+    nodes = sorted(fleet.nodes, key=lambda each: (each.record.name, each.record.id))
+    nodes = [*nodes, *fleet.gone][:ROWS]
+    records = [node.record for node in nodes]
     wide = width >= _WIDE
     sensors = wide and any(_sensors(gpu) for record in records for gpu in record.gpus)
     made = table(
@@ -132,15 +174,15 @@ def _nodes(fleet: FleetStatus, width: int) -> RenderableType:
         fixed=("STATE", "SLOTS", MEMORY, SENSORS, "SEEN", *(("DEVICE",) if wide else ())),
         at_most={} if wide else NARROW,
     )
-    for node in sorted(fleet.nodes, key=lambda each: (each.record.name, each.record.id)):
+    for node in nodes:
         record = node.record
         used, total = slots(record)
         now = "\n".join(", ".join(_sensors(gpu)) or "-" for gpu in record.gpus)
         made.add_row(
             Text(record.name),
-            Text(record.state, style=_STATE_STYLE[record.state]),
+            Text(node.standing, style=_STATE_STYLE.get(node.standing, "")),
             Text(", ".join(record.specialties)),
-            Text("\n".join(_model_line(m.id, m.state) for m in record.models)),
+            Text("\n".join(_model_lines(record))),
             f"{used}/{total}",
             _device(record, sys.maxsize if wide else NARROW["DEVICE"]),
             Text(_memory(record)),
@@ -174,6 +216,12 @@ def _gpu_words(node: str, gpu: Gpu, *, in_table: bool) -> Text | None:
     return line
 
 
+def _model_lines(record: NodeRecord) -> list[str]:
+    lines = [_model_line(m.id, m.state) for m in record.models[:_MODELS_LISTED]]
+    more = len(record.models) - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines
+
+
 def _model_line(name: str, state: ModelState) -> str:
     return name if state is ModelState.RESIDENT else f"{name} ({state})"
 
@@ -197,6 +245,6 @@ def _memory(record: NodeRecord) -> str:
 
 def _vram(gpu: Gpu) -> str:
     if gpu.error:
-        return gpu.error
+        return cleaned(gpu.error, _CELL_CHARS)
     sizes = (gpu.used_bytes, gpu.free_bytes, gpu.total_bytes)
     return "VRAM " + "/".join(gigabytes(size) for size in sizes)

@@ -3,7 +3,7 @@ use."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, ProtocolError, RegistryUnavailable
 from mesh.fleet.records import OrchestratorRecord, decode_orchestrator, rules_version
 from mesh.registry.announcements import check_value
 from mesh.registry.base import ORCHESTRATORS, RULES
 from mesh.registry.etcd_client import connected, parse_endpoints, translated
+from mesh.registry.etcd_pages import pages
 
 if TYPE_CHECKING:
     import aetcd
@@ -77,13 +79,15 @@ class RulesRegistry:
     async def fleet(self) -> FleetRules:
         async with self._client() as client:
             content = await client.get(self._key(RULES))
-            records = await client.get_prefix(self._key(ORCHESTRATORS))
+            records: dict[bytes, bytes] = {}
+            async for page in pages(client, self._key(ORCHESTRATORS), ANSWER_S):
+                records |= {each.key: each.value for each in page.kvs}
             return FleetRules(
                 version=rules_version(content.value) if content is not None else None,
                 size=len(content.value) if content is not None else 0,
                 orchestrators=tuple(
                     Using(name=r.name, endpoint=r.endpoint, version=r.rules_version)
-                    for r in _orchestrators([bytes(each.value) for each in records])
+                    for r in _orchestrators(records)
                 ),
             )
 
@@ -205,12 +209,12 @@ def _print(fleet: FleetRules) -> None:
     screen.print(made)
 
 
-def _orchestrators(values: Sequence[bytes]) -> list[OrchestratorRecord]:
+def _orchestrators(records: Mapping[bytes, bytes]) -> list[OrchestratorRecord]:
     """By name. What is no record (a newer version's, somebody's mistake) is left out."""
     found: list[OrchestratorRecord] = []
-    for value in values:
+    for key, value in records.items():
         try:
             found.append(decode_orchestrator(value))
         except ProtocolError as error:
-            click.echo(f"left out: {error.message}", err=True)
+            click.echo(f"left out, {cleaned(key)}: {error.message}", err=True)
     return sorted(found, key=lambda record: (record.name, record.endpoint))

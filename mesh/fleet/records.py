@@ -1,7 +1,8 @@
 """What nodes and orchestrators write about themselves in the registry, and heartbeats.
 
-JSON through ``msgspec``: unknown (newer) fields are ignored, wrong types are a ``ProtocolError``.
-Sizes are bytes, times Unix seconds, temperatures degrees Celsius, power watts, shares 0..1.
+JSON, read through ``border``, which says what each may be: newer fields are ignored, wrong
+types and values out of range are a ``ProtocolError``. Sizes are bytes, times Unix seconds,
+temperatures degrees Celsius, power watts, shares 0..1.
 """
 
 from __future__ import annotations
@@ -10,14 +11,26 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.errors import ProtocolError
+from mesh.fleet import border
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 
 PROTOCOL_VERSION = 3  # of the data plane; 3: a piece is a pair of id and text
 TRANSPORTS = ("zeromq", "grpc")  # of the data plane, as node records name them
+
+_FEW, _MANY = msgspec.Meta(max_length=256), msgspec.Meta(max_length=4096)
+_AN_ID = msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_NodeId = Annotated[NodeId, _AN_ID]
+_OrchestratorId = Annotated[OrchestratorId, _AN_ID]
+_ModelId = Annotated[ModelId, msgspec.Meta(min_length=1, max_length=512)]
+Specialties = Annotated[
+    tuple[Annotated[Specialty, msgspec.Meta(min_length=1, max_length=64)], ...], _FEW
+]
 
 
 class NodeState(StrEnum):
@@ -41,35 +54,35 @@ class Gpu:
     for not; ``throttled_to``: the share of its speed that is likely left. ``dtypes``: number
     formats that it computes fast (``node/hardware/care/dtypes.py``)."""
 
-    uuid: str
-    name: str
-    index: int
-    total_bytes: int
-    used_bytes: int
-    free_bytes: int
-    temperature_c: float | None = None
-    power_w: float | None = None
-    utilisation: float | None = None
-    compute_capability: str | None = None
-    parent_uuid: str | None = None
-    error: str | None = None
-    throttled: str = ""
-    throttled_to: float = 1.0
-    dtypes: tuple[str, ...] = ()
+    uuid: border.Name
+    name: border.Name
+    index: border.Index
+    total_bytes: border.Bytes
+    used_bytes: border.Bytes
+    free_bytes: border.Bytes
+    temperature_c: border.Celsius | None = None
+    power_w: border.Watts | None = None
+    utilisation: border.Share | None = None
+    compute_capability: border.Name | None = None
+    parent_uuid: border.Name | None = None
+    error: border.Words | None = None
+    throttled: border.Words = ""
+    throttled_to: border.Share = 1.0
+    dtypes: Annotated[tuple[border.Name, ...], _FEW] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cpu:
-    name: str
-    physical_cores: int
-    logical_cores: int
-    load: float | None = None
+    name: border.Name
+    physical_cores: border.Index
+    logical_cores: border.Index
+    load: border.Load | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    total_bytes: int
-    available_bytes: int
+    total_bytes: border.Bytes
+    available_bytes: border.Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +92,12 @@ class ModelCounts:
     ``reused_tokens`` of all ``prompt_tokens``. ``drafted_tokens`` were guessed by speculation,
     ``accepted_tokens`` of them were right."""
 
-    sequences: int = 0
-    reused: int = 0
-    prompt_tokens: int = 0
-    reused_tokens: int = 0
-    drafted_tokens: int = 0
-    accepted_tokens: int = 0
+    sequences: border.Count = 0
+    reused: border.Count = 0
+    prompt_tokens: border.Count = 0
+    reused_tokens: border.Count = 0
+    drafted_tokens: border.Count = 0
+    accepted_tokens: border.Count = 0
 
     def __add__(self, other: ModelCounts) -> ModelCounts:
         return ModelCounts(
@@ -127,39 +140,39 @@ class ModelRecord:
     ``embeds``: it turns texts into vectors, and generates none; False: the other way round.
     ``instant``: an answer of its takes milliseconds."""
 
-    id: ModelId
-    engine: str
-    specialties: tuple[Specialty, ...]
+    id: _ModelId
+    engine: border.Name
+    specialties: Specialties
     state: ModelState
-    slots: int
-    used_slots: int
-    context_length: int
-    device: str
-    file: str = ""
-    file_bytes: int = 0
-    architecture: str = ""
-    parameters: int = 0
-    quantisation: str = ""
-    tokenizer_hash: str = ""
-    template_hash: str = ""
-    tier: str = ""
-    input_price: float | None = None
-    output_price: float | None = None
-    error: str | None = None
+    slots: border.Slots
+    used_slots: border.Slots
+    context_length: border.Context
+    device: border.Name
+    file: border.Words = ""
+    file_bytes: border.Bytes = 0
+    architecture: border.Name = ""
+    parameters: border.Count = 0
+    quantisation: border.Name = ""
+    tokenizer_hash: border.Name = ""
+    template_hash: border.Name = ""
+    tier: border.Name = ""
+    input_price: border.Price | None = None
+    output_price: border.Price | None = None
+    error: border.Words | None = None
     pinned: bool = False
-    ttl_s: float | None = None
-    estimated_bytes: int = 0
-    measured_bytes: int = 0
-    load_s: float = 0.0
-    note: str = ""
-    last_error: str = ""
-    load_percent: int = 0
-    unload_at: float = 0.0
-    queued: int = 0
-    prefill_tps: float = 0.0
-    decode_tps: float = 0.0
-    decode_tps_half: float = 0.0
-    decode_tps_full: float = 0.0
+    ttl_s: border.Seconds | None = None
+    estimated_bytes: border.Bytes = 0
+    measured_bytes: border.Bytes = 0
+    load_s: border.Seconds = 0.0
+    note: border.Words = ""
+    last_error: border.Words = ""
+    load_percent: border.Percent = 0
+    unload_at: border.Moment = 0.0
+    queued: border.Slots = 0
+    prefill_tps: border.Speed = 0.0
+    decode_tps: border.Speed = 0.0
+    decode_tps_half: border.Speed = 0.0
+    decode_tps_full: border.Speed = 0.0
     embeds: bool = False
     cpu_fallback: bool = False
     instant: bool = False
@@ -173,26 +186,26 @@ class NodeRecord:
     ``reason`` says why the node takes no work, "" when it does. ``accelerator`` is the plain-words
     line on GPUs ("no NVIDIA driver on this box: models run on the CPU")."""
 
-    id: NodeId
-    instance: str
-    name: str
-    host: str
-    pid: int
+    id: _NodeId
+    instance: border.Name
+    name: border.Name
+    host: border.Name
+    pid: border.Pid
     state: NodeState
-    reason: str
-    endpoint: str
-    transport: str = "zeromq"
-    direct_endpoint: str = ""
-    specialties: tuple[Specialty, ...] = ()
-    models: tuple[ModelRecord, ...] = ()
-    gpus: tuple[Gpu, ...] = ()
-    accelerator: str = ""
+    reason: border.Words
+    endpoint: border.Name
+    transport: border.Name = "zeromq"
+    direct_endpoint: border.Name = ""
+    specialties: Specialties = ()
+    models: Annotated[tuple[ModelRecord, ...], _MANY] = ()
+    gpus: Annotated[tuple[Gpu, ...], _FEW] = ()
+    accelerator: border.Words = ""
     cpu: Cpu | None = None
     memory: Memory | None = None
-    version: str = ""
-    protocol: int = PROTOCOL_VERSION
-    started_at: float = 0.0
-    updated_at: float = 0.0
+    version: border.Name = ""
+    protocol: border.Index = PROTOCOL_VERSION
+    started_at: border.Moment = 0.0
+    updated_at: border.Moment = 0.0
 
     def model(self, model: ModelId) -> ModelRecord | None:
         """What the node says of this model of its own; None: it hosts no such model."""
@@ -204,18 +217,18 @@ class OrchestratorRecord:
     """``/mesh/v1/orchestrators/<id>``. ``ticket_key``: the public key that verifies its tickets
     (``mesh/security/tickets.py``)."""
 
-    id: OrchestratorId
-    instance: str
-    name: str
-    host: str
-    pid: int
-    endpoint: str
-    version: str = ""
-    rules_version: str = ""
-    fallback: str = ""
-    ticket_key: str = ""
-    started_at: float = 0.0
-    updated_at: float = 0.0
+    id: _OrchestratorId
+    instance: border.Name
+    name: border.Name
+    host: border.Name
+    pid: border.Pid
+    endpoint: border.Name
+    version: border.Name = ""
+    rules_version: border.Name = ""
+    fallback: border.Name = ""
+    ticket_key: border.Name = ""
+    started_at: border.Moment = 0.0
+    updated_at: border.Moment = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,14 +238,14 @@ class ModelLoad:
     that comes now is likely to have a slot, None where the node does not say. ``counts``: as at the
     last sequence's end."""
 
-    model: ModelId
+    model: _ModelId
     state: ModelState
-    slots: int
-    used_slots: int
-    queued: int = 0
-    load_percent: int = 0
-    unload_at: float = 0.0
-    expected_wait_s: float | None = None
+    slots: border.Slots
+    used_slots: border.Slots
+    queued: border.Slots = 0
+    load_percent: border.Percent = 0
+    unload_at: border.Moment = 0.0
+    expected_wait_s: border.Wait | None = None
     counts: ModelCounts = ModelCounts()
 
 
@@ -240,12 +253,12 @@ class ModelLoad:
 class Heartbeat:
     """Sent by a node over each data-plane link: at once when slots change, else every interval."""
 
-    node: NodeId
+    node: _NodeId
     state: NodeState
-    reason: str = ""
-    models: tuple[ModelLoad, ...] = ()
-    free_vram_bytes: tuple[int, ...] = ()
-    expected_wait_s: float = 0.0
+    reason: border.Words = ""
+    models: Annotated[tuple[ModelLoad, ...], _MANY] = ()
+    free_vram_bytes: Annotated[tuple[border.Bytes, ...], _FEW] = ()
+    expected_wait_s: border.Wait = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +268,8 @@ class NodeView:
     ``last_seen``: monotonic seconds of the last sign of life (record change or heartbeat).
     ``in_flight``: this process's own attempts on the node. ``link_up``: a handshake stands.
     ``set_aside_until``: monotonic seconds; a local verdict after a failure, None when healthy.
+    ``lost_at``: monotonic seconds, from when it counts as unreachable; None: it was reached, or
+    nobody tried.
     """
 
     record: NodeRecord
@@ -264,6 +279,7 @@ class NodeView:
     link_up: bool = False
     set_aside_until: float | None = None
     set_aside_reason: str = ""
+    lost_at: float | None = None
 
     @property
     def state(self) -> NodeState:
@@ -289,12 +305,24 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A node whose record went away, as it was last; ``since``: monotonic seconds."""
+
+    record: NodeRecord
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
-    """A process's own live snapshot of all records."""
+    """A process's own live snapshot of all records. ``unreadable``: keys that hold something else
+    than they should, and why that is no use. ``gone``: some nodes that left lately, the last one
+    last."""
 
     nodes: dict[NodeId, NodeView] = field(default_factory=dict)
     orchestrators: dict[OrchestratorId, OrchestratorRecord] = field(default_factory=dict)
     revision: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    gone: dict[NodeId, Gone] = field(default_factory=dict)
 
     def models(self) -> Iterator[ModelRecord]:
         """Of all nodes, in whatever state; a model that several host comes once for each."""
@@ -325,15 +353,24 @@ def encode_record(record: NodeRecord | OrchestratorRecord, *, indent: int = 2) -
 
 def decode_node(data: bytes) -> NodeRecord:
     """Raises ``ProtocolError`` naming the bad field."""
-    try:
-        return msgspec.json.decode(data, type=NodeRecord)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProtocolError(f"not a node record: {error}") from None
+    record = border.read(data, NodeRecord, "a node record")
+    _check_address(record.endpoint)
+    _check_address(record.direct_endpoint)
+    if len({model.id for model in record.models}) < len(record.models):
+        raise ProtocolError("not a node record: two models of one id")
+    return record
 
 
 def decode_orchestrator(data: bytes) -> OrchestratorRecord:
     """Raises ``ProtocolError`` naming the bad field."""
-    try:
-        return msgspec.json.decode(data, type=OrchestratorRecord)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProtocolError(f"not an orchestrator record: {error}") from None
+    record = border.read(data, OrchestratorRecord, "an orchestrator record")
+    _check_address(record.endpoint)
+    return record
+
+
+def _check_address(endpoint: str) -> None:
+    """Raises ``ProtocolError`` for a port that is none. What else is wrong with an address, its
+    dialer says."""
+    _, _, port = endpoint.rpartition(":")
+    if port.isdecimal() and not (len(port) <= 5 and int(port) <= 65_535):
+        raise ProtocolError(f"port {cleaned(port, 40)} is none: 0 to 65535")

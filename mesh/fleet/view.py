@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from mesh.errors import ProtocolError
+from mesh.fleet.border import shown_key
 from mesh.fleet.records import (
     FleetView,
+    Gone,
     Heartbeat,
     NodeRecord,
     NodeView,
@@ -24,19 +27,27 @@ from mesh.fleet.records import (
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put
 from mesh.types import NodeId, OrchestratorId
 
+FIRST_LINK_S = 1.0  # a node that was never reached counts as unreachable after so long
+GONE_S = 600.0  # how long a node that left is remembered, for people who look for it
+GONE_NODES = 64  # of those, at most; the oldest is forgotten
+
 
 def apply(
     view: FleetView, changes: Sequence[Change], now: float
 ) -> tuple[FleetView, tuple[str, ...]]:
-    """The view after a batch from ``Registry.watch``, and one line for each record that is no use.
+    """The view after a batch from ``Registry.watch``, and one line for each record that is no use,
+    unless it was none before, for the same reason.
 
     Keys other than ``nodes/<id>`` and ``orchestrators/<id>`` are somebody else's and are left
-    alone. A record that cannot be read, or that names another id than its key, is skipped: what the
-    view held before stays, because a half-written record is no sign that the node is gone.
-    ``now``: monotonic seconds. ``revision`` counts the batches that changed something.
+    alone. A record that cannot be read, or that names another id than its key, is set aside in
+    ``unreadable`` until its key holds a better one or is gone: what the view held before stays,
+    because a stray value is no sign that the node is gone. ``now``: monotonic seconds. ``revision``
+    counts the batches that changed something.
     """
     nodes = dict(view.nodes)
     orchestrators = dict(view.orchestrators)
+    unreadable = dict(view.unreadable)
+    gone = dict(view.gone)
     problems: list[str] = []
     changed = False
     for change in changes:
@@ -44,17 +55,33 @@ def apply(
             case Put(key=key, value=value):
                 try:
                     changed |= _put(nodes, orchestrators, key, value, now)
+                    changed |= unreadable.pop(key, None) is not None
+                    gone.pop(NodeId(key.removeprefix(NODES)), None)
                 except ProtocolError as error:
-                    problems.append(f"{key}: {error.message}")
+                    if unreadable.get(key) != error.message:
+                        problems.append(f"{shown_key(key)}: {error.message}")
+                        unreadable[key] = error.message
+                        changed = True
             case Delete(key=key):
+                changed |= unreadable.pop(key, None) is not None
                 if key.startswith(NODES):
-                    changed |= nodes.pop(NodeId(key[len(NODES) :]), None) is not None
+                    left = nodes.pop(NodeId(key[len(NODES) :]), None)
+                    if left is not None:
+                        gone[left.record.id] = Gone(record=left.record, since=now)
+                        changed = True
                 elif key.startswith(ORCHESTRATORS):
-                    gone = OrchestratorId(key[len(ORCHESTRATORS) :])
-                    changed |= orchestrators.pop(gone, None) is not None
+                    ended = OrchestratorId(key[len(ORCHESTRATORS) :])
+                    changed |= orchestrators.pop(ended, None) is not None
     if not changed:
         return view, tuple(problems)
-    after = FleetView(nodes=nodes, orchestrators=orchestrators, revision=view.revision + 1)
+    after = replace(
+        view,
+        nodes=nodes,
+        orchestrators=orchestrators,
+        revision=view.revision + 1,
+        unreadable=unreadable,
+        gone=_lately(gone, now),
+    )
     return after, tuple(problems)
 
 
@@ -63,21 +90,31 @@ def heard(view: FleetView, heartbeat: Heartbeat, now: float) -> FleetView:
     node = view.nodes.get(heartbeat.node)
     if node is None:
         return view
-    return _with(view, replace(node, heartbeat=heartbeat, last_seen=now))
+    return _with(view, replace(node, heartbeat=heartbeat, last_seen=now, lost_at=None))
+
+
+def silent(view: FleetView, node: NodeId, now: float) -> FleetView:
+    """Nothing is heard of ``node`` any more, though its link stands."""
+    found = view.nodes.get(node)
+    return view if found is None else _with(view, replace(found, lost_at=now))
 
 
 def link(view: FleetView, node: NodeId, up: bool, now: float) -> FleetView:
     """The link to ``node`` came up or went down.
 
     Down drops the heartbeat, since what it says of free slots is no longer true of anything. Up is
-    a sign of life, but no pardon: what set a node aside may well be slower than a handshake.
+    a sign of life, but no pardon: what set a node aside may well be slower than a handshake. The
+    first link has a moment to stand before the node counts as unreachable.
     """
     found = view.nodes.get(node)
     if found is None:
         return view
     if up:
-        return _with(view, replace(found, link_up=True, last_seen=now))
-    return _with(view, replace(found, link_up=False, heartbeat=None))
+        return _with(view, replace(found, link_up=True, last_seen=now, lost_at=None))
+    lost_at = found.lost_at
+    if found.link_up or lost_at is None:
+        lost_at = now if found.link_up else now + FIRST_LINK_S
+    return _with(view, replace(found, link_up=False, heartbeat=None, lost_at=lost_at))
 
 
 def set_aside(view: FleetView, node: NodeId, until: float | None, reason: str) -> FleetView:
@@ -137,6 +174,12 @@ def _renewed(before: NodeView | None, record: NodeRecord, now: float) -> NodeVie
         set_aside_until=None,
         set_aside_reason="",
     )
+
+
+def _lately(gone: dict[NodeId, Gone], now: float) -> dict[NodeId, Gone]:
+    """Those that left less than ``GONE_S`` ago, and of these the last ``GONE_NODES``."""
+    kept = {node: each for node, each in gone.items() if now - each.since < GONE_S}
+    return dict(islice(kept.items(), max(0, len(kept) - GONE_NODES), None))
 
 
 def _check_id(in_key: str, in_record: str) -> None:

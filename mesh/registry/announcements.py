@@ -9,33 +9,48 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 from math import inf
+from typing import Annotated
 
 import msgspec
 
-from mesh.errors import ConfigError, DuplicateNode
+from mesh.cleaned import cleaned
+from mesh.errors import ConfigError, DuplicateNode, ProtocolError
+from mesh.fleet.border import MAX_VALUE_BYTES, Name, Pid, read
 from mesh.registry.base import NODES
 
 WRITE_INTERVAL_S = 1.0  # a key is written at most this often; what comes in between is coalesced
 RETRY_HELD_S = 0.2  # how often a key that another process holds is tried again
 RETRY_REJECTED_S = 2.0  # and one whose write the registry rejected (out of space, say)
 GRACE_S = 1.0  # a registry sweeps ended leases in intervals, not at the instant
-MAX_VALUE_BYTES = 1024 * 1024  # etcd takes requests of 1.5 MiB
 
 
 class Holder(msgspec.Struct, frozen=True):
     """What a record says about the process that wrote it; whatever else is in it is ignored."""
 
-    instance: str = ""
-    host: str = "an unknown host"
-    pid: int = 0
+    instance: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    host: Name
+    pid: Pid
 
 
-def holder_of(value: bytes) -> Holder:
-    """Never raises: a key may hold anything, and the refusal must still be explained."""
+def holder_of(value: bytes) -> Holder | None:
+    """None: what is there says of no process. Never raises: a key may hold anything."""
     try:
-        return msgspec.json.decode(value, type=Holder)
-    except msgspec.DecodeError:
-        return Holder()
+        return read(value, Holder, "a record")
+    except ProtocolError:
+        return None
+
+
+def owned(value: bytes, owner: str) -> bool:
+    """Whether ``owner`` (an instance) wrote that."""
+    holder = holder_of(value)
+    return holder is not None and holder.instance == owner
+
+
+def rival_of(value: bytes, owner: str, *, leased: bool) -> Holder | None:
+    """Who holds a key against ``owner``: another live process, that is one whose lease keeps what
+    it wrote there. None: nobody does. A stray value ends no process, it is written over."""
+    holder = holder_of(value) if leased else None
+    return None if holder is None or holder.instance == owner else holder
 
 
 def check_value(key: str, value: bytes) -> None:
@@ -128,6 +143,19 @@ class Announcements:
                 entry.held = None
             self._cleared(entry)  # an outage stops the clock of a rival's lease too
 
+    def written(self) -> tuple[str, ...]:
+        """Keys that the registry should hold as we wrote them."""
+        return tuple(entry.key for entry in self._entries.values() if entry.held is not None)
+
+    def looked(self, key: str, revision: int) -> bool:
+        """The registry has the mark ``revision`` on the key, 0: no such key. True: somebody else
+        deleted it or wrote over it, and it is due again."""
+        entry = self._entries.get(key)
+        if entry is None or entry.held is None or revision == entry.revision:
+            return False
+        entry.held = None
+        return True
+
     def rejected(self, entry: Entry, reason: str, now: float) -> bool:
         """The registry answered that it will not take the write. True: this is news, say it."""
         entry.not_before = now + RETRY_REJECTED_S
@@ -135,13 +163,12 @@ class Announcements:
         entry.complaint = reason
         return news
 
-    def refused(self, entry: Entry, value: bytes, now: float, ttl_s: float) -> bool:
-        """Another process holds the exclusive key with ``value``, under a lease of ``ttl_s``
-        seconds. True: this is news, say it.
+    def refused(self, entry: Entry, holder: Holder, now: float, ttl_s: float) -> bool:
+        """Another process, ``holder``, has the exclusive key under a lease of ``ttl_s`` seconds.
+        True: this is news, say it.
 
         Raises ``DuplicateNode`` once that holder has outlived one whole lease: it is alive.
         """
-        holder = holder_of(value)
         news = entry.rival != holder.instance
         if news:
             entry.rival = holder.instance
@@ -149,7 +176,8 @@ class Announcements:
         elif now >= entry.give_up_at:
             raise DuplicateNode(
                 f"'{entry.key}' is in use by another live process: pid {holder.pid} on "
-                f"{holder.host}; stop that one, or give this one a state folder of its own",
+                f"{cleaned(holder.host, 100)}; stop that one, or give this one a state folder of "
+                "its own",
                 node_id=entry.key.removeprefix(NODES) if entry.key.startswith(NODES) else None,
             )
         entry.not_before = min(now + RETRY_HELD_S, max(entry.give_up_at, now))

@@ -38,6 +38,7 @@ class Registry(Protocol):
       cancelled, and then revokes the lease (best effort, bounded): announced keys vanish at once.
     * ``announce`` and ``withdraw`` never wait for the registry: they state what should be there and
       ``run`` makes it so, newest value last. A killed process's keys vanish within the lease.
+    * What was announced is there: deleted or written over by somebody else, it is written again.
     * ``watch`` never ends and never raises for a lost connection: while the registry is away it is
       silent, and afterwards it yields only what differs from what it yielded before.
     """
@@ -45,6 +46,12 @@ class Registry(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the last exchange with the registry succeeded."""
+        ...
+
+    @property
+    def shortfall(self) -> str:
+        """What this session's watches leave out, since there is more than they hold, in one line;
+        "" for nothing."""
         ...
 
     async def run(self) -> None:
@@ -56,7 +63,8 @@ class Registry(Protocol):
 
         ``owner`` (an instance id) makes the key exclusive: when another live process has announced
         it with another owner, ``run`` waits for that lease to end (one TTL and a second) and then
-        raises ``DuplicateNode``, naming the holder by the ``host`` and ``pid`` in its record.
+        raises ``DuplicateNode``, naming the holder by the ``host`` and ``pid`` in its record. A
+        value without a lease, or one that says of no process, is written over.
         """
         ...
 

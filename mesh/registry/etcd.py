@@ -65,6 +65,10 @@ class EtcdRegistry:
     def connected(self) -> bool:
         return self._session.connected
 
+    @property
+    def shortfall(self) -> str:
+        return "; ".join(filter(None, (watch.shortfall for watch in self._watches)))
+
     def announce(self, key: str, value: bytes, *, owner: str | None = None) -> None:
         """Raises ``ConfigError`` when the value is larger than etcd takes."""
         self._announced.announce(key, value, owner)
@@ -90,7 +94,7 @@ class EtcdRegistry:
         raise failure or RegistryUnavailable("etcd: no endpoint is known")
 
     async def watch(self, prefix: str) -> AsyncIterator[tuple[Change, ...]]:
-        feed = Feed()
+        feed = Feed(what=prefix)
         watch = EtcdWatch(
             feed,
             self._endpoints,

@@ -6,15 +6,15 @@ import asyncio
 import logging
 import random
 from itertools import cycle
-from typing import Any
 
 import aetcd
 
 from mesh.backoff import Backoff
+from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.either import either
 from mesh.errors import DuplicateNode, RegistryUnavailable
-from mesh.registry.announcements import Announcements, Entry, holder_of
+from mesh.registry.announcements import Announcements, Entry, Holder, owned, rival_of
 from mesh.registry.etcd_client import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
@@ -93,6 +93,7 @@ class EtcdSession:
             if now >= self._refresh_at:
                 with translated(endpoint):
                     await self._hold_lease(client)
+                    await self._look(client)
             elif entry := self._announced.due(now):
                 await self._settle(client, endpoint, entry)
             else:
@@ -116,6 +117,14 @@ class EtcdSession:
         if self._lease is None:
             self._lease = (await client.lease(self._ttl_s)).id
         self._refresh_at = self._clock.now() + self._ttl_s / 3
+
+    async def _look(self, client: aetcd.Client) -> None:
+        """Whether what we wrote is still there, and still ours."""
+        for key in self._announced.written():
+            found = await client.get((self._root + key).encode())
+            if self._announced.looked(key, 0 if found is None else found.mod_revision):
+                what = "was deleted" if found is None else "was written over"
+                log.warning("registry: '%s' %s by somebody else; writing it again", key, what)
 
     def _forget(self) -> None:
         self._lease = None
@@ -149,7 +158,7 @@ class EtcdSession:
             # Only what is ours: another process may hold the key by now.
             operations = client.transactions
             found = await client.get(key)
-            if found is not None and holder_of(found.value).instance == entry.owner:
+            if found is not None and owned(found.value, entry.owner):
                 unchanged = operations.mod(key) == found.mod_revision
                 await client.transaction([unchanged], [operations.delete(key)], [])
         self._announced.erased(entry)
@@ -172,25 +181,25 @@ class EtcdSession:
             found = answers[0][0][1] if answers[0] else None
             if found is None:
                 entry.revision = 0
-            elif holder_of(found.value).instance == owner:
-                entry.revision = found.mod_revision  # ours, from before a lost answer or lease
-            else:
-                await self._yield_to(client, entry, found)
+            elif rival := rival_of(found.value, owner, leased=bool(found.lease)):
+                await self._yield_to(client, entry, rival, found.lease)
                 return
+            else:
+                # Ours, from before a lost answer or lease; or a stray value.
+                entry.revision = found.mod_revision
 
-    async def _yield_to(self, client: aetcd.Client, entry: Entry, found: Any) -> None:
+    async def _yield_to(
+        self, client: aetcd.Client, entry: Entry, rival: Holder, lease: int
+    ) -> None:
         """Another owner holds the key. Raises ``DuplicateNode`` once it has outlived its lease."""
-        ttl_s: float = self._ttl_s
-        if found.lease:
-            info = await client.get_lease_info(found.lease, keys=False)
-            ttl_s = max(ttl_s, info.grantedTTL)  # the other process may run another preset
-        if self._announced.refused(entry, found.value, self._clock.now(), ttl_s):
-            holder = holder_of(found.value)
+        info = await client.get_lease_info(lease, keys=False)
+        ttl_s = max(self._ttl_s, info.grantedTTL)  # the other process may run another preset
+        if self._announced.refused(entry, rival, self._clock.now(), ttl_s):
             log.warning(
                 "registry: '%s' is held by pid %d on %s; waiting up to %.0f s for it to end",
                 entry.key,
-                holder.pid,
-                holder.host,
+                rival.pid,
+                cleaned(rival.host, 100),
                 ttl_s + 1,
             )
 

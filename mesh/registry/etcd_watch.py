@@ -28,6 +28,7 @@ from mesh.registry.etcd_client import (
     connected,
     translated,
 )
+from mesh.registry.etcd_pages import end_of, pages
 from mesh.registry.feed import Feed
 
 log = logging.getLogger("mesh.registry")
@@ -68,7 +69,10 @@ class EtcdWatch:
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, rng)
         self._seen = 0  # last revision that is in the feed, 0 for none
         self._seen_in: bytes | None = None  # the history that this revision belongs to
-        self._warned = False
+
+    @property
+    def shortfall(self) -> str:
+        return self._feed.shortfall
 
     async def run(self) -> None:
         """Owns the stream until cancelled."""
@@ -117,14 +121,18 @@ class EtcdWatch:
         return (found.value, found.header.revision) if found is not None else (b"", 0)
 
     async def _snapshot(self, client: aetcd.Client) -> None:
-        result = await client.get_prefix(self._prefix)
         content: dict[str, bytes] = {}
-        for pair in result:
-            key = self._relative(pair.key)
-            if key is not None:
-                content[key] = pair.value
-        self._seen = result.header.revision
-        self._feed.replace(content)
+        seen = size = keys = 0
+        async for page in pages(client, self._prefix, self._answer_s):
+            seen = seen or page.header.revision
+            keys = keys or page.count
+            for pair in page.kvs:
+                content[self._relative(pair.key)] = pair.value
+                size += len(pair.key) + len(pair.value)
+            if not self._feed.fits(len(content), size):
+                break
+        self._seen = seen
+        self._feed.replace(content, left_out=max(0, keys - len(content)))
 
     async def _outcome(self, call: Any, endpoint: Endpoint) -> RegistryUnavailable | None:
         try:
@@ -136,9 +144,11 @@ class EtcdWatch:
 
     async def _read(self, call: Any) -> None:
         """Feeds events until etcd ends the stream. Raises ``TimeoutError`` on silence."""
-        end = self._prefix[:-1] + bytes([self._prefix[-1] + 1])  # the first key past the prefix
         create = rpc.WatchCreateRequest(
-            key=self._prefix, range_end=end, start_revision=self._seen + 1
+            key=self._prefix,
+            range_end=end_of(self._prefix),
+            start_revision=self._seen + 1,
+            fragment=True,  # else a burst is one message, larger than any limit
         )
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._answer_s) as silence:
@@ -154,8 +164,12 @@ class EtcdWatch:
                     self._backoff.reset()
                 if response.events:
                     self._feed.apply(self._changes(response.events))
-                    # The event's own revision: the header's may be ahead of what we were sent.
-                    self._seen = response.events[-1].kv.mod_revision
+                    if not response.fragment:  # of one revision, more is to come
+                        # The event's own revision: the header's may be ahead of what we were sent.
+                        self._seen = response.events[-1].kv.mod_revision
+                if self._feed.wants_snapshot:
+                    self._seen = 0
+                    return
 
     async def _probe(self, call: Any) -> None:
         """Asks for progress, so that silence means death and not just that nothing happens."""
@@ -171,18 +185,11 @@ class EtcdWatch:
         changes: list[Change] = []
         for event in events:
             key = self._relative(event.kv.key)
-            if key is None:
-                continue
             deleted = event.type == rpc.Event.DELETE
             changes.append(Delete(key) if deleted else Put(key, event.kv.value))
         return changes
 
-    def _relative(self, key: bytes) -> str | None:
-        """The key as the mesh names it; None, with one warning, for one that is not text."""
-        try:
-            return key.removeprefix(self._root).decode()
-        except UnicodeDecodeError:
-            if not self._warned:
-                log.warning("registry: ignoring keys that are not UTF-8, such as %r", key)
-            self._warned = True
-            return None
+    def _relative(self, key: bytes) -> str:
+        """The key as the mesh names it. One that is not UTF-8 is none of the mesh's, and is handed
+        on as what can be shown of it."""
+        return key.removeprefix(self._root).decode(errors="backslashreplace")

@@ -13,7 +13,7 @@ from math import inf
 from mesh.clock import Clock
 from mesh.either import either
 from mesh.errors import RegistryUnavailable
-from mesh.registry.announcements import Announcements, Entry, check_value, holder_of
+from mesh.registry.announcements import Announcements, Entry, Holder, check_value, owned, rival_of
 from mesh.registry.base import Change, Delete, Put
 from mesh.registry.feed import Feed
 
@@ -28,6 +28,7 @@ class _Lease:
 class _Held:
     value: bytes
     lease: _Lease | None
+    revision: int
 
 
 class TwinStore:
@@ -38,6 +39,7 @@ class TwinStore:
         self._held: dict[str, _Held] = {}
         self._sessions: dict[TwinRegistry, _Lease | None] = {}  # those that run
         self._cut: set[TwinRegistry] = set()
+        self._revision = 0
 
     # Test knobs.
 
@@ -47,6 +49,10 @@ class TwinStore:
         if lease is not None:
             self._sessions[session] = None
             self._drop(lease)
+
+    def delete(self, key: str) -> None:
+        """By hand, whosever it is."""
+        self._delete(key)
 
     def partition(self, session: TwinRegistry, cut: bool) -> None:
         """Cuts the session off (its calls fail, its watches are silent) or heals that."""
@@ -89,23 +95,31 @@ class TwinStore:
 
     def write(
         self, session: TwinRegistry, key: str, value: bytes, owner: str | None
-    ) -> _Held | None:
-        """None: written. Otherwise what another owner holds there."""
+    ) -> tuple[Holder, float] | None:
+        """None: written. Otherwise who else holds it, under a lease of how many seconds."""
         self._check(session)
         held = self._held.get(key)
-        if owner is not None and held is not None and holder_of(held.value).instance != owner:
-            return held
-        self._put(key, _Held(value, self._sessions[session]))
+        if owner is not None and held is not None:
+            rival = rival_of(held.value, owner, leased=held.lease is not None)
+            if rival is not None:
+                return rival, held.lease.ttl_s if held.lease is not None else 0.0
+        self._put(key, value, self._sessions[session])
         return None
+
+    def revision(self, session: TwinRegistry, key: str) -> int:
+        """The store's mark of the last write there, 0 where there is none."""
+        self._check(session)
+        held = self._held.get(key)
+        return held.revision if held is not None else 0
 
     def put(self, session: TwinRegistry, key: str, value: bytes) -> None:
         self._check(session)
-        self._put(key, _Held(value, None))
+        self._put(key, value, None)
 
     def erase(self, session: TwinRegistry, key: str, owner: str | None) -> None:
         self._check(session)
         held = self._held.get(key)
-        if held and (owner is None or holder_of(held.value).instance == owner):
+        if held and (owner is None or owned(held.value, owner)):
             self._delete(key)
 
     def sweep(self, now: float) -> None:
@@ -122,9 +136,10 @@ class TwinStore:
         if not self.reachable(session):
             raise RegistryUnavailable("the registry is cut off from this session")
 
-    def _put(self, key: str, held: _Held) -> None:
-        self._held[key] = held
-        self._tell(Put(key, held.value))
+    def _put(self, key: str, value: bytes, lease: _Lease | None) -> None:
+        self._revision += 1
+        self._held[key] = _Held(value, lease, self._revision)
+        self._tell(Put(key, value))
 
     def _delete(self, key: str) -> None:
         del self._held[key]
@@ -157,6 +172,10 @@ class TwinRegistry:
     def connected(self) -> bool:
         return self._connected and self._store.reachable(self)
 
+    @property
+    def shortfall(self) -> str:
+        return "; ".join(filter(None, (feed.shortfall for _, feed in self._feeds)))
+
     def announce(self, key: str, value: bytes, *, owner: str | None = None) -> None:
         """Raises ``ConfigError`` when the value is larger than etcd would take."""
         self._announced.announce(key, value, owner)
@@ -172,7 +191,7 @@ class TwinRegistry:
         self._store.put(self, key, value)
 
     async def watch(self, prefix: str) -> AsyncIterator[tuple[Change, ...]]:
-        feed = Feed()
+        feed = Feed(what=prefix)
         self._feeds.append((prefix, feed))
         if self._running and self._store.reachable(self):
             feed.replace(self._store.snapshot(prefix))
@@ -203,6 +222,8 @@ class TwinRegistry:
             if not self._store.refresh(self, self._ttl_s, now):
                 self._announced.lost()
             self._connected = True
+            for key in self._announced.written():
+                self._announced.looked(key, self._store.revision(self, key))
             while entry := self._announced.due(now):
                 self._settle(entry, now)
         except RegistryUnavailable:
@@ -216,12 +237,13 @@ class TwinRegistry:
             self._store.erase(self, entry.key, entry.owner)
             self._announced.erased(entry)
             return
-        held = self._store.write(self, entry.key, entry.value, entry.owner)
-        if held is None:
-            self._announced.wrote(entry, entry.value, 1)
+        found = self._store.write(self, entry.key, entry.value, entry.owner)
+        if found is None:
+            revision = self._store.revision(self, entry.key)
+            self._announced.wrote(entry, entry.value, revision)
         else:
-            ttl_s = max(self._ttl_s, held.lease.ttl_s if held.lease else 0.0)
-            self._announced.refused(entry, held.value, now, ttl_s)
+            rival, ttl_s = found
+            self._announced.refused(entry, rival, now, max(self._ttl_s, ttl_s))
 
     async def _pause(self, seconds: float) -> None:
         """Until somebody wakes us or time is up."""
@@ -237,6 +259,8 @@ class TwinRegistry:
         for prefix, feed in self._feeds:
             if change.key.startswith(prefix):
                 feed.apply((change,))
+                if feed.wants_snapshot:
+                    feed.replace(self._store.snapshot(prefix))
 
     def refill(self) -> None:
         """The link is (again) there: everything as it stands now."""

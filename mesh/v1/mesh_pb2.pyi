@@ -435,18 +435,30 @@ class FleetRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("last_seen", "last_seen_age_s", "in_flight", "link_up", "record")
+    __slots__ = ("last_seen", "last_seen_age_s", "in_flight", "link_up", "record", "unreachable_since", "gone_since")
     LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_AGE_S_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     LINK_UP_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
+    UNREACHABLE_SINCE_FIELD_NUMBER: _ClassVar[int]
+    GONE_SINCE_FIELD_NUMBER: _ClassVar[int]
     last_seen: float
     last_seen_age_s: float
     in_flight: int
     link_up: bool
     record: bytes
-    def __init__(self, last_seen: _Optional[float] = ..., last_seen_age_s: _Optional[float] = ..., in_flight: _Optional[int] = ..., link_up: _Optional[bool] = ..., record: _Optional[bytes] = ...) -> None: ...
+    unreachable_since: float
+    gone_since: float
+    def __init__(self, last_seen: _Optional[float] = ..., last_seen_age_s: _Optional[float] = ..., in_flight: _Optional[int] = ..., link_up: _Optional[bool] = ..., record: _Optional[bytes] = ..., unreachable_since: _Optional[float] = ..., gone_since: _Optional[float] = ...) -> None: ...
+
+class Unreadable(_message.Message):
+    __slots__ = ("key", "reason")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    reason: str
+    def __init__(self, key: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Orchestrator(_message.Message):
     __slots__ = ("record",)
@@ -455,11 +467,19 @@ class Orchestrator(_message.Message):
     def __init__(self, record: _Optional[bytes] = ...) -> None: ...
 
 class FleetResponse(_message.Message):
-    __slots__ = ("nodes", "orchestrators", "registry_connected")
+    __slots__ = ("nodes", "orchestrators", "registry_connected", "gone", "unreadable", "unreadable_more", "registry_shortfall")
     NODES_FIELD_NUMBER: _ClassVar[int]
     ORCHESTRATORS_FIELD_NUMBER: _ClassVar[int]
     REGISTRY_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_MORE_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_SHORTFALL_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     orchestrators: _containers.RepeatedCompositeFieldContainer[Orchestrator]
     registry_connected: bool
-    def __init__(self, nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., orchestrators: _Optional[_Iterable[_Union[Orchestrator, _Mapping]]] = ..., registry_connected: _Optional[bool] = ...) -> None: ...
+    gone: _containers.RepeatedCompositeFieldContainer[Node]
+    unreadable: _containers.RepeatedCompositeFieldContainer[Unreadable]
+    unreadable_more: int
+    registry_shortfall: str
+    def __init__(self, nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., orchestrators: _Optional[_Iterable[_Union[Orchestrator, _Mapping]]] = ..., registry_connected: _Optional[bool] = ..., gone: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., unreadable: _Optional[_Iterable[_Union[Unreadable, _Mapping]]] = ..., unreadable_more: _Optional[int] = ..., registry_shortfall: _Optional[str] = ...) -> None: ...

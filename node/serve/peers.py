@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -17,13 +17,14 @@ from mesh.clock import Clock
 from mesh.errors import NodeLost
 from mesh.fleet import view as fleet
 from mesh.fleet.records import FleetView, Heartbeat, ModelRecord
-from mesh.registry.base import NODES, Registry
+from mesh.registry.base import NODES, Change, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
 from mesh.transport.links import Links
 from mesh.types import ModelId, NodeId
 
 log = logging.getLogger(__name__)
 
+CHANGES_AT_ONCE = 128  # of a batch: streams run meanwhile
 MAX_LINKS = 16
 IDLE_S = 60.0  # without a forward: links and the watch end
 SET_ASIDE_S = 2.0  # after a failure; the next forward after it is the probe
@@ -147,13 +148,18 @@ class Peers:
     async def _watch(self) -> None:
         self._view = FleetView()
         async for changes in self._registry.watch(NODES):
-            before = self._view
-            self._view, problems = fleet.apply(before, changes, self._clock.now())
-            for problem in problems:
-                log.warning("a record is of no use: %s", problem)
+            for at in range(0, len(changes), CHANGES_AT_ONCE):
+                self._apply(changes[at : at + CHANGES_AT_ONCE])
+                await asyncio.sleep(0)
             self._snapshot.set()
-            for node in before.nodes.keys() - self._view.nodes.keys():
-                self._links.release(node)
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        before = self._view
+        self._view, problems = fleet.apply(before, changes, self._clock.now())
+        for problem in problems:
+            log.warning("a record is of no use: %s", problem)
+        for node in before.nodes.keys() - self._view.nodes.keys():
+            self._links.release(node)
 
     def _rest(self) -> None:
         """Ends the watch when it was not needed for a while."""

@@ -220,6 +220,7 @@ class GrpcGateway:
                 registry_connected=seen.registry_connected,
                 now=seen.now,
                 wall=seen.wall,
+                registry_shortfall=seen.registry_shortfall,
             )
 
         return await guarded(context, _fresh_id(), WHO, answer)

@@ -26,6 +26,9 @@ from orchestrator.picture.silence import Silence
 
 log = logging.getLogger(__name__)
 
+CHANGES_AT_ONCE = 128  # of a batch; a fresh orchestrator reads thousands, and streams run meanwhile
+PROBLEMS_LOGGED = 20  # of those
+
 TICK_S = 0.05  # grain of wake-ups: alarms that fall into one tick share one timer
 SET_ASIDE_BASE_S = 0.25
 SET_ASIDE_CAP_S = 15.0
@@ -77,6 +80,11 @@ class Fleet:
     @property
     def registry_connected(self) -> bool:
         return self._registry.connected
+
+    @property
+    def registry_shortfall(self) -> str:
+        """What of the registry is not read, and why; "" for nothing."""
+        return self._registry.shortfall
 
     @property
     def suspects(self) -> Mapping[NodeId, float]:
@@ -197,7 +205,10 @@ class Fleet:
 
     async def _watch(self, prefix: str) -> None:
         async for changes in self._registry.watch(prefix):
-            self._apply(self._kept(changes))
+            kept = self._kept(changes)
+            for at in range(0, max(1, len(kept)), CHANGES_AT_ONCE):
+                self._apply(kept[at : at + CHANGES_AT_ONCE])
+                await asyncio.sleep(0)
 
     async def _ring(self, tick: int) -> None:
         await self._clock.sleep(tick * TICK_S - self._clock.now())
@@ -208,18 +219,22 @@ class Fleet:
         before = self._view
         now = self._clock.now()
         self._view, problems = change.apply(before, changes, now)
-        for problem in problems:
+        for problem in problems[:PROBLEMS_LOGGED]:
             log.warning("a record is of no use: %s", problem)
-        for node, seen in self._view.nodes.items():
-            old = before.nodes.get(node)
+        if len(problems) > PROBLEMS_LOGGED:
+            log.warning("so are %d more", len(problems) - PROBLEMS_LOGGED)
+        for node in {NodeId(each.key.removeprefix(NODES)) for each in changes}:
+            seen, old = self._view.nodes.get(node), before.nodes.get(node)
+            if seen is None:
+                if old is not None:
+                    self._forget(node)
+                continue
             if old is not None and old.record.instance != seen.record.instance:
                 self._probing.pop(node, None)  # a new start owes nothing to the old one's failures
             if old is None or old.record.endpoint != seen.record.endpoint:
                 self._links.want(seen.record)
                 # A record that came back may find its link still standing, or gone to elsewhere.
                 self._view = change.link(self._view, node, self._links.up(node), now)
-        for node in before.nodes.keys() - self._view.nodes.keys():
-            self._forget(node)
         self._bump()
 
     def _kept(self, changes: tuple[Change, ...]) -> list[Change]:
@@ -270,6 +285,7 @@ class Fleet:
                 why = f"nothing heard for {now - silence.suspects[node]:.1f} s"
                 log.warning("node %s: %s", self.name(node), why)
                 self._view = change.set_aside(self._view, node, now + SET_ASIDE_CAP_S, why)
+                self._view = change.silent(self._view, node, now)
                 self._bump()
 
     def _forget(self, node: NodeId) -> None:

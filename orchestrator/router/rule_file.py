@@ -127,7 +127,8 @@ def _toml(content: bytes, problems: list[str]) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         problems.append(f"not UTF-8 text (byte {error.start}); save it as UTF-8")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, ArithmeticError, MemoryError, RecursionError) as error:
+        # Beside its own errors, the parser lets through those of numbers and dates out of range.
         problems.append(f"not TOML: {str(error) or 'nested too deeply'}")
     return {}
 

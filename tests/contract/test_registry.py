@@ -32,6 +32,8 @@ class Place(Protocol):
 
     async def lose_lease(self, session: Registry, key: str) -> None: ...
 
+    async def delete(self, key: str) -> None: ...
+
 
 class TwinPlace:
     def __init__(self) -> None:
@@ -43,6 +45,9 @@ class TwinPlace:
     async def lose_lease(self, session: Registry, key: str) -> None:
         assert isinstance(session, TwinRegistry)
         self._store.drop_session(session)
+
+    async def delete(self, key: str) -> None:
+        self._store.delete(key)
 
 
 class EtcdPlace:
@@ -64,6 +69,11 @@ class EtcdPlace:
         async with aetcd.Client(host, int(port), timeout=5) as client:
             found = await client.get(f"{self._prefix}/{key}".encode())
             await client.revoke_lease(found.lease)
+
+    async def delete(self, key: str) -> None:
+        host, port = self._server.endpoint.split(":")
+        async with aetcd.Client(host, int(port), timeout=5) as client:
+            await client.delete(f"{self._prefix}/{key}".encode())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -308,3 +318,72 @@ async def test_too_large_a_value_is_refused_by_name(place: Place) -> None:
         session.announce("nodes/a", bytes(1024 * 1024 + 1))
     with pytest.raises(ConfigError, match="config/rules"):
         await session.put("config/rules", bytes(1024 * 1024 + 1))
+
+
+@pytest.mark.parametrize("owner", [None, "i1"])
+async def test_what_was_announced_comes_back_when_it_is_deleted_by_hand(
+    place: Place, owner: str | None
+) -> None:
+    session, reader = place.session(), place.session()
+    mine = {f"{where}/a": record("i1") for where in ("nodes", "orchestrators", "elsewhere")}
+    async with running(session, reader), watching(reader, "") as seen:
+        for key, value in mine.items():
+            session.announce(key, value, owner=owner)
+        await seen.holds(mine)
+        for key in mine:
+            await place.delete(key)
+        await eventually(lambda: {change for change in seen.changes} >= set(map(Delete, mine)))
+        await seen.holds(mine, TTL_S + 1.5)
+
+
+STRAYS = [b"x", b"", b"null", b"[" * 6_000, b'{"instance": "i2"}', record("i2"), record("i1", n=2)]
+
+
+@pytest.mark.parametrize("stray", STRAYS, ids=lambda value: value[:30].decode())
+async def test_a_stray_value_on_a_key_is_written_over_and_ends_nobody(
+    place: Place, stray: bytes
+) -> None:
+    session, hand = place.session(), place.session()
+    session.announce("nodes/a", record("i1"), owner="i1")
+    async with running(session, hand) as tasks, watching(hand, "nodes/") as seen:
+        await seen.holds({"nodes/a": record("i1")})
+        await hand.put("nodes/a", stray)
+        await eventually(lambda: Put("nodes/a", stray) in seen.changes)
+        await seen.holds({"nodes/a": record("i1")}, TTL_S + 1.5)
+        assert not tasks[0].done()
+
+
+async def test_a_stray_value_that_was_there_first_is_no_duplicate(place: Place) -> None:
+    hand, session = place.session(), place.session()
+    async with running(hand), watching(hand, "nodes/") as seen:
+        hand.announce("nodes/a", b"x")  # under a lease
+        await hand.put("nodes/b", record("i2"))  # of nobody alive
+        await eventually(lambda: len(seen.state) == 2)
+        session.announce("nodes/a", record("i1"), owner="i1")
+        session.announce("nodes/b", record("i1"), owner="i1")
+        async with running(session):
+            await eventually(lambda: seen.state["nodes/b"] == record("i1"), 1.5)
+            await eventually(lambda: Put("nodes/a", record("i1")) in seen.changes, 1.5)
+
+
+async def test_more_than_a_watch_holds_is_left_out_and_said_until_there_is_room(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mesh.registry.feed.MAX_KEYS", 20)
+    writer, early, late = place.session(), place.session(), place.session()
+    content = {f"nodes/{number:02}": b"x" for number in range(30)}
+    async with running(writer, early, late), watching(early, "nodes/") as seen:
+        await seen.holds({})
+        for key, value in content.items():
+            await writer.put(key, value)
+        async with watching(late, "nodes/") as first:
+            for session, watched in ((early, seen), (late, first)):
+                await eventually(lambda w=watched: len(w.state) == 20)  # type: ignore[misc]
+                await eventually(lambda s=session: "10 keys are left out" in s.shortfall)  # type: ignore[misc]
+            assert "below 'nodes/'" in caplog.text
+            for key in [key for key in content if key <= "nodes/14"]:
+                await place.delete(key)
+                del content[key]
+            await seen.holds(content)
+            await first.holds(content)
+            assert early.shortfall == late.shortfall == ""

@@ -91,16 +91,46 @@ async def test_a_snapshot_larger_than_a_grpc_message_by_default_arrives_whole(
         assert len(seen.batches) == 1
 
 
-async def test_keys_that_are_not_text_are_passed_over(
+async def test_keys_that_are_not_text_are_handed_on_as_what_can_be_shown(
     etcd: EtcdServer, client: aetcd.Client
 ) -> None:
     await client.put(b"/mesh/v1/nodes/\xff\xfe", b"?")
     registry = registry_at(etcd.endpoint)
     async with running(registry), watching(registry, "nodes/") as seen:
-        await seen.holds({})
+        await seen.holds({"nodes/\\xff\\xfe": b"?"})
         await client.put(b"/mesh/v1/nodes/\xff\xfd", b"?")
         await client.put(KEY, b"1")
-        await seen.holds({"nodes/a": b"1"})
+        await client.delete(b"/mesh/v1/nodes/\xff\xfe")
+        await seen.holds({"nodes/\\xff\\xfd": b"?", "nodes/a": b"1"})
+
+
+async def test_a_snapshot_larger_than_any_one_message_arrives_whole(
+    etcd: EtcdServer, client: aetcd.Client
+) -> None:
+    """Small values first, so that the page of large ones is too large and is asked for again."""
+    large = {f"nodes/b{number:03}": b"x" * 1_000_000 for number in range(40)}
+    content = {f"nodes/a{number:03}": b"x" for number in range(500)} | large
+    for key, value in content.items():
+        await client.put(f"/mesh/v1/{key}".encode(), value)
+    registry = registry_at(etcd.endpoint)
+    async with running(registry), watching(registry, "nodes/") as seen:
+        await seen.holds(content)
+        assert len(seen.batches) == 1
+        assert registry.shortfall == ""
+
+
+async def test_a_burst_larger_than_any_one_message_arrives_whole(
+    etcd: EtcdServer, client: aetcd.Client
+) -> None:
+    registry, content = registry_at(etcd.endpoint), {}
+    async with running(registry), watching(registry, "nodes/") as seen:
+        await seen.holds({})
+        operations = client.transactions
+        for number in range(40):
+            content[f"nodes/{number:03}"] = b"x" * 1_000_000
+            key = f"/mesh/v1/nodes/{number:03}".encode()
+            await client.transaction([], [operations.put(key, b"x" * 1_000_000)], [])
+        await seen.holds(content)
 
 
 async def test_put_needs_no_session(etcd: EtcdServer, client: aetcd.Client) -> None:

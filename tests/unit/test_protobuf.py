@@ -301,26 +301,34 @@ def test_a_fleet_survives_the_wire_with_its_newest_slots() -> None:
 def test_a_record_that_the_wire_cannot_hold_hides_no_other() -> None:
     def node(name: str, started_at: float) -> NodeView:
         record = NodeRecord(
-            id=NodeId(name), instance="", name=name, host="h", pid=2**60, started_at=started_at,
+            id=NodeId(name), instance="", name=name, host="h", pid=1, started_at=started_at,
             state=NodeState.READY, reason="", endpoint="tcp://h:1",
         )  # fmt: skip
         return NodeView(record=record)
 
     view = FleetView(nodes={NodeId("a"): node("a", math.nan), NodeId("b"): node("b", 5)})
     wire = fleet_to_wire(view, registry_connected=False, now=1.0, wall=2.0)
-    assert [listed.record.name for listed in fleet_from_wire(wire).nodes] == ["b"]
+    status = fleet_from_wire(wire)
+    assert [listed.record.name for listed in status.nodes] == ["b"]
+    assert [each.key for each in status.unreadable] == ["nodes/a"]
 
 
 def test_a_record_that_this_client_cannot_read_is_named() -> None:
     newer = b'{"id": "n", "instance": "", "name": "n", "host": "h", "pid": 1, "reason": "", '
     newer += b'"endpoint": "e", "state": "dreaming", "mood": "a field of tomorrow"}'
-    for record, told in [(newer, "dreaming.*upgrade"), (b"", "not a node record.*upgrade")]:
-        with pytest.raises(ProtocolError, match=told):
-            fleet_from_wire(pb.FleetResponse(nodes=[pb.Node(record=record)]))
-    (read,) = fleet_from_wire(
-        pb.FleetResponse(nodes=[pb.Node(record=newer.replace(b"dreaming", b"ready"))])
-    ).nodes
+    known = newer.replace(b"dreaming", b"ready")
+    rows = [pb.Node(record=record) for record in (newer, b"", known)]
+    rows.append(pb.Node(record=known, gone_since=math.inf))
+    rows.append(pb.Node(record=known, last_seen_age_s=math.nan))
+    status = fleet_from_wire(pb.FleetResponse(nodes=rows, orchestrators=[pb.Orchestrator()]))
+    (read,) = status.nodes
     assert read.record.name == "n"
+    told = [each.reason for each in status.unreadable]
+    for reason, words in zip(
+        told, ("dreaming", "a node", "moment", "age", "an orchestrator"), strict=True
+    ):
+        assert words in reason
+        assert "upgrade the older of the two" in reason
 
 
 @settings(max_examples=200, deadline=None)

@@ -30,9 +30,15 @@ from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from mesh.v1 import mesh_pb2 as pb
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
-COUNT = st.integers(1, 2**31 - 1)
-BYTES = st.integers(1, 2**63 - 1)
-NUMBER = st.floats(0.001, 1e12)
+IDS = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,11}\Z")
+ENDPOINTS = WORDS.map(lambda host: f"{host}:7000")
+PID = st.integers(1, 2**31 - 1)
+COUNT = st.integers(1, 65_535)
+PERCENT = st.integers(1, 100)
+BYTES = st.integers(1, 2**53)
+NUMBER = st.floats(0.001, 1e9)
+CELSIUS = st.floats(0.001, 1e3)
+WATTS = st.floats(0.001, 1e6)
 SHARE = st.floats(0.01, 0.99)
 
 COUNTS = st.builds(
@@ -52,8 +58,8 @@ GPUS = st.builds(
     total_bytes=BYTES,
     used_bytes=BYTES,
     free_bytes=BYTES,
-    temperature_c=NUMBER,
-    power_w=NUMBER,
+    temperature_c=CELSIUS,
+    power_w=WATTS,
     utilisation=SHARE,
     compute_capability=WORDS,
     parent_uuid=WORDS,
@@ -91,7 +97,7 @@ MODELS = st.builds(
     load_s=NUMBER,
     note=WORDS,
     last_error=WORDS,
-    load_percent=COUNT,
+    load_percent=PERCENT,
     unload_at=NUMBER,
     queued=COUNT,
     prefill_tps=NUMBER,
@@ -105,18 +111,18 @@ MODELS = st.builds(
 )
 NODES = st.builds(
     NodeRecord,
-    id=WORDS.map(NodeId),
+    id=IDS.map(NodeId),
     instance=WORDS,
     name=WORDS,
     host=WORDS,
-    pid=COUNT,
+    pid=PID,
     state=st.sampled_from([NodeState.READY, NodeState.DRAINING, NodeState.FAILED]),
     reason=WORDS,
-    endpoint=WORDS,
+    endpoint=ENDPOINTS,
     transport=st.just("grpc"),
-    direct_endpoint=WORDS,
+    direct_endpoint=ENDPOINTS,
     specialties=SPECIALTIES,
-    models=st.lists(MODELS, min_size=1, max_size=2).map(tuple),
+    models=st.lists(MODELS, min_size=1, max_size=2, unique_by=lambda each: each.id).map(tuple),
     gpus=st.lists(GPUS, min_size=1, max_size=2).map(tuple),
     accelerator=WORDS,
     cpu=st.builds(Cpu, name=WORDS, physical_cores=COUNT, logical_cores=COUNT, load=SHARE),
@@ -128,12 +134,12 @@ NODES = st.builds(
 )
 ORCHESTRATORS = st.builds(
     OrchestratorRecord,
-    id=WORDS.map(OrchestratorId),
+    id=IDS.map(OrchestratorId),
     instance=WORDS,
     name=WORDS,
     host=WORDS,
-    pid=COUNT,
-    endpoint=WORDS,
+    pid=PID,
+    endpoint=ENDPOINTS,
     version=WORDS,
     rules_version=WORDS,
     fallback=WORDS,

@@ -7,10 +7,11 @@ from math import inf
 import pytest
 
 from mesh.errors import ConfigError, DuplicateNode
-from mesh.registry.announcements import Announcements, Holder, holder_of
+from mesh.registry.announcements import Announcements, Holder, holder_of, rival_of
 
 KEY = "nodes/a"
-RIVAL = b'{"instance": "other", "host": "box-b", "pid": 12, "models": []}'
+RIVAL = Holder(instance="other", host="box-b", pid=12)
+THIRD = Holder(instance="third", host="box-c", pid=13)
 
 
 def written(announced: Announcements, now: float) -> bytes | None:
@@ -130,9 +131,9 @@ def test_another_holder_or_an_outage_starts_the_wait_anew() -> None:
     entry = announced.due(0)
     assert entry is not None
     announced.refused(entry, RIVAL, 0, 5)
-    assert announced.refused(entry, b'{"instance": "third"}', 6, 5)
+    assert announced.refused(entry, THIRD, 6, 5)
     announced.found(set())
-    assert announced.refused(entry, b'{"instance": "third"}', 100, 5)
+    assert announced.refused(entry, THIRD, 100, 5)
 
 
 def test_a_rejected_write_is_news_once_and_tried_again_later() -> None:
@@ -147,9 +148,44 @@ def test_a_rejected_write_is_news_once_and_tried_again_later() -> None:
     assert announced.rejected(entry, "no permission", 4)
 
 
-@pytest.mark.parametrize("value", [b"", b"plain", b"[1]", b'{"pid": "x"}', b"\xff", b"null"])
-def test_a_holder_that_is_no_record_is_still_described(value: bytes) -> None:
-    assert holder_of(value) == Holder()
+WRITTEN = b'{"instance": "other", "host": "box-b", "pid": 12, "models": []}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"", b"x", b"[1]", b'{"pid": "x"}', b"\xff", b"null", b'{"instance": "other"}'),
+        b'{"instance": "", "host": "h", "pid": 1}',
+        b'{"instance": "other", "host": "h", "pid": -1}',
+        b'{"instance": "\xff", "host": "h", "pid": 1}',
+        b"[" * 6_000,
+        b"9" * 1_100_000,
+    ],
+)
+def test_what_says_of_no_process_holds_no_key(value: bytes) -> None:
+    assert holder_of(value) is None
+    assert rival_of(value, "me", leased=True) is None
+
+
+def test_only_a_live_record_of_another_instance_is_a_rival() -> None:
+    assert rival_of(WRITTEN, "me", leased=True) == RIVAL
+    assert rival_of(WRITTEN, "me", leased=False) is None  # nobody keeps it there
+    assert rival_of(WRITTEN, "other", leased=True) is None
+
+
+def test_what_somebody_else_wrote_over_or_deleted_is_due_again() -> None:
+    for revision in (0, 7):
+        announced = Announcements()
+        announced.announce(KEY, b"1", None)
+        assert announced.written() == ()
+        assert written(announced, 10) == b"1"
+        assert announced.written() == (KEY,)
+        assert not announced.looked(KEY, 1)
+        assert announced.due(20) is None
+        assert announced.looked(KEY, revision)
+        assert not announced.looked(KEY, revision)  # news once
+        assert announced.due(10.5) is None  # and no war of writes
+        assert written(announced, 11) == b"1"
 
 
 def test_too_large_a_value_is_refused() -> None:
