@@ -332,7 +332,7 @@ async def test_what_was_announced_comes_back_when_it_is_deleted_by_hand(
         await seen.holds(mine)
         for key in mine:
             await place.delete(key)
-        await eventually(lambda: {change for change in seen.changes} >= set(map(Delete, mine)))
+        await eventually(lambda: set(seen.changes) >= set(map(Delete, mine)))
         await seen.holds(mine, TTL_S + 1.5)
 
 
