@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CALL_BYTES = 1024 * 1024  # of a call's texts, which any orchestrator takes
 MOST_COMPARED = 16  # columns of a matrix that a terminal shows
+FIRST_SHOWN = 4  # numbers of a vector on a terminal
 _LABEL_CHARACTERS = 32
 
 
@@ -42,10 +43,13 @@ def embed(
 ) -> None:
     """Turn each TEXT into a vector of length 1. All are of one model.
 
+    A pipe or file gets a line of numbers a text; a terminal, the first few of them.
+
     '-', or no TEXT and a pipe, reads standard input: each line that is not blank is one text.
 
     \b
     mesh embed "a cat" "a kitten" "a tax return" --similarity
+    mesh embed "a cat" > vector.txt
     mesh embed --json - < lines.txt > vectors.jsonl
     """
     asked = _asked(texts)
@@ -115,7 +119,10 @@ async def _embed(
         return
     if similarity:
         _matrix(texts, found[0])
-    click.echo(_summary(found))
+    else:
+        _vectors(texts, found)
+    sys.stdout.flush()
+    click.echo(_summary(found), err=True)
 
 
 def _done(found: Sequence[Embeddings], compared: Sequence[str]) -> dict[str, Any]:
@@ -154,21 +161,41 @@ def _summary(found: Sequence[Embeddings]) -> str:
     )
 
 
+def _vectors(texts: Sequence[str], found: Sequence[Embeddings]) -> None:
+    """A line a vector: all of its numbers into a pipe, its first few on a terminal."""
+    from mesh.cli.screen import console, table
+
+    vectors = [vector for part in found for vector in part.vectors]
+    if not sys.stdout.isatty():
+        for vector in vectors:
+            sys.stdout.write(" ".join(f"{number:.9g}" for number in vector) + "\n")
+        return
+    made = table("", "text", "vector", right=("",), fixed=("",))
+    for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), 1):
+        first = " ".join(f"{value:+.3f}" for value in vector[:FIRST_SHOWN])
+        left = len(vector) - FIRST_SHOWN
+        made.add_row(str(number), _label(text), f"{first} … {left:,} more" if left > 0 else first)
+    console().print(made, markup=False)
+
+
 def _cosines(found: Embeddings) -> list[list[float]]:
     count = range(len(found))
     return [[round(found.cosine(one, other), 6) for other in count] for one in count]
 
 
+def _label(text: str) -> str:
+    from mesh.cleaned import cleaned
+
+    return cleaned(text, _LABEL_CHARACTERS)
+
+
 def _matrix(texts: Sequence[str], found: Embeddings) -> None:
-    from mesh.cli.screen import console, printable, table
+    from mesh.cli.screen import console, table
 
     numbers = tuple(str(number) for number in range(1, len(texts) + 1))
     made = table("", "text", *numbers, right=("", *numbers), fixed=("", *numbers))
     for number, (text, row) in enumerate(zip(texts, _cosines(found), strict=True), 1):
-        label = " ".join(printable(text.replace("\n", " ")).split())
-        if len(label) > _LABEL_CHARACTERS:
-            label = label[: _LABEL_CHARACTERS - 1] + "…"
-        made.add_row(str(number), label, *(f"{cosine:.2f}" for cosine in row))
+        made.add_row(str(number), _label(text), *(f"{cosine:.2f}" for cosine in row))
     console().print(made, markup=False)
 
 

@@ -22,9 +22,13 @@ else:  # not generic at run time in every click that serves
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
+_FEWEST_BYTES = 2**20  # that a number without a unit stands for
+_MOST_BYTES = 2**50
+
 
 class Size(SizeType):
-    """``8G``, ``8GiB``, ``8000M``, ``8.5g``: powers of 1024, as cards are sold."""
+    """``8G``, ``8GiB``, ``8000M``, ``8.5g``: powers of 1024, as cards are sold. A number alone is
+    bytes, and refused where it cannot be meant so."""
 
     name = "SIZE"
 
@@ -34,7 +38,12 @@ class Size(SizeType):
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"'{value}' is not a size, for example 8G, 8GiB or 8000M", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2].lower()])
+        size = float(match[1]) * _UNITS[match[2].lower()]
+        if not match[2] and size < _FEWEST_BYTES:
+            self.fail(f"'{value}' has no unit: {value}G or {value}M, for example 8G", param, ctx)
+        if size > _MOST_BYTES:
+            self.fail(f"'{value}' is more than any memory has, for example 8G", param, ctx)
+        return int(size)
 
 
 @click.group()

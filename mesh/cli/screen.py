@@ -13,6 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 
 from mesh.fleet.records import Gpu
+from mesh.spans import span
 
 # What a model says may hold terminal escape sequences: they would be obeyed, not shown.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -82,9 +83,7 @@ def age(seconds: float) -> str:
 
 def milliseconds(value: float) -> str:
     """``4.2 ms``, ``310 ms``, ``2.5 s``."""
-    if value < 10:
-        return f"{value:.1f} ms"
-    return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
+    return span(value / 1_000)
 
 
 def rate(value: float) -> str:

@@ -130,7 +130,7 @@ def build_plan(
         sources = {name: str(path) for name, path in shipped().items()}
     else:
         sources = {name: name for name in ORDER}
-    chosen = () if nodes == "0" else choose(nodes, tuple(sources))
+    chosen = () if nodes == "0" else choose(nodes, tuple(sources), psutil.cpu_count() or 1)
     return make_plan(
         state_dir=folder,
         endpoint=endpoint,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mesh.fleet.eligibility import PASSING, able, asked_for, node_refusal, served
+from mesh.fleet.eligibility import PASSING, RefusalCode, able, asked_for, node_refusal, served
 from mesh.fleet.placement import Ineligible, Ranking, known_models, known_specialties
 from mesh.fleet.records import ModelRecord, ModelState, NodeState
 
@@ -24,7 +24,7 @@ class Busy:
 class Missing(Enum):
     """What there is not."""
 
-    CONTEXT = auto()  # large enough: ``Work.overflow`` says so
+    CONTEXT = auto()  # large enough: ``Work.overflow`` says so, or every node's refusal
     ABLE_MODEL = auto()  # every one said that it cannot: ``Work.inability``
     NODE = auto()
     MODEL = auto()  # of the name
@@ -69,6 +69,8 @@ def absent(ranking: Ranking, *, registry: str = "") -> Absent:
         return Absent(Missing.SPECIALTY, ranking)
     rows = concerned(ranking)
     fit = [row for row in rows if row.model is not None and able(row.model, work)]
+    if fit and all(row.refusal.code is RefusalCode.PROMPT_TOO_LONG for row in fit):
+        return Absent(Missing.CONTEXT, ranking)
     return Absent(
         Missing.FREE_NODE,
         ranking,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 
-from mesh.errors import MeshError, NoCandidate, UnknownModel, UnknownSpecialty
+from mesh.errors import ContextOverflow, MeshError, NoCandidate, UnknownModel, UnknownSpecialty
 from mesh.fleet.eligibility import Refusal, RefusalCode
 from mesh.fleet.outlook import Absent, Missing, concerned
 from mesh.fleet.placement import (
@@ -103,6 +103,8 @@ def error_of(absent: Absent) -> MeshError:
     match absent.missing:
         case Missing.CONTEXT if work.overflow is not None:
             return copy(work.overflow)
+        case Missing.CONTEXT:
+            return _too_long(ranking)
         case Missing.ABLE_MODEL if work.inability is not None:
             return copy(work.inability)
         case Missing.NODE if absent.registry:
@@ -120,14 +122,29 @@ def error_of(absent: Absent) -> MeshError:
             return _none_now(ranking)
 
 
+def _too_long(ranking: Ranking) -> ContextOverflow:
+    largest = max(concerned(ranking), key=lambda row: row.refusal.context_tokens)
+    return ContextOverflow(
+        f"the prompt has {largest.refusal.prompt_bytes:,} bytes, and the largest context for "
+        f"{_asked(ranking)} has {largest.refusal.context_tokens:,} tokens "
+        f"(on {largest.view.record.name}), which it cannot fit; shorten it, or start a node with "
+        "a larger --context"
+    )
+
+
+def _asked(ranking: Ranking) -> str:
+    model = ranking.work.model
+    return f"model '{model}'" if model is not None else f"'{ranking.specialty}'"
+
+
 def _none_now(ranking: Ranking) -> NoCandidate:
-    work = ranking.work
-    what = f"model '{work.model}'" if work.model is not None else f"'{ranking.specialty}'"
     rows = candidates(ranking, concerned(ranking))
     reasons = [f"{row.node_name}: {row.reason}" for row in rows]
     if len(reasons) > REASONS_SHOWN:
         reasons = [*reasons[:REASONS_SHOWN], f"and {len(reasons) - REASONS_SHOWN} more"]
-    return NoCandidate(f"no node can take {what} now: {'; '.join(reasons) or 'none is up'}")
+    return NoCandidate(
+        f"no node can take {_asked(ranking)} now: {'; '.join(reasons) or 'none is up'}"
+    )
 
 
 def _unknown(ranking: Ranking) -> MeshError:

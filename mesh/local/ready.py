@@ -19,7 +19,7 @@ from mesh.stream import NodeStatus
 
 POLL_S = 0.03  # a local call costs about 1 ms; start-up is measured in hundreds
 CALL_S = 2.0
-MURMUR_S = 5.0
+MURMUR_S = 2.0
 ETCD = "etcd"
 
 Report = Callable[[str], None]
@@ -69,7 +69,8 @@ async def wait_ready(
     async def murmur() -> None:
         while missing:
             await clock.sleep(MURMUR_S)
-            report(f"still waiting for {', '.join(sorted(missing))}")
+            why = f" ({last})" if last else ""
+            report(f"still waiting for {', '.join(sorted(missing))}{why}")
 
     try:
         async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:

@@ -8,6 +8,8 @@ from pathlib import Path
 from mesh.errors import ConfigError
 
 ORDER = ("math", "code", "chat")
+NODES_A_CORE = 4
+LEAST_LIMIT = 8
 
 
 def shipped() -> dict[str, Path]:
@@ -31,11 +33,19 @@ def reads_files(engine: str) -> bool:
     return Source.FILE in traits_of(engine).sources
 
 
-def choose(wanted: str | None, available: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def most_nodes(cores: int) -> int:
+    """As many as a box with so many logical ``cores`` carries: beyond, their models only wait for
+    each other's threads, and each takes memory of its own."""
+    return max(LEAST_LIMIT, NODES_A_CORE * cores)
+
+
+def choose(
+    wanted: str | None, available: tuple[str, ...], cores: int = 1
+) -> tuple[tuple[str, str], ...]:
     """(node name, specialist) pairs for ``--nodes``: None all, a count, or a comma list.
 
-    A count beyond what there is goes round again; the second time round is ``math-2``. Raises
-    ``ConfigError``.
+    A count beyond what there is goes round again; the second time round is ``math-2``. ``cores``:
+    logical ones of this box. Raises ``ConfigError``, also for more than ``most_nodes``.
     """
     if not available:
         raise ConfigError(
@@ -44,11 +54,17 @@ def choose(wanted: str | None, available: tuple[str, ...]) -> tuple[tuple[str, s
         )
     text = ",".join(available) if wanted is None else wanted.strip()
     if text.isascii() and text.isdigit():
-        if int(text) > 500:
-            raise ConfigError(f"--nodes {text} is more than one box should carry: at most 500")
-        names = [available[i % len(available)] for i in range(int(text))]
+        count = int(text[:9])
+        names = [available[i % len(available)] for i in range(min(count, most_nodes(cores) + 1))]
     else:
         names = [part.strip() for part in text.split(",")]
+        count = len(names)
+    if count > (most := most_nodes(cores)):
+        raise ConfigError(
+            f"--nodes asks for {count:,} nodes, and a box with {cores} "
+            f"core{'' if cores == 1 else 's'} carries {most}: their models would only wait for "
+            f"each other; say at most {most}"
+        )
     seen: dict[str, int] = {}
     pairs: list[tuple[str, str]] = []
     for name in names:

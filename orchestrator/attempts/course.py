@@ -8,6 +8,7 @@ from opentelemetry.trace import Span
 
 from mesh.errors import AttemptFailed, DeadlineExceeded, InternalError, MeshError
 from mesh.fleet.work import Work
+from mesh.spans import span
 from mesh.stream import Resume
 from orchestrator.attempts.attempt import AttemptRun
 from orchestrator.attempts.collect import Collector
@@ -107,7 +108,7 @@ class Course:
             return DeadlineExceeded("; ".join(filter(None, (error.message, troubles or last))))
         words = self.collector.words()
         parts = [
-            f"{words.unfinished} within {now - self.arrived:.1f} s",
+            f"{words.unfinished} within {span(now - self.arrived)}",
             words.so_far,
             # Of an answer that began, what was refused before is no longer the reason.
             last if self.first_token is None else "",

@@ -22,6 +22,7 @@ from mesh.protobuf.route import MAX_BATCH, route_request_from_wire, route_to_wir
 from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
 from mesh.settings.load import NoSettings
 from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.spans import span
 from mesh.stream import Route, StreamEvent
 from mesh.types import RequestId
 from mesh.v1 import mesh_pb2 as pb
@@ -143,7 +144,7 @@ class GrpcGateway:
                     event = await anext(events, None)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"the client did not read its answer within {timeout_s:.1f} s",
+                f"the client did not read its answer within {span(timeout_s)}",
                 request_id=request.id,
             ) from None
 

@@ -235,7 +235,8 @@ class Admission:
                 waiting.hopeful = True
             case Absent() as absent:
                 waiting.absent = absent
-                waiting.hopeful = waiting.hopeful or absent.may_come
+                # A registry that was away and turns out to be empty gives no hope any more.
+                waiting.hopeful |= absent.may_come and not absent.registry
                 if waiting.lonely_since is None:
                     waiting.lonely_since = now
                 until = waiting.lonely_since + _patience(waiting.work, absent, waiting.hopeful)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,6 +138,17 @@ async def test_who_waits_for_a_slot_of_a_node_that_goes_away_waits_as_long_as_wh
         admission._match()
         assert place.served
         (await place.reservation(clock.now() + 1)).release()
+
+
+async def test_a_registry_that_comes_and_is_empty_ends_the_hope(clock: ManualClock) -> None:
+    slots = Slots(clock)
+    slots.absent = replace(nobody(may_come=True), registry="it is away")
+    admission = shell(slots)
+    with admission.queue(work()) as place:
+        await clock.advance(SETTLING_S - 0.1)
+        slots.absent = nobody(may_come=False)
+        admission._match()
+        assert isinstance(await outcome(place, clock), NoCandidate)
 
 
 async def test_a_request_that_lost_its_node_waits_as_long_as_it_has_patience(

@@ -24,8 +24,16 @@ def embed(mesh: FakeMesh, *arguments: str, **options: Any) -> Result:
 def test_a_line_says_how_many_how_long_who_and_how_fast() -> None:
     result = embed(FakeMesh(), "a", "b", "ab")
     assert result.exit_code == 0, result.output
-    assert result.stdout == "3 vectors of 2 numbers · 3 tokens · mini on first · 4.2 ms\n"
-    assert embed(FakeMesh(), "a").stdout.startswith("1 vector of 2 numbers · 1 token · ")
+    assert result.stderr == "3 vectors of 2 numbers · 3 tokens · mini on first · 4.2 ms\n"
+    assert embed(FakeMesh(), "a").stderr.startswith("1 vector of 2 numbers · 1 token · ")
+
+
+def test_a_pipe_gets_every_number_a_line_a_text() -> None:
+    assert embed(FakeMesh(), "a", "b", "ab").stdout.splitlines() == [
+        "1 0",
+        "0 1",
+        "0.707106769 0.707106769",
+    ]
 
 
 def test_options_reach_the_mesh() -> None:
@@ -44,7 +52,7 @@ def test_similarity_shows_each_text_with_each_other() -> None:
     assert first.split() == ["1", "aa", "1.00", "0.00", "0.71"]
     assert second.split() == ["2", "b", "0.00", "1.00", "0.71"]
     assert third.split() == ["3", "a", "[red]b", "0.71", "0.71", "1.00"]
-    assert result.stdout.splitlines()[-1].startswith("3 vectors of 2 numbers")
+    assert result.stderr.startswith("3 vectors of 2 numbers")
 
 
 def test_json_is_a_line_a_vector_and_the_sums_last() -> None:

@@ -26,7 +26,7 @@ def plan_of(nodes: str | None = None, **changes: Any) -> Any:
         "endpoint": "127.0.0.1:7700",
         "etcd": "127.0.0.1:7779",
         "own_etcd": True,
-        "nodes": choose(nodes, THREE),
+        "nodes": choose(nodes, THREE, 8),
         "sources": {name: f"/models/{name}.gguf" for name in THREE},
         "cores": 8,
     }
@@ -53,6 +53,14 @@ def test_nodes_are_named_after_their_specialists(wanted: str | None, names: list
 def test_a_wrong_nodes_option_is_refused(wrong: str) -> None:
     with pytest.raises(ConfigError):
         choose(wrong, THREE)
+
+
+@pytest.mark.parametrize(("cores", "most"), [(1, 8), (2, 8), (16, 64)])
+def test_a_box_is_asked_for_no_more_nodes_than_it_carries(cores: int, most: int) -> None:
+    assert len(choose(str(most), THREE, cores)) == most
+    for wanted in (str(most + 1), "9" * 400, ",".join(["math"] * (most + 1))):
+        with pytest.raises(ConfigError, match=rf"carries {most}.*say at most {most}$"):
+            choose(wanted, THREE, cores)
 
 
 def test_missing_specialists_are_refused_with_what_to_do() -> None:

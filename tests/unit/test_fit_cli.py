@@ -49,7 +49,9 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert Size().convert(text, None, None) == size
 
 
-@pytest.mark.parametrize("text", ["", "G", "8X", "-8G", "8G8", "eight", "1e9"])
+@pytest.mark.parametrize(
+    "text", ["", "G", "8X", "-8G", "8G8", "eight", "1e9", "8", "8000", "9" * 400 + "G", "9000T"]
+)
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="for example 8G"):
         Size().convert(text, None, None)

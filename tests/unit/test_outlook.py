@@ -39,7 +39,6 @@ MAY_COME = [
     (Box(name="x", state=NodeState.DRAINING, aside=NOW + 1), False),
     (Box(name="x", state=NodeState.FAILED, link=False), False),
     (Box(name="x", model_state=FAILED), False),
-    (Box(name="x", context=1), False),
     (Box(name="x", model_state=FAILED, state=NodeState.STARTING), True),
 ]
 
@@ -160,6 +159,22 @@ def test_who_might_have_stood_in_is_told_too(
     found = outcome(fleet, asked)
     assert type(error_of(found)) is kind
     assert said in message(found)
+
+
+def test_a_prompt_that_no_node_has_room_for_is_too_long_and_not_only_now() -> None:
+    fleet = _fleet(Box(name="x", context=1_000), Box(name="y", context=2_000))
+    found = outcome(fleet, work(prompt_bytes=1_000_000))
+    assert found.missing is Missing.CONTEXT
+    assert not found.may_come
+    assert not found.loading
+    assert type(error_of(found)) is ContextOverflow
+    assert message(found) == (
+        "the prompt has 1,000,000 bytes, and the largest context for 'math' has 2,000 tokens (on "
+        "y), which it cannot fit; shorten it, or start a node with a larger --context"
+    )
+    room = Box(name="y", context=10**7, state=NodeState.STARTING)
+    fleet = _fleet(Box(name="x", context=1_000), room)
+    assert outcome(fleet, work(prompt_bytes=1_000_000)).may_come
 
 
 def test_what_is_wrong_with_each_node_is_told_and_of_many_the_first() -> None:
