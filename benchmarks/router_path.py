@@ -39,6 +39,7 @@ import uvloop
 from benchmarks.figures import Row, percentile, show
 from benchmarks.router_rules import ADVERSARIAL
 from mesh.clock import SystemClock
+from mesh.quarantine.quarantine import Quarantine
 from mesh.settings.router import RouterSettings
 from mesh.stream import Assigned, Done, StreamEvent, Tokens
 from mesh.types import (
@@ -218,6 +219,7 @@ async def _first_tokens(cascade: Cascade) -> dict[str, list[Spent]]:
         door=Door(MOST),
         decider=Decider(Fixed(cascade), lambda model: None, {}),
         affinity=Affinity(),
+        quarantine=Quarantine(SystemClock()),
         clock=SystemClock(),
         name="benchmark",
         max_request_bytes=1_000_000,

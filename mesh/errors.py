@@ -17,8 +17,11 @@
     ├── AttemptFailed             attempt_failed      one try on one node ended badly
     │   ├── NodeLost              node_lost           died, stalled or was cut off
     │   ├── EngineFailed          engine_failed       the runner or its engine broke
+    │   │   └── EngineLost        engine_lost         and at work on this very request
+    │   │       └── FormLost      form_lost           at work on its grammar or schema
     │   ├── Draining              draining            the node finishes and takes nothing new
     │   └── NotResumable          not_resumable       broke after its first token; may not resume
+    ├── Quarantined               quarantined         engines were lost under it; ``retry_after_s``
     ├── ProtocolError             protocol_error      a peer sent what it may not
     ├── ConfigError               bad_config          settings, flags, files: names key and remedy
     │   ├── RuleError             bad_rule
@@ -130,12 +133,24 @@ class EngineFailed(AttemptFailed):
     code = "engine_failed"
 
 
+class EngineLost(EngineFailed):
+    code = "engine_lost"
+
+
+class FormLost(EngineLost):
+    code = "form_lost"
+
+
 class Draining(AttemptFailed):
     code = "draining"
 
 
 class NotResumable(AttemptFailed):
     code = "not_resumable"
+
+
+class Quarantined(MeshError):
+    code = "quarantined"
 
 
 class ProtocolError(MeshError):

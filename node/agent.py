@@ -22,6 +22,7 @@ from mesh.fleet.records import (
     NodeState,
     encode_record,
 )
+from mesh.quarantine.quarantine import Quarantine
 from mesh.registry.base import NODES, Registry
 from mesh.settings.node import NodeSettings
 from mesh.transport.base import Listener
@@ -56,8 +57,8 @@ class NodeAgent:
     """One node. ``run`` owns all its tasks; ``stop`` may be called from a signal handler.
 
     ``models`` get ``agent.changed`` as their ``on_change``; see ``node.build.build``. ``direct``
-    (with the ``keyring`` that its gate asks) serves clients with tickets, ``peers`` take what this
-    node cannot; None: not.
+    (with the ``keyring`` that its gate asks and the ``quarantine``) serves clients with tickets,
+    ``peers`` take what this node cannot; None: not.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class NodeAgent:
         direct: DirectServer | None = None,
         peers: Peers | None = None,
         calibration: Calibration | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -86,6 +88,7 @@ class NodeAgent:
         self._direct = direct
         self._peers = peers
         self._calibration = calibration
+        self._quarantine = quarantine
         self._models: tuple[HostedModel, ...] = ()
         self._residency: Residency | None = None
         self._in_flight = InFlight()
@@ -193,6 +196,8 @@ class NodeAgent:
                     rest.append(group.create_task(self._residency.run(), name="residency"))
                 if self._keyring is not None:
                     rest.append(group.create_task(self._keyring.run(), name="keyring"))
+                if self._quarantine is not None:
+                    rest.append(group.create_task(self._quarantine.run(), name="quarantine"))
                 if self._peers is not None:
                     rest.append(group.create_task(self._peers.run(), name="peers"))
                 if self._direct is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mesh.clock import Clock
 from mesh.errors import ConfigError
+from mesh.quarantine.quarantine import Quarantine
 from mesh.registry.etcd import EtcdRegistry
 from mesh.settings.node import NodeSettings
 from mesh.settings.state import state_dir
@@ -65,6 +66,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             rng=rng,
         )
         keyring = Keyring(registry, clock)
+        quarantine = Quarantine(clock, registry, identity.id)
         agent = NodeAgent(
             settings,
             identity,
@@ -81,7 +83,8 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             host=host,
             clock=clock,
             keyring=keyring,
-            direct=_direct(settings, identity, keyring, clock),
+            direct=_direct(settings, identity, keyring, quarantine, clock),
+            quarantine=quarantine,
             peers=Peers(
                 registry,
                 all_dialers(settings.name, settings.timing, clock, rng),
@@ -126,7 +129,11 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
 
 
 def _direct(
-    settings: NodeSettings, identity: Identity, keyring: Keyring, clock: Clock
+    settings: NodeSettings,
+    identity: Identity,
+    keyring: Keyring,
+    quarantine: Quarantine,
+    clock: Clock,
 ) -> DirectServer | None:
     if settings.direct_bind == "off":
         return None
@@ -136,4 +143,5 @@ def _direct(
         clock,
         bind=settings.direct_bind or f"{host}:0",
         advertise=settings.advertise,
+        quarantine=quarantine,
     )

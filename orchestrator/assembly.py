@@ -37,6 +37,7 @@ def assembled(
         door=door,
         decider=decider,
         affinity=dispatch.affinity,
+        quarantine=dispatch.failover.quarantine,
         clock=clock,
         name=settings.name,
         max_request_bytes=settings.max_request_bytes,

@@ -15,6 +15,7 @@ from pathlib import Path
 from mesh.clock import Clock
 from mesh.errors import MeshError, first_of
 from mesh.fleet.records import OrchestratorRecord, encode_record
+from mesh.quarantine.quarantine import Quarantine
 from mesh.registry.base import ORCHESTRATORS, Registry
 from mesh.security.tickets import Signer
 from mesh.settings.orchestrator import OrchestratorSettings
@@ -92,12 +93,14 @@ class Orchestrator:
         )
         capacity = Capacity(self.fleet, clock, registry=f"the registry at {settings.etcd}")
         self.admission = Admission(self.fleet, capacity.take, clock, limit=settings.queue_limit)
+        self._quarantine = Quarantine(clock, registry, identity.id)
         self.dispatch = Dispatch(
             self.fleet,
             self.admission,
             clock,
             max_attempts=settings.max_attempts,
             hedging=_hedging(settings),
+            quarantine=self._quarantine,
         )
         self._tickets = Tickets(
             signer or Signer.generate(),
@@ -142,6 +145,7 @@ class Orchestrator:
                     "fleet": self.fleet.run(),
                     "admission": self.admission.run(),
                     "dispatch": self.dispatch.run(),
+                    "quarantine": self._quarantine.run(),
                     "rules": self._rules.run(),
                     "stages": self._stages.run(),
                     "decision log": self._log.run(),

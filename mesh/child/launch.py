@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +83,11 @@ async def launch(
     limits: Limits = UNLIMITED,
     stderr: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    fds: Sequence[int] = (),
 ) -> Child[In]:
     """Starts ``python -m name ARGUMENTS --fd N``, N being its end of the socket, whose words
-    ``frames`` reads. ``stderr``: a file to append to; None: ours. Raises ``OSError``."""
+    ``frames`` reads. ``stderr``: a file to append to; None: ours. ``fds``: kept open for it, beside
+    that one. Raises ``OSError``."""
     ours, theirs = socket.socketpair()
     process = log = sink = None
     try:
@@ -98,7 +100,7 @@ async def launch(
                 limits=limits,
                 stderr=sink,
                 environment=environment,
-                fds=(theirs.fileno(),),
+                fds=(theirs.fileno(), *fds),
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=READ_BYTES)
     except BaseException:

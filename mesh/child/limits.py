@@ -10,16 +10,23 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """None, and no CPUs: what the parent may. ``memory_bytes``: of address space. ``file_bytes``:
-    of any file that it writes; ``core_bytes``: of a core file."""
+    of any file that it writes; ``data_bytes``: of memory that is its own and may be written, which
+    libraries that reserve addresses leave room in; ``core_bytes``: of a core file."""
 
     memory_bytes: int | None = None
+    data_bytes: int | None = None
     file_bytes: int | None = None
     core_bytes: int | None = None
     cpus: frozenset[int] = frozenset()
 
     def arguments(self) -> tuple[str, str]:
         """As ``tether.py`` reads them."""
-        limits = {"AS": self.memory_bytes, "FSIZE": self.file_bytes, "CORE": self.core_bytes}
+        limits = {
+            "AS": self.memory_bytes,
+            "DATA": self.data_bytes,
+            "FSIZE": self.file_bytes,
+            "CORE": self.core_bytes,
+        }
         return (
             ",".join(f"{name}={most}" for name, most in limits.items() if most is not None),
             ",".join(map(str, sorted(self.cpus))),

@@ -19,6 +19,7 @@ from mesh.errors import (
     MeshError,
     NotServed,
     Overloaded,
+    Quarantined,
     UnknownModel,
     UnknownSpecialty,
     Unreachable,
@@ -39,6 +40,8 @@ _STATUS: tuple[tuple[type[MeshError], grpc.StatusCode], ...] = (
     (BadTicket, grpc.StatusCode.PERMISSION_DENIED),
     # Part of the answer may be out, so no generic client should retry by itself.
     (AttemptFailed, grpc.StatusCode.ABORTED),
+    # No client should send it again as it is.
+    (Quarantined, grpc.StatusCode.FAILED_PRECONDITION),
     (ConfigError, grpc.StatusCode.FAILED_PRECONDITION),
 )
 MAX_DETAIL_CHARS = 1000  # trailers share an 8 KiB limit, and percent-encoding triples the worst

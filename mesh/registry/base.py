@@ -1,7 +1,7 @@
 """The registry's interface, the same for etcd and for its twin (one contract suite).
 
 Keys are relative to the registry's prefix (``/mesh/v1`` by default): ``nodes/<id>``,
-``orchestrators/<id>``, ``config/rules``.
+``orchestrators/<id>``, ``quarantine/<id>``, ``config/rules``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Protocol
 
 NODES = "nodes/"
 ORCHESTRATORS = "orchestrators/"
+QUARANTINE = "quarantine/"
 RULES = "config/rules"
 
 

@@ -18,7 +18,8 @@ from mesh.types import Message, Sampling
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """What to load. ``source`` is a local path (or the engine's own model name), ``context_length``
-    tokens per slot, ``gpu_layers`` -1 for all, ``threads`` CPU threads."""
+    tokens per slot, ``gpu_layers`` -1 for all, ``threads`` CPU threads. ``memory_bytes``: of RAM
+    beside the model's file that its runner may take, None for as much as there is."""
 
     id: str
     source: str
@@ -27,6 +28,7 @@ class ModelSpec:
     threads: int
     gpu_layers: int = -1
     options: dict[str, Any] = field(default_factory=dict)
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

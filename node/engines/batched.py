@@ -19,6 +19,7 @@ from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, Prefilling, Token
 from node.engines.chat_template import PromptBuilder, TokenizedPrompt
 from node.engines.scheduler import OpenSlot, Reuse, Share, StepSpeed, choose_reuse, plan
+from node.runner.at_work import AtWork
 
 # A copy between slots moves a whole slot's cache. It must spare at least this many tokens of
 # prefill, and this share of the slot's context.
@@ -79,7 +80,7 @@ class Running(Generic[S]):
 
 class BatchedEngine(Generic[L, S]):
     """See ``node.engines.base.Engine``. ``fresh_seed`` gives seeds to requests that have none;
-    ``on_progress`` hears how far loading is, 0..1."""
+    ``on_progress`` hears how far loading is, 0..1; ``work`` what it is at."""
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class BatchedEngine(Generic[L, S]):
         seconds: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.on_progress: Callable[[float], None] = lambda _: None
+        self.work = AtWork()
         self._fresh_seed = fresh_seed
         self._seconds = seconds
         self._live: L | None = None

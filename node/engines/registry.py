@@ -11,6 +11,7 @@ from mesh.errors import ConfigError
 from mesh.plugins import loaded
 from node.engines.base import Engine
 from node.engines.traits import EngineTraits
+from node.runner.at_work import AtWork
 
 GROUP = "squadron.engines"
 
@@ -20,6 +21,13 @@ class ReportsLoading(Protocol):
     """An engine that says how far loading is: it calls ``on_progress`` with 0..1 while it loads."""
 
     on_progress: Callable[[float], None]
+
+
+@runtime_checkable
+class TellsWork(Protocol):
+    """An engine that says when it works for one slot alone at what may take it for ever."""
+
+    work: AtWork
 
 
 @runtime_checkable

@@ -8,12 +8,14 @@ import socket
 import sys
 
 from mesh.errors import ProtocolError
+from node.runner.at_work import AtWork, shared
 from node.runner.child import EXIT_BROKEN, EngineServer
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m node.runner")
     parser.add_argument("--fd", type=int, required=True, help="socket to the agent")
+    parser.add_argument("--at-work", type=int, required=True, help="memory that the agent reads")
     parser.add_argument("--otlp", default="", help="where spans go, http://host:4317")
     parser.add_argument("--instance", default="", help="service.instance.id of the spans")
     arguments = parser.parse_args()
@@ -29,7 +31,7 @@ def main() -> int:
         )
     try:
         with socket.socket(fileno=arguments.fd) as connection:
-            return EngineServer(connection).run()
+            return EngineServer(connection, work=AtWork(shared(arguments.at_work))).run()
     except ProtocolError as error:
         print(f"runner: {error.message}", file=sys.stderr)  # noqa: T201 - the runner's log
         return EXIT_BROKEN

@@ -35,9 +35,16 @@ from node.engines.base import (
     Prefilling,
     Token,
 )
-from node.engines.registry import ReportsLoading, SpellsTokens, WaitsElsewhere, load_engine
+from node.engines.registry import (
+    ReportsLoading,
+    SpellsTokens,
+    TellsWork,
+    WaitsElsewhere,
+    load_engine,
+)
 from node.runner import ability
 from node.runner import messages as m
+from node.runner.at_work import AtWork
 from node.runner.live import Live
 from node.runner.sequence_span import describe_end, start_span
 from node.runner.tally import Tally
@@ -47,18 +54,20 @@ EXIT_OK, EXIT_BROKEN, EXIT_LOAD_FAILED = 0, 70, 78  # as in sysexits.h
 
 
 class EngineServer:
-    """Serves one engine to the agent. ``seconds``: monotonic clock for usage. ``engines``: finds an
-    engine by name."""
+    """Serves one engine to the agent. ``work``: where it says what it is at. ``seconds``: monotonic
+    clock for usage. ``engines``: finds an engine by name."""
 
     def __init__(
         self,
         connection: socket.socket,
         *,
+        work: AtWork | None = None,
         engines: Callable[[str], Engine] = load_engine,
         seconds: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._agent = Parent(connection, m.at_runner(), m.encode)
         self._send, self._flush = self._agent.send, self._agent.flush
+        self._work = work or AtWork()
         self._engines = engines
         self._seconds = seconds
         self._live: dict[int, Live] = {}  # by sequence
@@ -88,6 +97,8 @@ class EngineServer:
             engine = self._engines(load.engine)
             if isinstance(engine, ReportsLoading):
                 engine.on_progress = self._progress()
+            if isinstance(engine, TellsWork):
+                engine.work = self._work
             facts = self._facts = engine.load(load.spec)
         except MeshError as error:
             self._send(m.LoadFailed(code=error.code, message=error.message))
@@ -149,7 +160,9 @@ class EngineServer:
         if len(held) == len(self._by_slot):
             return False
         touched: dict[int, Live] = {}
+        self._work.step([slot for slot in self._by_slot if slot not in held])
         emissions = engine.step(held)
+        self._work.nothing()
         for emission in emissions:
             live = self._by_slot.get(emission.slot)
             if live is None:
@@ -263,6 +276,7 @@ class EngineServer:
             span=start_span(spec, opening),
             opened_at=self._seconds(),
         )
+        self._work.opening(slot, request.sequence)
         try:
             if opening.texts:
                 live.prompt_tokens = self._embed(engine, slot, opening.texts)
@@ -273,6 +287,8 @@ class EngineServer:
             live.span.end()
             self._send(m.Rejected(sequence=live.sequence, code=error.code, message=error.message))
             return
+        finally:
+            self._work.nothing()
         self._free.pop()
         self._live[live.sequence] = self._by_slot[slot] = live
         self._send(m.Opened(sequence=live.sequence, prompt_tokens=live.prompt_tokens))

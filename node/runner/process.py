@@ -24,8 +24,10 @@ from mesh.errors import (
 from mesh.fleet.records import ModelCounts, ModelState
 from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
-from node.runner.launch import RunnerChild, exit_reason, launch_runner, shut_down
+from node.runner.at_work import SharedWord
+from node.runner.launch import RunnerChild, broke_inside, exit_reason, launch_runner, shut_down
 from node.runner.sequence import Sequence
+from node.runner.watching import POLL_S, WorkWatch, kernel_kills
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +52,17 @@ def restart_delay(crashes: Series[float], now: float, limit: int = CRASH_LIMIT) 
 
 class _Lost(Exception):
     """This runner process is of no more use. ``for_good``: another would end the same way.
-    ``away``: what its model needs cannot be reached now, which is no crash."""
+    ``away``: what its model needs cannot be reached now, which is no crash. ``inside``: what it was
+    at was its end, and not somebody's signal."""
 
-    def __init__(self, message: str, *, for_good: bool = False, away: bool = False) -> None:
+    def __init__(
+        self, message: str, *, for_good: bool = False, away: bool = False, inside: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.for_good = for_good
         self.away = away
+        self.inside = inside
 
 
 class RunnerProcess:
@@ -223,7 +229,19 @@ class RunnerProcess:
         self._heard_at = self._clock.now()
         self._change(ModelState.LOADING, self._error)
         try:
+            word = SharedWord()
+        except OSError as error:
+            return _Lost(f"cannot start a runner: {error}")
+        try:
+            return await self._process(word, lost)
+        finally:
+            word.close()
+
+    async def _process(self, word: SharedWord, lost: _Lost) -> _Lost:
+        kills = kernel_kills()
+        try:
             runner = await launch_runner(
+                at_work=word.fd,
                 otlp_endpoint=self._otlp_endpoint,
                 instance=self._instance,
                 stderr=self._stderr,
@@ -235,34 +253,38 @@ class RunnerProcess:
         self._runner = runner
         try:
             self._send(m.Load(engine=self._engine, spec=self._spec))
-            lost = await self._talk(runner)
+            lost = await self._talk(runner, word, kills)
         except asyncio.CancelledError:
-            self._forget(lost.message)
+            self._forget(lost, word)
             await shut_down(runner)
             raise
         finally:
-            self._forget(lost.message)
+            self._forget(lost, word)
             await runner.end()
         return lost
 
-    async def _talk(self, runner: RunnerChild) -> _Lost:
+    async def _talk(self, runner: RunnerChild, word: SharedWord, kills: int) -> _Lost:
+        """``kills``: how many the kernel had killed when the runner began."""
         lost = _Lost("the runner's connection ended")
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pump(runner))
+                tasks.create_task(self._pump(runner, word, kills))
                 tasks.create_task(self._watch())
+                tasks.create_task(self._watch_work(runner, word))
         except* _Lost as group:
             lost = next(e for e in group.exceptions if isinstance(e, _Lost))
         return lost
 
-    async def _pump(self, runner: RunnerChild) -> None:
+    async def _pump(self, runner: RunnerChild, word: SharedWord, kills: int) -> None:
         """Reads what the runner says; raises ``_Lost`` at its end."""
         while True:
             try:
                 received = await runner.receive()
             except Gone:
                 # Sequences need not wait to hear how it died: each moment is a gap in an answer.
-                self._forget(f"the runner of model '{self._spec.id}' died")
+                inside = await broke_inside(runner) or kernel_kills() > kills
+                died = f"the runner of model '{self._spec.id}' died"
+                self._forget(_Lost(died, inside=inside), word)
                 raise _Lost(f"the runner died: {await exit_reason(runner, _EXIT_S)}") from None
             except ProtocolError as error:
                 raise _Lost(error.message) from None
@@ -287,7 +309,7 @@ class RunnerProcess:
                 for_good, away = issubclass(kind, ConfigError), issubclass(kind, Unreachable)
                 raise _Lost(text, for_good=for_good, away=away)
             case m.Broken(message=text):
-                raise _Lost(text)
+                raise _Lost(text, inside=True)
             case m.Closed(sequence=number):
                 self._free(number)
             case m.Done(sequence=number) | m.Rejected(sequence=number):
@@ -335,8 +357,18 @@ class RunnerProcess:
             if now - self._heard_at > limit:
                 raise _Lost(
                     f"the engine hangs: {what} took more than {limit:g} s; it was killed"
-                    f"{'' if what == 'loading' else ' (hang_s: raise it for an engine so slow)'}"
+                    f"{'' if what == 'loading' else ' (hang_s: raise it for an engine so slow)'}",
+                    inside=True,
                 )
+
+    async def _watch_work(self, runner: RunnerChild, word: SharedWord) -> None:
+        """Raises ``_Lost`` when one sequence's work takes too long, or the process too much
+        memory."""
+        watch = WorkWatch(word, runner.process.pid, self._spec.memory_bytes)
+        while True:
+            await self._clock.sleep(POLL_S)
+            if (self._sequences or self._state is ModelState.LOADING) and (why := watch.look()):
+                raise _Lost(why, inside=True)
 
     def _send(self, message: m.ToRunner) -> None:
         """Queues it. What may wait here is bounded: an open and a cancel per slot, and grants that
@@ -344,13 +376,15 @@ class RunnerProcess:
         if self._runner is not None:
             self._runner.send(m.encode(message))
 
-    def _forget(self, reason: str) -> None:
-        """The process is lost: its sequences end, and nothing more is sent to it."""
+    def _forget(self, lost: _Lost, word: SharedWord) -> None:
+        """The process is lost: its sequences end, and nothing more is sent to it. Only the one that
+        it was at work on hears that it was this one's."""
         self._runner = None
+        reason, at = lost.message, word.read()
         sequences = tuple(self._sequences.values())
         self._sequences.clear()
         for sequence in sequences:
-            sequence.fail(reason)
+            sequence.fail(at.loss(sequence.number, reason) if lost.inside else EngineFailed(reason))
         if self._state is ModelState.RESIDENT or sequences:
             self._change(ModelState.LOADING, reason)
 

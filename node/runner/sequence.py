@@ -45,7 +45,7 @@ class Sequence:
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._cancelled = False
-        self._failure: str | None = None
+        self._failure: EngineFailed | None = None
 
     @property
     def expects(self) -> bool:
@@ -101,9 +101,9 @@ class Sequence:
             self._events.append(event)
             self._wake()
 
-    def fail(self, message: str) -> None:
+    def fail(self, error: EngineFailed) -> None:
         """The runner is lost; raised after the events that came before."""
-        self._failure = message
+        self._failure = error
         self._wake()
 
     def __aiter__(self) -> Sequence:
@@ -116,7 +116,7 @@ class Sequence:
             if self._cancelled or self._ended:
                 raise StopAsyncIteration
             if self._failure is not None:
-                raise EngineFailed(self._failure)
+                raise self._failure
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

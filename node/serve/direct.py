@@ -17,10 +17,12 @@ import grpc
 from opentelemetry.trace import Span, SpanKind
 
 from mesh.clock import Clock
-from mesh.errors import BadTicket, DeadlineExceeded, InternalError, from_code
+from mesh.errors import BadTicket, DeadlineExceeded, EngineLost, InternalError, from_code
 from mesh.protobuf.events import event_to_bytes
 from mesh.protobuf.request import request_from_wire
 from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
+from mesh.quarantine.marks import marks_of
+from mesh.quarantine.quarantine import Quarantine
 from mesh.security.tickets import Ticket
 from mesh.stream import Assigned, Done, StreamEvent
 from mesh.telemetry.tracing import current_traceparent, span, trace_id
@@ -55,7 +57,8 @@ Describe = Callable[[NodeId, ModelId], tuple[str, str]]
 
 class DirectServer:
     """``bind``: ``host:port``, port 0 picks a free one. ``advertise``: host that clients dial, None
-    for the bind host."""
+    for the bind host. ``quarantine``: of requests that engines were lost to; None: this server's
+    own."""
 
     def __init__(
         self,
@@ -64,8 +67,10 @@ class DirectServer:
         *,
         bind: str,
         advertise: str | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._gate = gate
+        self._quarantine = quarantine or Quarantine(clock)
         self._clock = clock
         self._bind = bind
         self._advertise = advertise
@@ -113,6 +118,7 @@ class DirectServer:
         with self._gate.admit(whole(wire).ticket) as ticket:
             request = request_from_wire(wire.request, fresh_id=fresh_id)
             check(request, ticket)
+            self._quarantine.check(lambda: marks_of(request.messages, request.sampling))
             timeout_s = _least(request.timeout_s or DEFAULT_TIMEOUT_S, context.time_remaining())
             with span(
                 "direct",
@@ -138,6 +144,9 @@ class DirectServer:
             # When the client is gone, gRPC cancels this task, and with it the handler.
             async with asyncio.timeout(limit) as scope:
                 await self._handler(attempt, sink)
+        except EngineLost as error:
+            marks = marks_of(attempt.messages, attempt.sampling)
+            raise self._quarantine.strike(marks, error) or error from error
         except TimeoutError:
             if not scope.expired():
                 raise

@@ -17,6 +17,7 @@ import numpy as np
 from mesh.delivery import Delivery
 from mesh.embedding import EmbedRequest, count_of
 from mesh.errors import ProtocolError
+from mesh.quarantine.marks import Marks, marks_of
 from mesh.transport.base import Attempt, Tokens, Vectors
 from mesh.types import ModelId, Request, Sampling
 
@@ -55,6 +56,10 @@ class Collector(Protocol):
         """The node says that this was all. Raises ``ProtocolError`` when something is missing."""
         ...
 
+    def marks(self) -> Marks:
+        """By what the request is known again, where an engine was lost at work on it."""
+        ...
+
     def words(self) -> Words: ...
 
 
@@ -91,6 +96,9 @@ class TokenCollector:
 
     def finish(self) -> None:
         pass  # how long an answer is, its node alone knows
+
+    def marks(self) -> Marks:
+        return marks_of(self.request.messages, self.request.sampling)
 
     def words(self) -> Words:
         count = self.delivered
@@ -152,6 +160,9 @@ class VectorCollector:
             raise ProtocolError(
                 f"the node ended after {self._count} of {len(self.request.texts)} vectors"
             )
+
+    def marks(self) -> Marks:
+        return marks_of((), texts=self.request.texts)
 
     def words(self) -> Words:
         count = len(self.request.texts)

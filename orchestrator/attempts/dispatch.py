@@ -19,6 +19,7 @@ from mesh.fleet.placement import stand_in
 from mesh.fleet.records import FleetView
 from mesh.fleet.work import Home, Work
 from mesh.parts import prompt_bytes
+from mesh.quarantine.quarantine import Quarantine
 from mesh.stream import Done, StreamEvent
 from mesh.transport.base import Finished
 from mesh.types import Decision, Request, Specialty
@@ -33,7 +34,8 @@ from orchestrator.slots.queue import RECOVERY_S, Admission
 
 class Dispatch:
     """``max_attempts``: tries per request that broke (``Failover``). ``affinity``: where
-    conversations are, None: this one's own memory. ``run`` watches what is under way, also that of
+    conversations are, None: this one's own memory; so with the
+    ``quarantine``. ``run`` watches what is under way, also that of
     whoever else uses ``failover``, and must run."""
 
     def __init__(
@@ -45,12 +47,18 @@ class Dispatch:
         max_attempts: int,
         hedging: HedgePolicy | None = None,
         affinity: Affinity | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self.affinity = affinity if affinity is not None else Affinity()
         self.failover = Failover(
-            fleet, admission, clock, max_attempts=max_attempts, hedging=hedging or HedgePolicy()
+            fleet,
+            admission,
+            clock,
+            max_attempts=max_attempts,
+            hedging=hedging or HedgePolicy(),
+            quarantine=quarantine or Quarantine(clock),
         )
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from mesh.embedding import EMBEDDING, Embeddings, EmbedRequest
 from mesh.errors import InternalError, of_request
 from mesh.fleet.placement import specialty_of
 from mesh.fleet.work import Work
+from mesh.quarantine.marks import marks_of
 from mesh.telemetry import spans
 from mesh.transport.base import Finished
 from mesh.types import Specialty
@@ -67,6 +68,7 @@ class Embedder:
         ):
             check_texts(request.texts, max_bytes=self._max_request_bytes)
             check_timeout(request.timeout_s)
+            self._failover.quarantine.check(lambda: marks_of((), texts=request.texts))
             timeout_s = request.timeout_s or self._default_timeout_s
             if granted_s is not None:
                 timeout_s = min(timeout_s, granted_s)

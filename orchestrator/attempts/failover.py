@@ -19,12 +19,14 @@ from mesh.errors import (
     CannotAnswer,
     DeadlineExceeded,
     Draining,
+    EngineLost,
     InternalError,
     NodeLost,
     NotResumable,
     NotServed,
 )
 from mesh.fleet.work import Work
+from mesh.quarantine.quarantine import Quarantine
 from mesh.stream import Assigned
 from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
 from orchestrator.attempts.attempt import AttemptRun, Broken
@@ -57,6 +59,7 @@ class Failover:
         *,
         max_attempts: int,
         hedging: HedgePolicy,
+        quarantine: Quarantine,
     ) -> None:
         self._fleet = fleet
         self._admission = admission
@@ -64,6 +67,7 @@ class Failover:
         self._max_attempts = max_attempts
         self._hedging = hedging
         self._watch = Watch(fleet, clock)
+        self.quarantine = quarantine
 
     async def run(self) -> None:
         """Watches deadlines and stalls until cancelled."""
@@ -199,6 +203,10 @@ class Failover:
         """What the request lost. Raises when it may not try again."""
         row, error = course.run.row, broken.error
         lost = after_break(self._fleet, row, broken)
+        if isinstance(error, EngineLost):
+            refusal = self.quarantine.strike(course.collector.marks(), lost)
+            if refusal is not None:
+                raise refusal from error
         delivered = course.collector.delivered
         if delivered and not course.collector.resumable:
             why = "and this request may not be resumed; ask again"

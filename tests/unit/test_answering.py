@@ -12,6 +12,7 @@ from msgspec import structs
 
 from mesh.clock import ManualClock
 from mesh.errors import InvalidRequest, NoCandidate, Overloaded
+from mesh.quarantine.quarantine import Quarantine
 from mesh.stream import Assigned, Decided, Done, Tokens
 from mesh.types import (
     Continuation,
@@ -287,6 +288,7 @@ async def test_the_whole_chain_in_order() -> None:
         door=door,
         decider=decider(Fixed(Outcome(said()))),
         affinity=Affinity(),
+        quarantine=Quarantine(ManualClock()),
         clock=ManualClock(),
         name="front",
         max_request_bytes=1000,
@@ -320,6 +322,7 @@ async def test_the_chain_gives_what_is_known_in_its_own_name(
         door=Door(1),
         decider=decider(Fixed(Outcome(replace(said(), verdicts=(word,)), answer=KNOWN))),
         affinity=affinity,
+        quarantine=Quarantine(clock),
         clock=clock,
         name="front",
         max_request_bytes=1000,

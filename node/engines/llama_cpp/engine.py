@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import llama_cpp as llama
 
-from mesh.errors import CannotAnswer, EngineFailed, InternalError
+from mesh.errors import CannotAnswer, EngineFailed, InternalError, InvalidRequest
 from mesh.types import Sampling
-from node.engines.base import Emission, ModelFacts, ModelSpec
+from node.engines.base import Emission, Failed, ModelFacts, ModelSpec
 from node.engines.batched import BatchedEngine, Running
 from node.engines.chat_template import ChatTemplate, PromptBuilder, TokenizedPrompt
 from node.engines.draws import PENALTY_WINDOW
@@ -110,7 +110,7 @@ class LlamaCppEngine(BatchedEngine[LiveModel, Drawing]):
             seed=self._fresh_seed(),
             position=len(begun.answer),
             before=begun.tokens[-PENALTY_WINDOW:],
-            grammar=_grammar(live, sampling, begun.answer),
+            grammar=self._grammar(live, sampling, begun.answer),
         )
         guesses = live.speculation if sampler.plain else None
         return Drawing(sampler, None if guesses is None else Lookup(guesses))
@@ -204,7 +204,12 @@ class LlamaCppEngine(BatchedEngine[LiveModel, Drawing]):
         emissions: list[Emission] = []
         right = 0
         for guess in (*draft, None):
-            token = running.sampler.sampler.draw(live.context, row + right)
+            try:
+                token = self._draw(live, running, row + right)
+            except InvalidRequest as error:  # its grammar exploded: nobody else is concerned
+                running.ended = True
+                emissions.append(Failed(running.slot, error))
+                break
             emissions += self._say(live, running, token)
             if running.ended or token != guess:
                 break
@@ -215,16 +220,31 @@ class LlamaCppEngine(BatchedEngine[LiveModel, Drawing]):
             llama.llama_memory_seq_rm(live.memory, running.cache, running.evaluated, -1)
         return emissions
 
+    def _draw(self, live: LiveModel, running: Running[Drawing], row: int) -> int | None:
+        """Raises ``InvalidRequest``."""
+        sampler = running.sampler.sampler
+        if not sampler.bound:
+            return sampler.draw(live.context, row)
+        self.work.form(running.slot)
+        try:
+            return sampler.draw(live.context, row)
+        finally:
+            self.work.back()
 
-def _grammar(live: LiveModel, sampling: Sampling, answer: Sequence[int]) -> Grammar | None:
-    """At the end of ``answer``. Raises ``InvalidRequest``."""
-    text = grammar_of(sampling)
-    if text is None:
-        return None
-    grammar = Grammar(live.vocabulary.handle, text, live.candidates)
-    try:
-        grammar.replay(answer)
-    except BaseException:
-        grammar.close()
-        raise
-    return grammar
+    def _grammar(
+        self, live: LiveModel, sampling: Sampling, answer: Sequence[int]
+    ) -> Grammar | None:
+        """At the end of ``answer``. Raises ``InvalidRequest``."""
+        self.work.form()
+        text = grammar_of(sampling)
+        if text is None:
+            self.work.back()
+            return None
+        grammar = Grammar(live.vocabulary.handle, text, live.candidates)
+        try:
+            grammar.replay(answer, self.work.form)
+        except BaseException:
+            grammar.close()
+            raise
+        self.work.back()
+        return grammar

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import llama_cpp as llama
@@ -15,6 +16,7 @@ from mesh.types import Sampling
 from node.engines.draws import PENALTY_WINDOW
 from node.engines.seeding import mixed_at
 
+STEP_S = 0.5  # of CPU, for one step of a grammar, while everybody's tokens wait
 _NO_SEED = 0xFFFF_FFFF  # llama.cpp reads this one as "choose at random"
 _SECOND_DRAW = 0x5EED_5EED  # for a draw made again, since the grammar refused the first
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
@@ -49,39 +51,77 @@ class Candidates:
 
 
 class Grammar:
-    """llama.cpp's grammar, as far as one answer has come in it. Must be ``close``d."""
+    """llama.cpp's grammar, as far as one answer has come in it. Must be ``close``d.
 
-    def __init__(self, vocabulary: Any, text: str, candidates: Candidates) -> None:
-        """``vocabulary``: a ``llama_vocab``. Raises ``InvalidRequest``; ``llama_grammar`` has found
-        what it can say better before."""
+    ``vocabulary``: a ``llama_vocab``. Every method raises ``InvalidRequest`` once a step of it
+    takes more than ``limit_s`` of ``seconds`` (CPU time): what grows in it grows by a factor.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Any,
+        text: str,
+        candidates: Candidates,
+        *,
+        limit_s: float = STEP_S,
+        seconds: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Raises ``InvalidRequest``; ``llama_grammar`` has found what it can say better before."""
+        self._limit_s = limit_s
+        self._seconds = seconds
+        began = seconds()
         self.handle: Any = llama.llama_sampler_init_grammar(vocabulary, text.encode(), b"root")
         if not self.handle:
             raise InvalidRequest(
                 "grammar: llama.cpp does not take it; a rule that begins with itself (left "
                 "recursion) is the usual reason"
             )
+        self._check(began)
         self.candidates = candidates
         self._one: Any = llama.llama_token_data()
         self._array = llama.llama_token_data_array(data=ctypes.pointer(self._one), size=1)
 
     def allows(self, token: int) -> bool:
         """Whether ``token`` may come next; a token that ends the turn only where all is said."""
+        began = self._seconds()
         self._one.id, self._one.logit = token, 0.0
         llama.llama_sampler_apply(self.handle, ctypes.byref(self._array))
+        self._check(began)
         return math.isfinite(self._one.logit)
 
     def accept(self, token: int) -> None:
         """Goes on past ``token``, which it must allow: llama.cpp ends the process otherwise."""
+        began = self._seconds()
         llama.llama_sampler_accept(self.handle, token)
+        self._check(began)
 
-    def replay(self, tokens: Sequence[int]) -> None:
-        """Goes on past an answer's beginning. Raises ``InvalidRequest`` where it does not fit."""
+    def replay(self, tokens: Sequence[int], step: Callable[[], None] = lambda: None) -> None:
+        """Goes on past an answer's beginning, and says so before each token. Raises
+        ``InvalidRequest`` where it does not fit."""
         for number, token in enumerate(tokens):
+            step()
             if not self.allows(token):
                 raise InvalidRequest(
                     f"the answer so far does not fit the grammar from its token {number} on"
                 )
             self.accept(token)
+
+    def choose(self, context: Any, row: int, samplers: Iterable[Any]) -> int:
+        """The token that ``samplers`` choose among those that may come next."""
+        began = self._seconds()
+        token = self.candidates.choose(context, row, (self.handle, *samplers))
+        self._check(began)
+        return token
+
+    def _check(self, began: float) -> None:
+        took = self._seconds() - began
+        if took > self._limit_s:
+            self.close()
+            raise InvalidRequest(
+                f"grammar: one step of it took {took:.1f} s, and the limit is {self._limit_s:g} s; "
+                "it leaves too many ways open at once: let what may follow be told apart by its "
+                "first characters"
+            )
 
     def close(self) -> None:
         """Frees it; idempotent."""
@@ -143,6 +183,11 @@ class Sampler:
         """Whether a draw is the likeliest token and depends on nothing but the logits."""
         return self._greedy and not self._penalises and self._grammar is None
 
+    @property
+    def bound(self) -> bool:
+        """Whether its draws keep to a grammar."""
+        return self._grammar is not None
+
     def draw(self, context: Any, row: int) -> int | None:
         """The next token from the logits of batch row ``row``; None when the grammar allows none,
         not even an end."""
@@ -161,7 +206,7 @@ class Sampler:
         token = grammar.candidates.choose(context, row, (self._chain,))
         if not grammar.allows(token):
             self._reseed(self._seed ^ _SECOND_DRAW)
-            token = grammar.candidates.choose(context, row, (grammar.handle, self._chain))
+            token = grammar.choose(context, row, (self._chain,))
             if not grammar.allows(token):
                 return None
         self._position += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -63,6 +64,10 @@ class LlamaCppTraits(EngineTraits[GgufFacts]):
             compute_capability=target.compute_capability,
             embeds=to_embed(spec.options, files),
         )
+
+    def runner_environment(self, spec: ModelSpec) -> Mapping[str, str]:
+        # A crash that is told by a debugger takes seconds, for which everybody's answers wait.
+        return {"GGML_NO_BACKTRACE": "1"}
 
     def spare_bytes(self, whole: int, mapped: int, files: GgufFacts, estimate: Estimate) -> int:
         return spare_bytes(whole, mapped, files.shape.quantised_bytes, estimate)

@@ -1,0 +1,45 @@
+"""By what a request is known again: hashes over what an engine is given. Pure.
+
+Who asks, how long the answer may be and how its tokens are drawn is not in them: an engine is lost
+at reading the conversation or at keeping to the form, and a poison sent again with another seed or
+another limit is the same poison.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mesh.types import Message, Sampling
+
+MARK_BYTES = 16
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """``whole``: of the conversation (or the texts) and the form; ``form``: of the grammar or JSON
+    schema alone, "" for none. Hex."""
+
+    whole: str
+    form: str
+
+
+def marks_of(
+    messages: Sequence[Message], sampling: Sampling | None = None, texts: Sequence[str] = ()
+) -> Marks:
+    """Of an answer's request, or of ``texts`` to embed. A millisecond a megabyte."""
+    form = None if sampling is None else (sampling.grammar, sampling.json_schema)
+    bound = form is not None and form != (None, None)
+    return Marks(
+        whole=_hash(_encode((messages, texts, form if bound else None))),
+        form=_hash(_encode(form)) if bound else "",
+    )
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=MARK_BYTES).hexdigest()

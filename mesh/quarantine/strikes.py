@@ -1,0 +1,91 @@
+"""What processes tell each other of requests under which engines were lost. Pure.
+
+A process has one value in the registry, ``quarantine/<its id>``, with its newest strikes. A mark's
+strikes count over all processes; each ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+
+from mesh.cleaned import cleaned
+from mesh.errors import ProtocolError
+from mesh.quarantine.marks import MARK_BYTES
+
+STRIKES = 2  # after so many a request is refused
+STRIKE_S = 600.0  # so long each of them counts
+MOST_STRIKES = 64  # that one process tells; the oldest is dropped
+MOST_TELLERS = 1024  # processes that are listened to
+MAX_VALUE_BYTES = 64 * 1024
+WHY_CHARS = 200
+
+Mark = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{2 * MARK_BYTES}}}$")]
+
+
+class Strike(msgspec.Struct, frozen=True, kw_only=True):
+    """Engines lost at work on what has this mark. ``until``: Unix seconds. ``why``: the last one,
+    in words."""
+
+    mark: Mark
+    count: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    until: Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
+    why: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of one process, the oldest strike first."""
+
+    strikes: Annotated[tuple[Strike, ...], msgspec.Meta(max_length=MOST_STRIKES)]
+
+
+_DECODER = msgspec.json.Decoder(Told)
+
+
+def encode(strikes: Iterable[Strike]) -> bytes:
+    """JSON, indented so that ``etcdctl get`` reads well."""
+    return msgspec.json.format(msgspec.json.encode(Told(strikes=tuple(strikes))), indent=2)
+
+
+def decode(value: bytes) -> tuple[Strike, ...]:
+    """Raises ``ProtocolError`` that says in one line what is wrong with it."""
+    if len(value) > MAX_VALUE_BYTES:
+        raise ProtocolError(f"{len(value):,} bytes; at most {MAX_VALUE_BYTES:,}")
+    try:
+        return _DECODER.decode(value).strikes
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"no list of strikes: {cleaned(str(error))}") from None
+
+
+def struck(own: Mapping[str, Strike], mark: str, why: str, now: float) -> dict[str, Strike]:
+    """After one more. ``now``: Unix seconds."""
+    left = {key: strike for key, strike in own.items() if strike.until > now}
+    before = left.pop(mark, None)
+    count = before.count + 1 if before is not None else 1
+    left[mark] = Strike(
+        mark=mark, count=min(count, 1000), until=now + STRIKE_S, why=cleaned(why, WHY_CHARS)
+    )
+    while len(left) > MOST_STRIKES:
+        del left[next(iter(left))]
+    return left
+
+
+def totals(tellers: Iterable[Iterable[Strike]], now: float) -> dict[str, Strike]:
+    """By mark, over all that tell of it. A strike that claims to last longer than any does, lasts
+    as long as one that was told now."""
+    found: dict[str, Strike] = {}
+    for strikes in tellers:
+        for strike in strikes:
+            if strike.until <= now:
+                continue
+            before = found.get(strike.mark)
+            until = min(strike.until, now + STRIKE_S)
+            found[strike.mark] = Strike(
+                mark=strike.mark,
+                count=strike.count + (before.count if before is not None else 0),
+                until=max(until, before.until if before is not None else 0.0),
+                why=strike.why,
+            )
+    return found

@@ -1,0 +1,66 @@
+"""A request under which engines are lost: tried once more elsewhere, then refused everywhere."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import pytest
+
+from mesh.errors import EngineFailed, Quarantined
+from mesh.types import Sampling
+from tests.mesh.fakes import Mesh, request
+from tests.mesh.scripted import ScriptedNode, answer, fail
+
+BOUND = Sampling(max_tokens=100, grammar='root ::= "a"')
+
+
+async def three(mesh: Mesh, code: str) -> list[ScriptedNode]:
+    nodes = [await mesh.node(name) for name in "abc"]
+    for node in nodes:
+        node.scripts = [fail(3, code, "the engine hangs")] * 9
+    return nodes
+
+
+def lost(nodes: list[ScriptedNode]) -> int:
+    return sum(len(node.attempts) for node in nodes)
+
+
+async def test_the_second_engine_that_is_lost_ends_it_and_the_third_time_costs_no_node() -> None:
+    async with Mesh() as mesh:
+        nodes = await three(mesh, "engine_lost")
+        with pytest.raises(Quarantined, match=r"2 times.*the engine hangs") as ended:
+            await mesh.collect(request())
+        assert ended.value.retry_after_s is not None
+        assert lost(nodes) == 2
+        began = perf_counter()
+        with pytest.raises(Quarantined, match="is refused"):
+            async for _ in mesh.answered(request()):
+                pass
+        assert perf_counter() - began < 0.005
+        assert lost(nodes) == 2
+
+
+async def test_a_form_that_engines_were_lost_at_is_refused_with_another_prompt() -> None:
+    async with Mesh() as mesh:
+        nodes = await three(mesh, "form_lost")
+        with pytest.raises(Quarantined):
+            await mesh.collect(request(sampling=BOUND))
+        with pytest.raises(Quarantined):
+            async for _ in mesh.answered(request("and what is 2 + 2?", sampling=BOUND)):
+                pass
+        assert lost(nodes) == 2
+        for node in nodes:
+            node.scripts = [answer()]
+        assert [event async for event in mesh.answered(request())]
+
+
+async def test_who_was_beside_it_is_never_held_to_account() -> None:
+    async with Mesh(max_attempts=3) as mesh:
+        nodes = await three(mesh, "engine_failed")
+        for _ in range(2):
+            with pytest.raises(EngineFailed):
+                await mesh.collect(request())
+        for node in nodes:
+            node.scripts = [answer()]
+        whole = [event async for event in mesh.answered(request())]
+        assert whole

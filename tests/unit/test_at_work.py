@@ -1,0 +1,94 @@
+"""What a runner says that it is at, read from outside: who an engine was lost to, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mesh.errors import EngineFailed, EngineLost, FormLost
+from node.runner import watching
+from node.runner.at_work import AtWork, SharedWord, Stage, Word, shared
+from node.runner.watching import LIMITS_S, WorkWatch
+
+
+@pytest.fixture
+def word() -> Iterator[SharedWord]:
+    found = SharedWord()
+    yield found
+    found.close()
+
+
+def test_the_agent_reads_what_the_runner_wrote_last(word: SharedWord) -> None:
+    work = AtWork(shared(word.fd))
+    assert word.read() == Word(0, Stage.NOTHING, 0)
+    work.opening(1, 7)
+    assert word.read() == Word(7, Stage.OPENING, 1)
+    work.form()
+    assert word.read() == Word(7, Stage.FORM, 2)
+    work.back()
+    work.opening(0, 9)
+    work.step([0, 1])
+    assert word.read() == Word(0, Stage.STEP, 5)
+    work.form(1)
+    assert word.read() == Word(7, Stage.FORM, 6)
+    work.back()
+    assert word.read().sequence == 0
+    work.step([0])
+    assert word.read() == Word(9, Stage.STEP, 8)
+    work.nothing()
+    assert word.read() == Word(0, Stage.NOTHING, 9)
+
+
+@pytest.mark.parametrize(
+    ("at", "kind"),
+    [
+        (Word(0, Stage.NOTHING, 1), EngineFailed),
+        (Word(0, Stage.STEP, 1), EngineFailed),
+        (Word(8, Stage.FORM, 1), EngineFailed),
+        (Word(7, Stage.OPENING, 1), EngineLost),
+        (Word(7, Stage.STEP, 1), EngineLost),
+        (Word(7, Stage.FORM, 1), FormLost),
+    ],
+)
+def test_only_the_one_that_was_worked_for_alone_is_to_blame(
+    at: Word, kind: type[EngineFailed]
+) -> None:
+    loss = at.loss(7, "it hung")
+    assert type(loss) is kind
+    assert loss.message.startswith("it hung")
+
+
+@pytest.fixture
+def cpu(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of CPU that the process has used; a test puts others there."""
+    spent = [10.0]
+    monkeypatch.setattr(watching, "cpu_s", lambda _: spent[0])
+    return spent
+
+
+def test_one_piece_of_work_that_takes_too_much_time_of_the_process(
+    word: SharedWord, cpu: list[float]
+) -> None:
+    work, watch = AtWork(shared(word.fd)), WorkWatch(word, 1, None)
+    work.opening(0, 7)
+    work.form()
+    assert watch.look() is None
+    cpu[0] += LIMITS_S[Stage.FORM]
+    assert watch.look() is None  # stopped, or not let run, it would use none
+    work.form()  # the next token
+    assert watch.look() is None
+    cpu[0] += LIMITS_S[Stage.FORM] + 0.1
+    assert "more than 1 s" in (watch.look() or "")
+    work.step([0])
+    cpu[0] += 1000.0
+    assert watch.look() is None  # of a step as a whole, ``hang_s`` is the limit
+
+
+def test_memory_of_its_own_is_limited(word: SharedWord, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "own_bytes", lambda _: 2_000_000_001)
+    assert WorkWatch(word, 1, None).look() is None
+    assert WorkWatch(word, 1, 3_000_000_000).look() is None
+    why = WorkWatch(word, 1, 2_000_000_000).look()
+    assert why is not None
+    assert "2.00 GB" in why
