@@ -34,6 +34,7 @@ from node.hardware.host import Host
 from node.identity import Identity
 from node.models.calibration import Calibration
 from node.models.fit import Corrections
+from node.models.forms.trials import FormTrials
 from node.models.hosted import HostedModel
 from node.models.residency.agent import Residency
 from node.notify import notify
@@ -76,6 +77,7 @@ class NodeAgent:
         peers: Peers | None = None,
         calibration: Calibration | None = None,
         quarantine: Quarantine | None = None,
+        forms: FormTrials | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -89,6 +91,7 @@ class NodeAgent:
         self._peers = peers
         self._calibration = calibration
         self._quarantine = quarantine
+        self._forms = forms
         self._models: tuple[HostedModel, ...] = ()
         self._residency: Residency | None = None
         self._in_flight = InFlight()
@@ -135,6 +138,7 @@ class NodeAgent:
             residency=self._residency,
             calibration=self._calibration,
             in_flight=self._in_flight,
+            forms=self._forms,
         )
 
     def changed(self) -> None:
@@ -196,6 +200,8 @@ class NodeAgent:
                     rest.append(group.create_task(self._residency.run(), name="residency"))
                 if self._keyring is not None:
                     rest.append(group.create_task(self._keyring.run(), name="keyring"))
+                if self._forms is not None:
+                    rest.append(group.create_task(self._forms.run(), name="forms"))
                 if self._quarantine is not None:
                     rest.append(group.create_task(self._quarantine.run(), name="quarantine"))
                 if self._peers is not None:

@@ -27,6 +27,7 @@ from node.hardware.gpu import GpuReader, NvmlProbe
 from node.hardware.host import Host
 from node.identity import Identity, claim
 from node.models.calibration import Calibration
+from node.models.forms.trials import FormTrials
 from node.models.hosted import HostedModel, Runner, check_ids
 from node.runner.process import RunnerProcess
 from node.serve.direct import DirectServer
@@ -85,6 +86,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             keyring=keyring,
             direct=_direct(settings, identity, keyring, quarantine, clock),
             quarantine=quarantine,
+            forms=FormTrials(clock),
             peers=Peers(
                 registry,
                 all_dialers(settings.name, settings.timing, clock, rng),

@@ -67,7 +67,9 @@ class EngineTraits(Generic[F]):
     model are on the GPU and the rest on the CPU; others have all layers on one device. ``embeds``:
     some models of its make vectors. ``measured``: its speed is this box's, and is measured.
     ``instant``: an answer takes milliseconds. ``memory_note``: for the record, why nothing is
-    reserved for a model whose files say nothing; None where that is a lack. ``no_choice``: of
+    reserved for a model whose files say nothing; None where that is a lack. ``trial``: the module
+    of a process that tries grammars and schemas with a model's vocabulary alone, given its file
+    (``node/models/forms``), "" for none. ``no_choice``: of
     ``kv_type``, ``dtype``, ``gpu_layers`` and ``cpu``, what ``mesh models fit`` cannot be asked,
     each with why not.
 
@@ -84,6 +86,7 @@ class EngineTraits(Generic[F]):
     measured: ClassVar[bool] = True
     instant: ClassVar[bool] = False
     memory_note: ClassVar[str | None] = None
+    trial: ClassVar[str] = ""
     no_choice: ClassVar[Mapping[str, str]] = {}
 
     def make(self) -> Engine:

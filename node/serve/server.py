@@ -38,7 +38,9 @@ from mesh.transport.base import (
 )
 from mesh.types import ModelId, NodeId
 from mesh.validation import check_request, check_texts, check_timeout
+from node.engines.registry import traits_of
 from node.models.calibration import Calibration
+from node.models.forms.trials import FormTrials, Vocabulary
 from node.models.hosted import HostedModel, RunningSequence
 from node.models.residency.agent import Residency
 from node.models.residency.line import Waiter
@@ -57,7 +59,8 @@ _SMOOTHING = 0.2  # weight of the newest attempt in the mean duration
 class AttemptServer:
     """The listener's handler. ``on_change`` is called when an attempt begins or ends.
     ``residency``: keeps the line of requests for models that are not resident; None: such requests
-    are refused. ``in_flight``: None for one of its own.
+    are refused. ``in_flight``: None for one of its own. ``forms``: tries grammars and schemas;
+    None: they are not tried.
 
     A refusal is sent as ``Refused``; what breaks after that is raised, and the listener sends it as
     ``Failed`` of that code.
@@ -73,8 +76,10 @@ class AttemptServer:
         residency: Residency | None = None,
         calibration: Calibration | None = None,
         in_flight: InFlight | None = None,
+        forms: FormTrials | None = None,
     ) -> None:
         self._node = node
+        self._forms = forms
         self._residency = residency
         self._calibration = calibration
         self._models: dict[ModelId, HostedModel] = {model.id: model for model in models}
@@ -137,6 +142,9 @@ class AttemptServer:
         ) as current:
             try:
                 model = self._checked(attempt)
+                if self._bound(attempt, model):
+                    attempt = await self._tried(attempt, model)
+                    model = self._checked(attempt)
                 claim = partial(self._claim, model, attempt, current_traceparent())
                 turn: RunningSequence | Waiter
                 if self._residency is not None and self._residency.must_wait(model.id):
@@ -147,6 +155,26 @@ class AttemptServer:
                 await _refuse(sink, refusal, current)
                 return
             await self._serve(attempt, sink, turn, current)
+
+    def _bound(self, attempt: Attempt, model: HostedModel) -> bool:
+        """Whether it has a form that can be tried."""
+        sampling = attempt.sampling
+        return (
+            self._forms is not None
+            and (sampling.grammar is not None or sampling.json_schema is not None)
+            and model.prepared is not None
+            and bool(traits_of(model.settings.engine).trial)
+        )
+
+    async def _tried(self, attempt: Attempt, model: HostedModel) -> Attempt:
+        """With the time that is left. Raises ``InvalidRequest``, ``Overloaded``."""
+        begun = self._clock.now()
+        if self._forms is not None and model.prepared is not None:
+            module = traits_of(model.settings.engine).trial
+            vocabulary = Vocabulary(module, model.prepared.spec.source)
+            await self._forms.check(vocabulary, attempt.sampling, attempt.timeout_s)
+        left = max(0.001, attempt.timeout_s - (self._clock.now() - begun))
+        return replace(attempt, timeout_s=left)
 
     def _checked(self, attempt: Attempt) -> HostedModel:
         """Checks what came off the wire. What follows claims a slot, and nothing runs between."""

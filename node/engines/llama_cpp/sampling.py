@@ -49,6 +49,16 @@ class Candidates:
             llama.llama_sampler_apply(sampler, ctypes.byref(array))
         return int(array.data[array.selected].id)
 
+    def allowed(self, grammar: Any) -> Any:
+        """Of every token, whether llama.cpp's sampler ``grammar`` leaves it."""
+        self._data["id"] = self._ids
+        self._data["logit"] = 0.0
+        array: Any = self._array
+        array.data = self._data.ctypes.data_as(llama.llama_token_data_p)
+        array.size, array.selected, array.sorted = len(self._ids), -1, False
+        llama.llama_sampler_apply(grammar, ctypes.byref(array))
+        return np.isfinite(self._data["logit"])
+
 
 class Grammar:
     """llama.cpp's grammar, as far as one answer has come in it. Must be ``close``d.
@@ -88,6 +98,13 @@ class Grammar:
         llama.llama_sampler_apply(self.handle, ctypes.byref(self._array))
         self._check(began)
         return math.isfinite(self._one.logit)
+
+    def allowed(self) -> Any:
+        """Of every token, whether it may come next: an array of booleans."""
+        began = self._seconds()
+        found = self.candidates.allowed(self.handle)
+        self._check(began)
+        return found
 
     def accept(self, token: int) -> None:
         """Goes on past ``token``, which it must allow: llama.cpp ends the process otherwise."""

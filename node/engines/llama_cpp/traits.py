@@ -26,6 +26,7 @@ class LlamaCppTraits(EngineTraits[GgufFacts]):
     sources = frozenset({Source.FILE})
     splits_layers = True
     embeds = True
+    trial = "node.engines.llama_cpp.trial"
     no_choice: ClassVar = {"dtype": "a GGUF file says itself what its numbers are; leave --dtype"}
 
     def make(self) -> Engine:
