@@ -56,12 +56,16 @@ def read(data: bytes, form: type[_Form], what: str) -> _Form:
         raise ProtocolError(
             f"not {what}: {len(data):,} bytes, and at most {MAX_VALUE_BYTES:,} are read"
         )
-    if _deep(data):
-        raise ProtocolError(f"not {what}: nested more than {MAX_DEPTH} deep")
     try:
-        return msgspec.json.decode(data, type=form)
+        found = msgspec.json.decode(data, type=form)
+        deep = _deep(data)
+    except RecursionError:
+        deep = True
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends nobody
         raise ProtocolError(f"not {what}: {cleaned(str(error)) or type(error).__name__}") from None
+    if deep:
+        raise ProtocolError(f"not {what}: nested more than {MAX_DEPTH} deep")
+    return found
 
 
 def shown_key(key: str) -> str:
