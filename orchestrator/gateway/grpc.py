@@ -216,7 +216,9 @@ class GrpcGateway:
         async def answer() -> pb.FleetResponse:
             whole(wire)
             seen = self._api.fleet()
-            return fleet_to_wire(
+            # In a thread: of thousands of nodes it takes longer than a stream should wait.
+            return await asyncio.to_thread(
+                fleet_to_wire,
                 seen.view,
                 registry_connected=seen.registry_connected,
                 now=seen.now,
