@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+SHORTEST_SPREAD_S = 0.02
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
     """The first event of every answer: what the cascade said, and the request's id."""
@@ -77,8 +80,8 @@ class Done:
     """Good end. Node, name and model are the last attempt's.
 
     ``ttft_ms``: milliseconds from the request's arrival at the orchestrator to its first token.
-    ``queue_ms``: of those, waiting for a free slot. ``tokens_per_second``: first to last token, 0
-    for fewer than two. ``resumed``: more than one attempt made the answer, ``resumes`` says which.
+    ``queue_ms``: of those, waiting for a free slot. ``tokens_per_second``: see
+    ``rate``. ``resumed``: more than one attempt made the answer, ``resumes`` says which.
     ``trace_id``: 32 hex digits. ``source``: the stage of the router that had the answer (``memo``,
     ``exact``), "" when a node made it.
     """
@@ -98,6 +101,12 @@ class Done:
     queue_ms: float
     resumes: tuple[Resume, ...] = ()
     source: str = ""
+
+
+def rate(tokens: int, spread_s: float) -> float:
+    """Tokens a second of an answer whose first and last token came ``spread_s`` seconds apart; 0
+    where that is too short to be a pace: they came together, from a memory or after a stall."""
+    return (tokens - 1) / spread_s if tokens > 1 and spread_s >= SHORTEST_SPREAD_S else 0.0
 
 
 StreamEvent = Decided | Assigned | Progress | Tokens | Done

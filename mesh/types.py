@@ -119,7 +119,7 @@ class Sampling:
     is then the likeliest of what they allow; ``max_tokens`` may still cut an answer short.
     """
 
-    max_tokens: int = 256
+    max_tokens: int = 2_048
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0

@@ -12,7 +12,7 @@ from rich.text import Text
 from mesh.cli.screen import console, milliseconds, printable
 from mesh.errors import MeshError
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
-from mesh.types import Decision
+from mesh.types import Decision, FinishReason
 
 
 async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | None = None) -> None:
@@ -36,8 +36,11 @@ async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | Non
                         _write("\n")
                         at_line_start = True
                     if decision is not None:
+                        screen = console(closing or sys.stderr)
                         line = Text(summary(decision, event), style="dim")
-                        console(closing or sys.stderr).print(line, soft_wrap=True)
+                        screen.print(line, soft_wrap=True)
+                        if cut := cut_off(event):
+                            screen.print(Text(cut, style="yellow"), soft_wrap=True)
                 case Assigned() | Progress():
                     pass
     finally:
@@ -149,9 +152,26 @@ def summary(decision: Decision, done: Done) -> str:
         parts.append(f"{done.tokens_per_second:.0f} tokens/s")
     if done.resumed:
         parts.append(resumed_by(done))
-    if done.reason not in ("stop", "stop_string"):
-        parts.append(f"cut off: {done.reason}")
     return " · ".join(parts)
+
+
+def cut_off(done: Done) -> str:
+    """What to say of an answer that is not whole; "" of one that is."""
+    match done.reason:
+        case FinishReason.STOP | FinishReason.STOP_STRING | FinishReason.TOOL_CALLS:
+            return ""
+        case FinishReason.LENGTH:
+            return (
+                f"the answer was cut off at its limit of {done.completion_tokens:,} tokens; "
+                "--max-tokens allows more"
+            )
+        case FinishReason.CONTEXT:
+            return (
+                f"the answer was cut off after {done.completion_tokens:,} tokens: the model's "
+                "context is full; shorten the prompt or ask a model with a longer one"
+            )
+        case _:
+            return f"the answer is not whole: {done.reason}"
 
 
 def resumed_by(done: Done) -> str:

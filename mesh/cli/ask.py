@@ -21,7 +21,10 @@ from mesh.validation import MAX_GRAMMAR_BYTES
 @click.option("--model", metavar="ID", help="Skip the router: this model.")
 @click.option("--system", metavar="TEXT", help="A system message before the prompt.")
 @click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="At most so many tokens."
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most so many tokens.  [default: 2048]",
 )
 @click.option("--temperature", type=float, help="0 is greedy; higher is more random.")
 @click.option("--top-p", type=float, help="Nucleus: the likeliest tokens of this total mass.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
-from mesh.settings.state import state_dir
+from mesh.settings.state import RUN_FILE, state_dir
 from mesh.settings.timing import PRESETS
 
 if TYPE_CHECKING:
@@ -52,10 +52,24 @@ def endpoint_option(*, envvar: str | None = None) -> Callable[[F], F]:
     )
 
 
-def chosen_endpoint(own: str | None) -> str:
-    """The command's ``--endpoint``, else the group's or ``MESH_ENDPOINT``, else the default."""
+def said_endpoint(own: str | None) -> str | None:
+    """The command's ``--endpoint``, else the group's or ``MESH_ENDPOINT``."""
     root = click.get_current_context().find_root()
-    return own or root.params.get("endpoint") or DEFAULT_ENDPOINT
+    return own or root.params.get("endpoint")
+
+
+def chosen_endpoint(own: str | None) -> str:
+    """What was said, else where the mesh that `mesh up` started listens, else the default."""
+    return said_endpoint(own) or _started_here() or DEFAULT_ENDPOINT
+
+
+def _started_here() -> str | None:
+    if not (state_dir() / RUN_FILE).exists():
+        return None
+    from mesh.local import run_file  # needs what only a box that ran `mesh up` has for certain
+
+    found = run_file.running(state_dir())
+    return found.endpoint if found is not None else None
 
 
 def state_dir_option(function: F) -> F:

@@ -11,17 +11,17 @@ import click
 
 from mesh.cli.options import (
     HostPort,
-    chosen_endpoint,
     chosen_state_dir,
     endpoint_option,
     insecure_option,
     otlp_option,
+    said_endpoint,
     state_dir_option,
 )
 from mesh.errors import InternalError, MeshError
 from mesh.extras import require
 from mesh.local.plan import MeshPlan
-from mesh.settings.addresses import DEFAULT_ETCD
+from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
 
 if TYPE_CHECKING:
     from mesh.local.detach import Teller
@@ -85,7 +85,7 @@ def up(
         raise run_file.already_running(found, folder)
     plan = build_plan(
         folder,
-        endpoint=chosen_endpoint(endpoint),
+        endpoint=said_endpoint(endpoint) or DEFAULT_ENDPOINT,
         nodes=nodes,
         etcd=etcd,
         etcd_port=etcd_port,
@@ -172,7 +172,7 @@ def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
 
 
 def _in_background(plan: MeshPlan, *, tour: bool) -> None:
-    from mesh.local import detach, logs
+    from mesh.local import detach, logs, run_file
 
     log = plan.log_dir / "mesh.log"
     logs.start_afresh(log)
@@ -186,7 +186,7 @@ def _in_background(plan: MeshPlan, *, tour: bool) -> None:
         from mesh.cli.tour import take
 
         asyncio.run(take(plan.endpoint))
-    click.echo(f"{where(plan)}; `mesh down` stops it")
+    click.echo(f"{where(plan)}; `{run_file.down_command(plan.state_dir)}` stops it")
 
 
 def _keep(plan: MeshPlan, teller: Teller) -> MeshError | None:

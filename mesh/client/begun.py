@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from mesh.delivery import Delivery
 from mesh.errors import DeadlineExceeded, MeshError, NotResumable, ProtocolError
-from mesh.stream import Assigned, Decided, Done, Progress, Resume, StreamEvent, Tokens
+from mesh.stream import Assigned, Decided, Done, Progress, Resume, StreamEvent, Tokens, rate
 from mesh.types import Continuation, Request
 
 
@@ -133,6 +133,6 @@ class Begun:
             attempts=max(done.attempts, self.attempts),
             completion_tokens=self.tokens,
             ttft_ms=1000.0 * (first - self.started) if first is not None else 0.0,
-            tokens_per_second=(self.tokens - 1) / spread if spread > 0 else 0.0,
+            tokens_per_second=rate(self.tokens, spread),
             resumes=(*self.resumes, *done.resumes),
         )

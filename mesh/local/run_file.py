@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 import psutil
 
 from mesh.errors import ConfigError
+from mesh.settings.state import RUN_FILE, state_dir
 
-_RUN = "mesh.json"
 _LOCK = "mesh.lock"
 
 
@@ -59,7 +60,7 @@ def process_start(pid: int) -> float | None:
 
 def running(state_dir: Path) -> RunFile | None:
     """The mesh of this folder if it runs; a stale file is removed."""
-    path = state_dir / _RUN
+    path = state_dir / RUN_FILE
     try:
         found = msgspec.json.decode(path.read_bytes(), type=RunFile)
     except FileNotFoundError:
@@ -76,14 +77,14 @@ def running(state_dir: Path) -> RunFile | None:
 
 def write(state_dir: Path, run: RunFile) -> None:
     """Whole or not at all."""
-    path = state_dir / _RUN
+    path = state_dir / RUN_FILE
     fresh = path.with_suffix(".new")
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
     fresh.replace(path)
 
 
 def remove(state_dir: Path) -> None:
-    (state_dir / _RUN).unlink(missing_ok=True)
+    (state_dir / RUN_FILE).unlink(missing_ok=True)
 
 
 def prepare(state_dir: Path) -> None:
@@ -117,8 +118,14 @@ def already_running(run: RunFile | None, state_dir: Path) -> ConfigError:
         return ConfigError(f"another `mesh up` is just starting or stopping in {state_dir}")
     return ConfigError(
         f"a mesh is already running at {run.endpoint} (pid {run.pid}); see `mesh status`, stop it "
-        f"with `mesh down`, or start another one with --state-dir, --endpoint and --etcd-port"
+        f"with `{down_command(state_dir)}`, or start another one with --state-dir, --endpoint and "
+        "--etcd-port"
     )
+
+
+def down_command(folder: Path) -> str:
+    """What stops the mesh of this state folder, and no other."""
+    return "mesh down" if folder == state_dir() else f"mesh down --state-dir {quote(str(folder))}"
 
 
 def own(endpoint: str, etcd: str, *, now: float, detached: bool) -> RunFile:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+RUN_FILE = "mesh.json"  # in it: where the mesh that `mesh up` started listens
+
 
 def state_dir() -> Path:
     """Where identity, logs and etcd's data live: ``$MESH_STATE_DIR``, else XDG's."""

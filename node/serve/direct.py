@@ -24,7 +24,7 @@ from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of,
 from mesh.quarantine.marks import marks_of
 from mesh.quarantine.quarantine import Quarantine
 from mesh.security.tickets import Ticket
-from mesh.stream import Assigned, Done, StreamEvent
+from mesh.stream import Assigned, Done, StreamEvent, rate
 from mesh.telemetry.tracing import current_traceparent, span, trace_id
 from mesh.transport.base import (
     Accepted,
@@ -258,7 +258,7 @@ class _ContextSink:
             completion_tokens=self._total,
             cached_tokens=finished.usage.cached_tokens,
             ttft_ms=1000.0 * (first - self._arrived) if first is not None else 0.0,
-            tokens_per_second=(self._pieces - 1) / spread if self._pieces > 1 and spread else 0.0,
+            tokens_per_second=rate(self._pieces, spread),
             resumed=False,
             attempts=1,
             trace_id=trace_id(self._span),

@@ -20,7 +20,7 @@ from mesh.fleet.records import FleetView
 from mesh.fleet.work import Home, Work
 from mesh.parts import prompt_bytes
 from mesh.quarantine.quarantine import Quarantine
-from mesh.stream import Done, StreamEvent
+from mesh.stream import Done, StreamEvent, rate
 from mesh.transport.base import Finished
 from mesh.types import Decision, Request, Specialty
 from orchestrator.attempts.collect import TokenCollector
@@ -147,7 +147,7 @@ def _done(course: Course, count: int, streamed: int, now: float) -> Done:
         completion_tokens=count,
         cached_tokens=end.usage.cached_tokens,
         ttft_ms=1000.0 * (first - course.arrived) if first is not None else 0.0,
-        tokens_per_second=(streamed - 1) / spread if spread > 0 else 0.0,
+        tokens_per_second=rate(streamed, spread),
         resumed=course.resumed,
         attempts=course.attempts,
         trace_id=format(course.span.get_span_context().trace_id, "032x"),

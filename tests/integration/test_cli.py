@@ -59,11 +59,11 @@ def test_ask_prints_the_answer_and_one_closing_line(home: Box) -> None:
     done = home.mesh("ask", "--specialty", "chat", "--max-tokens", "8", "Hello")
     assert done.returncode == 0
     assert done.stdout.strip()
-    (line,) = done.stderr.splitlines()
+    line, cut = done.stderr.splitlines()
     assert "chat via requested" in line
     assert "node chat" in line
     assert "first token" in line
-    assert line.endswith("cut off: length")
+    assert "cut off at its limit of 8 tokens" in cut
 
 
 def test_ask_reads_a_pipe(home: Box) -> None:

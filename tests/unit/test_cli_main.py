@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -10,6 +12,7 @@ from mesh.cli import reference
 from mesh.cli.main import COMMANDS, MeshGroup, cli
 from mesh.cli.options import chosen_endpoint, endpoint_option
 from mesh.errors import BY_CODE, MeshError
+from mesh.local import run_file
 from mesh.version import __version__
 
 
@@ -113,3 +116,28 @@ def test_an_endpoint_that_is_none_is_exit_code_2(wrong: str) -> None:
 
 def test_the_reference_page_is_up_to_date() -> None:
     assert reference.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("said", [(), ("--endpoint", "127.0.0.1:5")])
+def test_commands_ask_the_mesh_that_was_started_here_unless_told_otherwise(
+    said: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESH_STATE_DIR", str(tmp_path))
+    run_file.write(tmp_path, run_file.own("127.0.0.1:3", "127.0.0.1:4", now=0.0, detached=False))
+    result = CliRunner().invoke(cli, ["status", *said])
+    assert (said[1] if said else "127.0.0.1:3") in result.output
+
+
+def test_what_is_said_to_stop_a_mesh_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESH_STATE_DIR", str(tmp_path))
+    assert run_file.down_command(tmp_path) == "mesh down"
+    other = tmp_path / "my other"
+    assert run_file.down_command(other) == f"mesh down --state-dir '{other}'"
+    assert (
+        f"`mesh down --state-dir '{other}'`"
+        in run_file.already_running(
+            run_file.own("127.0.0.1:3", "127.0.0.1:4", now=0.0, detached=False), other
+        ).message
+    )

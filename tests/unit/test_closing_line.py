@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.cli.answer import summary
-from mesh.stream import Done, Resume
-from mesh.types import Decision, Specialty
+from mesh.cli.answer import cut_off, summary
+from mesh.stream import Done, Resume, rate
+from mesh.types import Decision, FinishReason, Specialty
 
 DECISION = Decision(
     specialty=Specialty("math"), stage="rules", rule="word_problem", confidence=0.97
@@ -39,7 +39,6 @@ def done(**changes: object) -> Done:
         ({}, "node attic · first token 12 ms · 240 tokens/s"),
         # All of it in one event: there is no rate to give.
         ({"tokens_per_second": 0.0}, "node attic · first token 12 ms"),
-        ({"reason": "length"}, "node attic · first token 12 ms · 240 tokens/s · cut off: length"),
         (
             {"source": "memo", "tokens_per_second": 0.0},
             "remembered, from node attic · first token 12 ms",
@@ -57,3 +56,27 @@ def done(**changes: object) -> Done:
 )
 def test_the_closing_line(changes: dict[str, object], line: str) -> None:
     assert summary(DECISION, done(**changes)) == f"math via rules/word_problem (0.97) · {line}"
+
+
+@pytest.mark.parametrize("reason", FinishReason)
+def test_an_answer_that_is_not_whole_says_so_and_what_to_do(reason: FinishReason) -> None:
+    said = cut_off(done(reason=reason, completion_tokens=1_234))
+    match reason:
+        case FinishReason.STOP | FinishReason.STOP_STRING | FinishReason.TOOL_CALLS:
+            assert not said
+        case FinishReason.LENGTH:
+            assert "cut off at its limit of 1,234 tokens; --max-tokens" in said
+        case FinishReason.CONTEXT:
+            assert "context is full; shorten the prompt" in said
+        case _:
+            assert "not whole: content_filter" in said
+
+
+@pytest.mark.parametrize(
+    ("tokens", "spread_s", "pace"),
+    [(1, 5.0, 0.0), (0, 0.0, 0.0), (11, 1.0, 10.0), (41, 0.02, 2_000.0), (2_000, 0.0019, 0.0)],
+)
+def test_a_pace_needs_a_span_that_can_be_measured(
+    tokens: int, spread_s: float, pace: float
+) -> None:
+    assert rate(tokens, spread_s) == pytest.approx(pace)
