@@ -60,7 +60,8 @@ from orchestrator.answering.decide import Decider
 from orchestrator.picture.affinity import Affinity
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.conversation import prior_of
-from orchestrator.router.reload import build, starter_rules
+from orchestrator.router.reload import starter_rules
+from orchestrator.router.rule_file import parse
 from orchestrator.router.stages import Stages
 from orchestrator.rules.labelled import features as features_of
 from training.router.labelled import DEFAULT_DATA, read
@@ -92,8 +93,8 @@ def main(argv: Sequence[str]) -> int:
 async def _measure(prompts: list[str], rounds: int) -> None:
     clock = SystemClock()
     stages = Stages(RouterSettings(stages=STAGES), clock, ask=_nobody)
-    rules = starter_rules()
-    cascade = build(rules.read_bytes(), str(rules), Specialty("chat"), stages.arrange)
+    rules = parse(starter_rules().read_bytes())
+    cascade = Cascade(stages.arrange(rules, "starter rules"), Specialty("chat"), rules.version)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(stages.run())
         await _warm(cascade)

@@ -43,6 +43,7 @@ async def _serve(settings: OrchestratorSettings) -> None:
     )
     try:
         orchestrator = build(settings, identity, SystemClock())
+        await orchestrator.open()
         settle_garbage()
         process.stop_on_signals(orchestrator.stop)
         await orchestrator.run()

@@ -31,6 +31,7 @@ from orchestrator.gateway.base import opened
 from orchestrator.identity import Identity, identify
 from orchestrator.picture.fleet import Fleet
 from orchestrator.router.compiled import CompiledRules
+from orchestrator.router.compiler import RulesCompiler, read_here
 from orchestrator.router.reload import RulesReloader
 from orchestrator.router.stages import Stages
 from orchestrator.rules.decision_log import DecisionLog
@@ -46,7 +47,8 @@ DRAIN_S = 8.0  # how long open streams may go on after the first signal
 
 class Orchestrator:
     """Make it inside the event loop. ``signer``: of tickets; None makes a key that lives as long as
-    this object. Raises ``ConfigError`` for rules that are wrong."""
+    this object. ``cache`` None: rules are compiled in this process, and kept nowhere. Raises
+    ``ConfigError``."""
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class Orchestrator:
             registry=registry,
             on_change=lambda _: self._announce(),
             arrange=self._stages.arrange,
+            compile_rules=read_here if cache is None else RulesCompiler(cache),
         )
         self.fleet = Fleet(
             registry,
@@ -127,6 +130,11 @@ class Orchestrator:
         """``host:port`` of the first gateway, "" before ``run`` has bound it."""
         return self._endpoint
 
+    async def open(self) -> None:
+        """Compiles the rules; what ``run`` would else do first. Raises ``ConfigError`` for rules
+        that are wrong."""
+        await self._rules.open()
+
     def stop(self) -> None:
         """Drains and ends ``run``; a second call does not wait for open streams."""
         (self._hurry if self._stopping.is_set() else self._stopping).set()
@@ -134,6 +142,7 @@ class Orchestrator:
     async def run(self) -> None:
         """Serves until ``stop``, or cancelled. Raises ``PortInUse``, ``ConfigError`` or
         ``DuplicateNode``."""
+        await self.open()
         addresses = {name: gateway.bind() for name, gateway in self._gateways.items()}
         self._endpoint = next(iter(addresses.values()))
         self._announce()
@@ -200,6 +209,7 @@ class Orchestrator:
             endpoint=f"{settings.advertise or host}:{port}",
             version=__version__,
             rules_version=self._rules.version,
+            rules=self._rules.status,
             fallback=self._rules.current.fallback,
             ticket_key=self._tickets.key,
             started_at=self._started_at,

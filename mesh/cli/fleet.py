@@ -122,11 +122,17 @@ def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
         if (line := _gpu_words(node.record.name, gpu, in_table=width >= _WIDE))
     ]
     for each in fleet.orchestrators:
-        rules = f", rules {each.rules_version}" if each.rules_version else ""
+        count = f" ({each.rules.count:,})" if each.rules is not None else ""
+        rules = f", rules {each.rules_version}{count}" if each.rules_version else ""
         fallback = f", fallback {each.fallback}" if each.fallback else ""
         parts.append(
             Text(f"orchestrator {each.name} at {each.endpoint} (pid {each.pid}{rules}{fallback})")
         )
+        if each.rules is not None and (refused := each.rules.refused) is not None:
+            which = f"newer rules {refused.version}" if refused.version else "newer rules"
+            parts.append(
+                Text.assemble((f"{each.name} does not use {which}: ", "yellow"), refused.why)
+            )
     parts += [
         Text.assemble((f"set aside, {each.key}: ", "yellow"), each.reason)
         for each in fleet.unreadable

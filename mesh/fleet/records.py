@@ -213,6 +213,24 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRules:
+    """Rules that were offered and not taken. ``version`` "": the source could not be read."""
+
+    version: border.Name
+    why: border.Words
+    at: border.Moment = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesStatus:
+    """``version``, ``count``: of the rules in use. ``refused``: newer ones that are not."""
+
+    version: border.Name
+    count: border.Count
+    refused: RefusedRules | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorRecord:
     """``/mesh/v1/orchestrators/<id>``. ``ticket_key``: the public key that verifies its tickets
     (``mesh/security/tickets.py``)."""
@@ -225,6 +243,7 @@ class OrchestratorRecord:
     endpoint: border.Name
     version: border.Name = ""
     rules_version: border.Name = ""
+    rules: RulesStatus | None = None
     fallback: border.Name = ""
     ticket_key: border.Name = ""
     started_at: border.Moment = 0.0

@@ -2,10 +2,12 @@
 
 Two sources: a file, looked at every half second, and the registry's key ``config/rules``, which
 wins while it exists, so that one write changes the rules of a whole fleet. New rules are checked
-and compiled in a thread and then take the place of the old ones in one assignment: a decision uses
-the one set or the other, never a mixture. Rules with an error are refused by name in the log, and
-those in use stay. So they do while a source is blank, as a file is for a moment when an editor
-writes it, and a key after a slip; ``rules = []`` says that there shall be none.
+and compiled apart (``compiler``) and then take the place of the old ones in one assignment: a
+decision uses the one set or the other, never a mixture. The newest win: what is still being
+compiled when others come is given up. Rules with an error, or that take too long to compile, are
+refused by name in the log and in this orchestrator's record, and those in use stay. So they do
+while a source is blank, as a file is for a moment when an editor writes it, and a key after a slip;
+``rules = []`` says that there shall be none.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.cleaned import cleaned
 from mesh.clock import Clock
-from mesh.errors import ConfigError, RuleError
-from mesh.fleet.records import rules_version
+from mesh.either import either
+from mesh.errors import ConfigError, InternalError, RuleError
+from mesh.fleet.records import RefusedRules, RulesStatus, rules_version
 from mesh.registry.base import RULES, Delete, Put, Registry
 from mesh.settings.shipped import shipped
 from mesh.types import Specialty
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet, parse
+from orchestrator.router.compiler import Compile, read_here
+from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet
 from orchestrator.router.spec import Placed
 
 POLL_S = 0.5
+MOST_WHY = 400  # characters of a refusal, in the record
 
 _LOG = logging.getLogger(__name__)
 # (rules, where they are from) -> the stages in order, under them. In a thread, at each reload.
@@ -39,6 +45,11 @@ _Signature = tuple[int, int, int]  # modification time in ns, size in bytes, ino
 class _Source:
     where: str
     content: bytes
+    version: str
+
+    @classmethod
+    def of(cls, where: str, content: bytes) -> _Source:
+        return cls(where, content, rules_version(content))
 
 
 def starter_rules() -> Path:
@@ -46,22 +57,14 @@ def starter_rules() -> Path:
     return shipped("rules.toml")
 
 
-def build(content: bytes, where: str, fallback: Specialty, arrange: Arrange) -> Cascade:
-    """The cascade of one rules file: the stages that ``arrange`` makes, then the file's own
-    fallback if it names one, else ``fallback``. Blocks while it compiles. Raises ``RuleError``."""
-    rules = parse(content, where=where)
-    return Cascade(arrange(rules, where), rules.fallback or fallback, rules.version)
-
-
 class RulesReloader:
-    """Keeps ``current`` up to date for as long as ``run`` runs.
+    """Keeps ``current`` up to date for as long as ``run`` runs; ``open`` it first.
 
     ``file`` None: the starter rules. ``registry`` None: only the file. ``clock`` paces the polling.
-    ``on_change`` is called on the event loop after each swap (to announce the new version).
-    ``arrange``: see ``build``.
+    ``on_change`` is called on the event loop after each swap and each refusal (to announce what
+    ``status`` says). ``compile_rules`` checks a source, and makes ready for ``arrange``.
 
-    Making one reads and compiles the file, blocking, and raises ``RuleError`` or ``ConfigError``:
-    an orchestrator does not start on rules that are wrong, though it goes on when they become so.
+    Making one reads the file, blocking, and raises ``ConfigError``.
     """
 
     def __init__(
@@ -70,42 +73,62 @@ class RulesReloader:
         fallback: Specialty,
         clock: Clock,
         arrange: Arrange,
+        compile_rules: Compile = read_here,
         file: Path | None = None,
         registry: Registry | None = None,
         on_change: Callable[[Cascade], None] | None = None,
     ) -> None:
         self._arrange = arrange
+        self._compile = compile_rules
         self._fallback = fallback
         self._clock = clock
         self._path = file if file is not None else starter_rules()
         self._registry = registry
         self._on_change = on_change
-        self._settling = asyncio.Lock()
         self._from_key: _Source | None = None
         self._signature: _Signature | None = None
         self._from_file = self._first_reading()
-        self._settled = self._from_file
-        self._current = self._build(self._from_file)
+        self._offered = asyncio.Event()
+        self._settling: _Source | None = None
+        self._judged: tuple[_Source, str] | None = None  # what was refused last, and why
+        self._untried = False  # the newest could not be: they are tried again at the next look
+        self._current: Cascade | None = None
+        self._count = 0
         self._last_error: str | None = None
+        self._refused: RefusedRules | None = None
+
+    async def open(self) -> None:
+        """Compiles the file's rules. Raises ``RuleError``: an orchestrator does not start on rules
+        that are wrong, though it goes on when they become so. Again: does nothing."""
+        if self._current is None:
+            self._current, self._count = await self._built(self._from_file)
 
     @property
     def current(self) -> Cascade:
         """The cascade to decide with; ask for it anew at each request."""
+        if self._current is None:
+            raise InternalError("the rules are not open")
         return self._current
 
     @property
     def version(self) -> str:
         """Version of the rules in use."""
-        return self._current.rules_version
+        return self.current.rules_version
 
     @property
     def last_error(self) -> str | None:
         """Why the newest rules were refused, or the file not read; None when all is well."""
         return self._last_error
 
+    @property
+    def status(self) -> RulesStatus:
+        """What is in use, and what is not for all that it is newer."""
+        return RulesStatus(version=self.version, count=self._count, refused=self._refused)
+
     async def run(self) -> None:
         """Watches both sources until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(), name="rules")
             tasks.create_task(self._poll_file(), name="rules-file")
             if self._registry is not None:
                 tasks.create_task(self._watch_key(self._registry), name="rules-key")
@@ -116,73 +139,111 @@ class RulesReloader:
         except OSError as error:
             raise ConfigError(f"cannot read the rules file {self._path}: {_why(error)}") from None
         self._signature, content = reading if reading is not None else (None, b"")
-        return _Source(str(self._path), content)
+        return _Source.of(str(self._path), content)
 
     async def _poll_file(self) -> None:
         while True:
             await self._clock.sleep(POLL_S)
+            if self._untried:
+                self._untried = False
+                self._offer()
             try:
                 reading = await asyncio.to_thread(_read_if_new, self._path, self._signature)
             except OSError as error:
                 # Editors replace files, disks go away: what is in use stays, and the next look may
                 # find it again. Forgetting the signature makes that look a fresh one.
                 self._signature = None
-                self._refuse(f"cannot read the rules file {self._path}: {_why(error)}")
+                self._refuse(None, f"cannot read the rules file {self._path}: {_why(error)}")
                 continue
             if reading is not None:
                 self._signature, content = reading
-                self._from_file = _Source(str(self._path), content)
-                await self._settle()
+                self._from_file = _Source.of(str(self._path), content)
+                self._offer()
 
     async def _watch_key(self, registry: Registry) -> None:
         async for changes in registry.watch(RULES):
             for change in changes:
                 match change:
                     case Put(key=key, value=value) if key == RULES:
-                        self._from_key = _Source(f"registry key {RULES}", value)
+                        self._from_key = _Source.of(f"registry key {RULES}", value)
                     case Delete(key=key) if key == RULES:
                         self._from_key = None
-            await self._settle()
+            self._offer()
 
-    async def _settle(self) -> None:
-        """Makes the source that counts now the one in use. One at a time, and each picks its source
-        when its turn comes, so that a slow compile never overwrites what came after it."""
-        async with self._settling:
-            source = self._from_key or self._from_file
-            if source == self._settled and self._last_error is None:
-                return
-            self._settled = source
-            if rules_version(source.content) == self._current.rules_version:
-                self._last_error = None  # what is in use already, offered again
-                return
-            if not source.content.strip():
-                self._refuse(f"{source.where} is blank; write `rules = []` there to have no rules")
-                return
-            try:
-                cascade = await asyncio.to_thread(self._build, source)
-            except RuleError as error:
-                self._refuse(f"new rules refused: {error.message}")
-                return
-            before, self._current = self._current, cascade
-            self._last_error = None
-            _LOG.info(
-                "rules %s from %s take the place of %s",
-                cascade.rules_version,
-                source.where,
-                before.rules_version,
-            )
-            if self._on_change is not None:
-                self._on_change(cascade)
+    @property
+    def _source(self) -> _Source:
+        """The one that counts now."""
+        return self._from_key or self._from_file
 
-    def _build(self, source: _Source) -> Cascade:
-        return build(source.content, source.where, self._fallback, self._arrange)
+    def _offer(self) -> None:
+        if self._source != self._settling:  # else they are being compiled already
+            self._offered.set()
 
-    def _refuse(self, problem: str) -> None:
-        if (
-            problem != self._last_error
-        ):  # a file that stays away is told of once, not twice a second
-            _LOG.error("%s; rules %s stay in use", problem, self.version)
+    async def _follow(self) -> None:
+        while True:
+            self._offered.clear()
+            source = self._settling = self._source
+            # The newest win: who compiles older ones is cancelled, and that ends its process.
+            await either(self._settle(source), self._offered.wait())
+            self._settling = None
+            await self._offered.wait()
+
+    async def _settle(self, source: _Source) -> None:
+        """Makes it the one in use."""
+        if source.version == self.version:  # what is in use already, offered again
+            self._settled()
+        elif self._judged is not None and self._judged[0] == source:
+            self._refuse(source, self._judged[1])
+        elif not source.content.strip():
+            why = f"{source.where} is blank; write `rules = []` there to have no rules"
+            self._refuse(source, why)
+        else:
+            await self._swap(source)
+
+    async def _swap(self, source: _Source) -> None:
+        try:
+            cascade, count = await self._built(source)
+        except RuleError as error:
+            why = f"new rules refused: {error.message}"
+            self._judged = source, why
+            self._refuse(source, why)
+            return
+        except ConfigError as error:
+            self._untried = True
+            self._refuse(source, error.message)
+            return
+        before, self._current, self._count = self.version, cascade, count
+        _LOG.info("rules %s from %s take the place of %s", source.version, source.where, before)
+        self._last_error = self._refused = None
+        self._tell()
+
+    async def _built(self, source: _Source) -> tuple[Cascade, int]:
+        """Raises ``RuleError``, ``ConfigError``."""
+        rules = await self._compile(source.content, source.where)
+        stages = await asyncio.to_thread(self._arrange, rules, source.where)
+        return Cascade(stages, rules.fallback or self._fallback, rules.version), len(rules.rules)
+
+    def _settled(self) -> None:
+        told = self._refused is not None
+        self._last_error = self._refused = None
+        if told:
+            self._tell()
+
+    def _refuse(self, source: _Source | None, problem: str) -> None:
+        if problem == self._last_error:
+            return  # a file that stays away is told of once, not twice a second
+        _LOG.error("%s; rules %s stay in use", problem, self.version)
         self._last_error = problem
+        self._refused = RefusedRules(
+            version=source.version if source is not None else "",
+            why=cleaned(problem, MOST_WHY),
+            at=self._clock.wall(),
+        )
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_change is not None:
+            self._on_change(self.current)
 
 
 def _read_if_new(path: Path, known: _Signature | None) -> tuple[_Signature, bytes] | None:

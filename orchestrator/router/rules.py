@@ -244,15 +244,20 @@ def _flags(rule: Rule) -> int:
     return int(flags)
 
 
-def _database(
-    rules: RuleSet, part: RulePart, where: str, cache: CompiledRules | None
-) -> hyperscan.Database:
-    entries = [
-        (number, pattern.encode("utf-8"), _flags(rule))  # a rule's patterns share its number
+def entries_of(rules: RuleSet, part: RulePart) -> list[Entry]:
+    """What the database of this part is compiled from. A rule's patterns share its number."""
+    return [
+        (number, pattern.encode("utf-8"), _flags(rule))
         for number, rule in enumerate(rules.rules)
         if rule.part is part
         for pattern in rule.patterns
     ]
+
+
+def _database(
+    rules: RuleSet, part: RulePart, where: str, cache: CompiledRules | None
+) -> hyperscan.Database:
+    entries = entries_of(rules, part)
     # Only what passed every check is ever kept, so what is found needs none.
     database = cache.load(entries) if cache else None
     if database is None:

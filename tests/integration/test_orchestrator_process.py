@@ -7,16 +7,19 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import mesh
 from mesh import Done, Tokens
+from mesh.cli.rules_fleet import RulesRegistry
 from mesh.errors import MeshError, NoCandidate
-from mesh.fleet.records import OrchestratorRecord
+from mesh.fleet.records import OrchestratorRecord, RulesStatus, rules_version
 from tests.etcd import EtcdServer
 from tests.integration.test_tracing import START_S, free_port, process, ready
 from tests.mesh.fakes import ROUTER, RULES, text_of
@@ -155,3 +158,56 @@ async def test_an_answer_goes_on_from_another_process_when_its_node_is_killed(
         assert (done.resumed, done.attempts) == (True, 2)
         assert done.node_name != victim
         assert text_of(events) == "".join(f"tok{i} " for i in range(100))
+
+
+async def test_rules_that_compile_for_ever_hold_up_neither_newer_ones_nor_the_end(
+    tmp_path: Path,
+) -> None:
+    def gaps(seed: str) -> bytes:
+        pattern = "a{0}.{{0,120}}b.{{0,120}}c"
+        rule = f"[[rules]]\nname = 'r{{0}}'\nspecialty = 'code'\npattern = '{pattern}'\n"
+        return "".join(rule.format(f"{seed}{number}") for number in range(1000)).encode()
+
+    good = b"[[rules]]\nname = 'good'\nspecialty = 'math'\npattern = 'sum'\n"
+    async with EtcdServer() as etcd, AsyncExitStack() as stack:
+        registry = RulesRegistry(etcd.endpoint, "/mesh/v1")
+        endpoint, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
+        given = settings(tmp_path, etcd.endpoint, bind=endpoint)
+        running = await stack.enter_async_context(process("-m", "orchestrator", given, log=log))
+        client = await connected(endpoint)
+        stack.push_async_callback(client.aclose)
+        await announced(client)
+        await registry.put(gaps("x"))
+        await _compiling(running.pid)
+        await registry.put(good)
+        used = await _rules(client, lambda rules: rules.version == rules_version(good))
+        assert used == RulesStatus(version=rules_version(good), count=1)
+        await registry.put(good.replace(b"sum", b"sum(?=x)"))
+        status = await _rules(client, lambda rules: rules.refused is not None)
+        assert status.refused is not None
+        assert "look-ahead" in status.refused.why
+        assert status.version == rules_version(good)
+        await registry.put(gaps("y"))
+        await _compiling(running.pid)
+        running.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(3):
+            assert await running.wait() == 0
+
+
+async def _rules(client: mesh.Client, holds: Callable[[RulesStatus], bool]) -> RulesStatus:
+    async with asyncio.timeout(START_S):
+        while True:
+            status = (await announced(client))[0].rules
+            if status is not None and holds(status):
+                return status
+            await asyncio.sleep(0.05)
+
+
+async def _compiling(parent: int) -> None:
+    """Until its compiler is at work."""
+    async with asyncio.timeout(START_S):
+        while not any(  # noqa: ASYNC110
+            "compiler_child" in " ".join(child.cmdline()) and child.cpu_times().user > 0.3
+            for child in psutil.Process(parent).children(recursive=True)
+        ):
+            await asyncio.sleep(0.05)

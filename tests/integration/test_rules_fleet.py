@@ -71,6 +71,7 @@ async def _orchestrator(etcd: EtcdServer, name: str) -> AsyncIterator[RulesReloa
             pid=1,
             endpoint="127.0.0.1:7700",
             rules_version=cascade.rules_version,
+            rules=reloader.status,
         )
         registry.announce(f"{ORCHESTRATORS}{name}", encode_record(record))
 
@@ -81,6 +82,7 @@ async def _orchestrator(etcd: EtcdServer, name: str) -> AsyncIterator[RulesReloa
         registry=registry,
         on_change=announce,
     )
+    await reloader.open()
     announce(reloader.current)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(registry.run()), tasks.create_task(reloader.run())]
