@@ -24,6 +24,8 @@ from mesh.fleet.records import (
     NodeState,
     NodeView,
     OrchestratorRecord,
+    RefusedRules,
+    RulesStatus,
 )
 from mesh.protobuf.fleet import current_record, fleet_from_wire, fleet_to_wire
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
@@ -142,6 +144,12 @@ ORCHESTRATORS = st.builds(
     endpoint=ENDPOINTS,
     version=WORDS,
     rules_version=WORDS,
+    rules=st.builds(
+        RulesStatus,
+        version=WORDS,
+        count=COUNT,
+        refused=st.builds(RefusedRules, version=WORDS, why=WORDS, at=NUMBER),
+    ),
     fallback=WORDS,
     ticket_key=WORDS,
     started_at=NUMBER,
