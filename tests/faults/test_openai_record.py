@@ -153,7 +153,7 @@ async def test_overload_is_a_refusal_with_its_time_and_no_fault_of_the_model() -
         (error(500, "cuda died"), "500.*cuda died"),
         (status(502, "<title>Bad Gateway</title>", "text/html"), "502.*Bad Gateway"),
         (stream("a ", "b ", then=hang_up), "broke off"),
-        (status(200, "garbage"), "no chat completion chunk: garbage"),
+        (status(200, "garbage"), "no chat completion: garbage"),
         (silence, "no token within 0.3 s"),
     ],
 )

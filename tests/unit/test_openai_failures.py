@@ -16,9 +16,31 @@ from mesh.errors import (
     Overloaded,
 )
 from node.engines.openai.discovery import Listed, find, read_listing
-from node.engines.openai.failures import LONGEST_RETRY_AFTER_S, body_text, refused, retry_after_s
+from node.engines.openai.failures import LONGEST_RETRY_AFTER_S, refused, retry_after_s
+from node.engines.openai.words import body_text
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "blamed"),
+    [
+        (404, '{"error": {"message": "The model `x` does not exist"}}', "no model 'tiny'"),
+        (404, '{"error": "\\"tiny\\" not found"}', "no model 'tiny'"),
+        (404, '{"detail": "Not Found"}', "nothing at http://up/v1/x"),
+        (404, '{"error": {"code": 404, "message": "File Not Found"}}', "nothing at http://up/v1/x"),
+        (404, "<html><title>404 Not Found</title></html>", "nothing at http://up/v1/x"),
+        (404, "", "nothing at http://up/v1/x"),
+        (405, '{"detail": "Method Not Allowed"}', "nothing at http://up/v1/x"),
+        (501, "<html>", "nothing at http://up/v1/x"),
+    ],
+)
+def test_an_address_that_is_wrong_is_not_blamed_on_the_model(
+    status: int, body: str, blamed: str
+) -> None:
+    found = refused(status, {}, body.encode(), model="tiny", where="http://up/v1/x", wall=NOW)
+    assert blamed in found.error.message
+    assert found.lost
 
 
 @pytest.mark.parametrize(
@@ -50,7 +72,7 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 def test_a_status_has_its_meaning(
     status: int, body: str, kind: type[MeshError], again: bool, lost: bool
 ) -> None:
-    found = refused(status, {}, body.encode(), model="tiny", wall=NOW)
+    found = refused(status, {}, body.encode(), model="tiny", where="http://up/v1/x", wall=NOW)
     assert type(found.error) is kind
     assert (found.again, found.lost) == (again, lost)
     assert str(status) in found.error.message or kind is ContextOverflow
@@ -78,14 +100,26 @@ def test_a_status_has_its_meaning(
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, NOW) == seconds
-    assert refused(429, headers, b"", model="x", wall=NOW).error.retry_after_s == seconds
+    assert (
+        refused(429, headers, b"", model="x", where="http://up/v1/x", wall=NOW).error.retry_after_s
+        == seconds
+    )
 
 
 def test_a_redirect_names_where_to_without_its_query() -> None:
-    found = refused(307, {"location": "https://other/v1?token=abc"}, b"", model="tiny", wall=NOW)
+    found = refused(
+        307,
+        {"location": "https://other/v1?token=abc"},
+        b"",
+        model="tiny",
+        where="http://up/v1/x",
+        wall=NOW,
+    )
     assert "https://other/v1;" in found.error.message
     assert "abc" not in found.error.message
-    found = refused(302, {"location": "http://["}, b"", model="tiny", wall=NOW)
+    found = refused(
+        302, {"location": "http://["}, b"", model="tiny", where="http://up/v1/x", wall=NOW
+    )
     assert "redirects (302) to nowhere" in found.error.message
 
 

@@ -1,24 +1,35 @@
 """What one event of a chat completion says, for all the dialects of servers. Pure.
 
-``content`` may be null, absent, a string or a list of parts; a reasoning model's thoughts come as
-``reasoning_content`` or ``reasoning``; usage comes in an event of its own, with or without an empty
-``choices``. A whole ``chat.completion`` (a server that does not stream) reads as one event.
+Nothing is expected and everything is looked at: a field of another type than OpenAI's counts as
+absent, one that is known by other names is read by these. Two things are held on to. Text is never
+lost: whatever a choice says is text, a thought or the end. An error is never a chunk: one with a
+choice that says nothing, or without any, is an error when it has the words or the number of one,
+and ``odd`` when nobody knows what it is.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from mesh.cleaned import cleaned
-from mesh.errors import EngineFailed, MeshError, Overloaded
+from mesh.errors import EngineFailed
+from node.engines.openai.words import code_of, message_of, reported
 
 MOST_COUNTED = 2**31 - 1  # what is more is no count of tokens
 LONGEST_PIECE = 256  # characters; a token has a handful, so more than this is several
 
-_DEEPEST = 4  # an error within an error within one
+_NO_END = frozenset({"", "null", "none", "nil", "undefined", "unspecified"})
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
+_DEEPEST = 4  # parts within parts
+# An event without a choice that has one of these is about an answer, and no answer by itself.
+_ABOUT = frozenset(
+    {"usage", "x_groq", "timings", "prompt_filter_results", "prompt_annotations", "citations"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,78 +44,53 @@ class UpstreamUsage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamChunk:
     """``finish``: the upstream's own word for why the answer ends here, "" when it does not.
-    ``stopped_by``: the stop string that ended it, where the server says so."""
+    ``stopped_by``: the stop string that ended it, where the server says so. ``index``: of the
+    choice, None where there is none. ``whole``: ``text`` is all of the answer, what was said before
+    included. ``acts``: it tells of a tool's call. ``odd``: what came, where nobody knows what it
+    is."""
 
     text: str = ""
     thought: str = ""
     finish: str = ""
     stopped_by: str = ""
     counts: UpstreamUsage | None = None
+    index: int | None = None
+    whole: bool = False
+    acts: bool = False
+    odd: str = ""
 
 
-class _Part(msgspec.Struct):
-    content: Any = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: Any = None
-
-
-class _Choice(msgspec.Struct):
-    index: int | None = 0
-    delta: _Part | None = None
-    message: _Part | None = None
-    finish_reason: str | None = None
-    stop_reason: Any = None  # vLLM
-    matched_stop: Any = None  # SGLang
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = 0
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    prompt_tokens_details: _Details | None = None
-
-
-class _Event(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-    object: str | None = None
-    message: Any = None
-
-
-_DECODER = msgspec.json.Decoder(_Event, strict=False)
-
-
-def read_chunk(data: str) -> UpstreamChunk:
-    """Raises ``EngineFailed`` for what is no chunk, and the error that the upstream reports:
-    ``Overloaded`` when it says that it is, else ``EngineFailed``."""
-    try:
-        event = _DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        raise EngineFailed(
-            f"the upstream sent what is no chat completion chunk: {cleaned(data)}"
-        ) from None
-    if event.error:
-        raise reported(event.error)
-    if event.object == "error":
-        raise reported(event.message)
-    choice = next((c for c in event.choices or () if not c.index), None)
-    counts = _counts(event.usage)
-    if choice is None:
-        return UpstreamChunk(counts=counts)
-    part = choice.delta or choice.message or _Part()
-    stopped_by = choice.stop_reason or choice.matched_stop
-    return UpstreamChunk(
-        text=_text(part.content) or part.refusal or "",
-        thought=part.reasoning_content or _text(part.reasoning),
-        finish=choice.finish_reason or "",
-        stopped_by=stopped_by if isinstance(stopped_by, str) else "",
-        counts=counts,
+def read_chunk(data: str, index: int | None = None) -> UpstreamChunk:
+    """``index``: of the choice that is read, None for the first one that there is. Raises
+    ``EngineFailed`` for what is no JSON, and the error that the upstream reports, see
+    ``words.reported``."""
+    event = decoded(data)
+    if isinstance(event, list) and len(event) == 1:  # Google's way with errors
+        event = event[0]
+    if event is None or event == {}:
+        return UpstreamChunk()
+    if not isinstance(event, dict):
+        raise EngineFailed(f"the upstream sent what is no chat completion chunk: {cleaned(data)}")
+    choices = event.get("choices")
+    choices = [choices] if isinstance(choices, dict) else choices
+    found = [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
+    choice = next((c for c in found if index is None or _index(c) == index), None)
+    for at in (event, choice or {}):
+        if at.get("error"):
+            raise reported(at)
+    counts = _counts(event, choice)
+    if choice is not None:
+        return _said(event, choice, counts)
+    if not found and (error := _error(event)):
+        raise reported(error)
+    known = (
+        counts is not None
+        or isinstance(choices, list)
+        or not _ABOUT.isdisjoint(event)
+        or str(event.get("object", "")).startswith("chat.completion")
+        or event.get("type") == "ping"
     )
+    return UpstreamChunk(counts=counts, odd="" if known else cleaned(data))
 
 
 def pieces(text: str) -> list[str]:
@@ -118,58 +104,127 @@ def pieces(text: str) -> list[str]:
     return [*found, text] if text else found
 
 
-def reported(error: Any) -> MeshError:
-    """An error that came within a stream, after a status of 200."""
-    text, kind = cleaned(message_of(error) or str(error)), ""
-    if isinstance(error, dict):
-        kind = f"{error.get('code', '')} {error.get('type', '')}".lower()
-    if "429" in kind or "rate_limit" in kind or "overload" in kind or "503" in kind:
-        return Overloaded(f"the upstream is overloaded: {text}")
-    return EngineFailed(f"the upstream broke off with an error: {text}")
+def is_json(data: str) -> bool:
+    try:
+        decoded(data)
+    except EngineFailed:
+        return False
+    return True
 
 
-def message_of(error: Any) -> str:
-    """The words in any of the shapes that servers give their errors, "" for none."""
-    for _ in range(_DEEPEST):
-        match error:
-            case str():
-                return error
-            case {"error": inner} if inner:
-                error = inner
-            case {"message": str(text)} | {"detail": str(text)}:
-                return text
-            case {"detail": [{"msg": str(text)}, *_]}:  # FastAPI's validation
-                return text
-            case _:
-                break
-    return ""
+def decoded(data: str) -> Any:
+    """Raises ``EngineFailed`` for what is no JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass
+    try:
+        # NaN, control characters within strings, half a surrogate pair.
+        return json.loads(data, strict=False)
+    except (ValueError, RecursionError):
+        raise EngineFailed(
+            f"the upstream sent what is no chat completion chunk: {cleaned(data)}"
+        ) from None
 
 
-def _counts(usage: _Usage | None) -> UpstreamUsage | None:
-    if usage is None:
-        return None
-    details = usage.prompt_tokens_details
-    prompt = _count(usage.prompt_tokens)
-    cached = _count(details.cached_tokens) if details is not None else 0
-    return UpstreamUsage(
-        prompt=prompt, completion=_count(usage.completion_tokens), cached=min(cached, prompt)
+def _said(
+    event: dict[str, Any], choice: dict[str, Any], counts: UpstreamUsage | None
+) -> UpstreamChunk:
+    delta, message = choice.get("delta"), choice.get("message")
+    by_message = not delta and bool(message)
+    part = message if by_message else delta
+    if not isinstance(part, dict):
+        part = {"content": part}
+    text = "".join(_texts(part.get("content"))) or "".join(_texts(part.get("refusal")))
+    text = text or "".join(_texts(choice.get("text")))  # of the older completions
+    thoughts = ("".join(_texts(part.get(name), thinking=True)) for name in _THOUGHTS)
+    thought = "".join(_thinking(part.get("content"))) or next(filter(None, thoughts), "")
+    stopped_by = choice.get("stop_reason") or choice.get("matched_stop")
+    return UpstreamChunk(
+        text=text,
+        thought=thought,
+        finish=_finish(choice),
+        stopped_by=stopped_by if isinstance(stopped_by, str) else "",
+        counts=counts,
+        index=_index(choice),
+        whole=by_message and event.get("object") != "chat.completion.chunk",
+        acts=bool(part.get("tool_calls") or part.get("function_call")),
     )
 
 
-def _count(number: int | None) -> int:
-    return max(0, min(number or 0, MOST_COUNTED))
+def _finish(choice: dict[str, Any]) -> str:
+    word = choice.get("finish_reason") or choice.get("finishReason")
+    if isinstance(word, dict):
+        word = word.get("type")
+    if not isinstance(word, str):
+        return ""
+    word = word.strip().lower().rpartition(".")[2].removeprefix("finish_reason_")
+    return "" if word in _NO_END else word
 
 
-def _text(content: Any) -> str:
-    """A string, or parts of which some are text."""
-    parts = content if isinstance(content, list) else [content]
-    return "".join(map(_part, parts))
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return int(index) if isinstance(index, int | float) and index == index else 0
 
 
-def _part(part: Any) -> str:
-    match part:
+def _error(event: dict[str, Any]) -> Any:
+    """What an event in which no choice says anything tells of an error, None when it does not."""
+    base = event.get("base_resp")  # MiniMax
+    if isinstance(base, dict) and base.get("status_code"):
+        return base
+    if "error" in (event.get("object"), event.get("type")) or event.get("success") is False:
+        return event
+    return event if code_of(event) or message_of(event) else None
+
+
+def _counts(event: dict[str, Any], choice: dict[str, Any] | None) -> UpstreamUsage | None:
+    groq = event.get("x_groq")
+    places = (event, choice or {}, groq if isinstance(groq, dict) else {})
+    usage = next((u for at in places if isinstance(u := at.get("usage"), dict) and u), None)
+    if usage is None:
+        return None
+    details = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    prompt = _count(usage.get("prompt_tokens") or usage.get("input_tokens"))
+    completion = _count(usage.get("completion_tokens") or usage.get("output_tokens"))
+    cached = _count(
+        details.get("cached_tokens")
+        or usage.get("cached_tokens")  # Moonshot
+        or usage.get("prompt_cache_hit_tokens")  # DeepSeek
+    )
+    return UpstreamUsage(prompt=prompt, completion=completion, cached=min(cached, prompt))
+
+
+def _count(number: Any) -> int:
+    if isinstance(number, str):
+        number = int(number) if number.isdecimal() and len(number) < 16 else 0
+    if not isinstance(number, int | float) or number != number:
+        return 0
+    return int(max(0, min(number, MOST_COUNTED)))
+
+
+def _texts(content: Any, deep: int = _DEEPEST, *, thinking: bool = False) -> Iterator[str]:
+    """A string, or parts of which some are text. ``thinking``: parts that are thoughts too."""
+    match content:
         case str():
-            return part
-        case {"text": str(text)}:
-            return text
-    return ""
+            yield content
+        case bool() | None:
+            pass
+        case int() | float():
+            yield str(content)
+        case list() if deep:
+            for each in content:
+                yield from _texts(each, deep - 1, thinking=thinking)
+        case {"text": text}:
+            yield from _texts(text, deep - 1, thinking=thinking) if deep else ()
+        case {"content": text}:
+            yield from _texts(text, deep - 1, thinking=thinking) if deep else ()
+        case {"thinking": text} | {"summary": text} if thinking and deep:
+            yield from _texts(text, deep - 1, thinking=thinking)
+
+
+def _thinking(content: Any) -> Iterator[str]:
+    """The thoughts among the parts of an answer (Mistral)."""
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and "thinking" in part:
+            yield from _texts(part["thinking"], thinking=True)

@@ -32,7 +32,7 @@ from node.engines.openai.failures import Trouble, refused
 from node.engines.openai.options import Access, OpenAiOptions
 from node.engines.openai.reading import End, Event, Reading, UpstreamRequest
 from node.engines.openai.request import Quirks, finished
-from node.engines.openai.sse import MAX_EVENT_BYTES
+from node.engines.openai.unpacking import unpacked
 
 USAGE_WAIT_S = 1.0  # for the counts that follow an answer's end
 LISTING_TIMEOUT_S = 15.0
@@ -40,6 +40,7 @@ LISTING_TIMEOUT_S = 15.0
 _BACK_OFF_S = 0.25
 _LET_GO_S = 0.5  # for the end of a response whose answer is over
 _ERROR_BODY_BYTES = 64 * 1024
+_FRAMES = frozenset({"content-length", "transfer-encoding"})  # say where a response ends
 _HTTP_ERRORS = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError)
 
 T = TypeVar("T")
@@ -125,7 +126,9 @@ class Upstream:
             return find(self._model, read_listing(body), where)
         if status in (404, 405, 501):
             return Listed(name=self._model)
-        trouble = refused(status, headers, body, model=self._model, wall=self._wall())
+        trouble = refused(
+            status, headers, body, model=self._model, where=str(response.url), wall=self._wall()
+        )
         text = self._access.scrubbed(f"{trouble.error.message}; asked was {where}/models")
         raise ConfigError(text) if 300 <= status < 500 and not trouble.again else Unreachable(text)
 
@@ -190,13 +193,9 @@ class Upstream:
         try:
             if response.status_code != 200:
                 raise await self._refusal(response, deadline)
-            reading = Reading(ask)
-            if "json" in response.headers.get("content-type", "").lower():
-                body = await _by(deadline, _body(response, MAX_EVENT_BYTES), late)
-                for event in reading.whole(body.decode("utf-8", "replace")):
-                    await put(event)
-                return
-            chunks = response.aiter_raw()
+            reading = Reading(ask, self._access.base_url)
+            chunks = unpacked(response.aiter_raw(), response.headers.get("content-encoding", ""))
+            framed = False
             while not reading.done:
                 before, was_finishing = reading.progress, reading.finishing
                 try:
@@ -206,6 +205,8 @@ class Upstream:
                         raise
                     break  # the answer is whole; only its counts are missing
                 if not data:
+                    # Otherwise the end of the response is the end of the connection, of any kind.
+                    framed = bool(_FRAMES & _lower(response).keys())
                     break
                 for event in reading.read(data):
                     await put(event)
@@ -214,7 +215,7 @@ class Upstream:
                 elif reading.progress != before:
                     deadline = loop.time() + silence
                     late = f"the upstream fell silent for {silence:g} s in the midst of its answer"
-            for event in reading.end():
+            for event in reading.end(framed=framed):
                 await put(event)
             if reading.done:  # a response read to its end leaves its connection for the next one
                 with suppress(Trouble, *_HTTP_ERRORS):
@@ -250,7 +251,14 @@ class Upstream:
                 body = await _by(min(deadline, _now() + USAGE_WAIT_S), reading, "")
             except (Trouble, *_HTTP_ERRORS):
                 body = b""  # the status says enough
-        return refused(status, _lower(response), body, model=self._model, wall=self._wall())
+        return refused(
+            status,
+            _lower(response),
+            body,
+            model=self._model,
+            where=str(response.url),
+            wall=self._wall(),
+        )
 
     def _broken(self, error: Exception) -> Trouble:
         """The library's own errors, in words that say what is wrong and what to do."""
@@ -272,8 +280,11 @@ class Upstream:
                 words = f"the upstream {where} cannot be reached: {reason}; is it up?"
             case ((httpx2.ConnectError() | httpx2.ProxyError()), _):
                 words = f"the upstream {where} cannot be reached: {said}; is it up?"
+            case httpx2.RemoteProtocolError(), _ if "illegal status" in said:
+                words = f"what answers at {where} speaks no HTTP ({said}); check base_url"
+                return Trouble(EngineFailed(words))
             case _:
-                words = f"the upstream's answer broke off: {said}"
+                words = f"the answer of the upstream {where} broke off: {said}"
         return Trouble(EngineFailed(words), again=True)
 
 
@@ -293,7 +304,8 @@ async def _by(deadline: float, wait: Awaitable[T], late: str) -> T:
 async def _body(response: httpx2.Response, limit: int, *, cut: bool = False) -> bytes:
     """Raises ``EngineFailed`` for a body over ``limit`` bytes, unless the rest may be ``cut``."""
     body = bytearray()
-    async for data in response.aiter_raw():
+    encoding = response.headers.get("content-encoding", "")
+    async for data in unpacked(response.aiter_raw(), encoding):
         body += data
         if len(body) > limit:
             if cut:

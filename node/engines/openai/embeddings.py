@@ -20,9 +20,10 @@ from mesh.cleaned import cleaned
 from mesh.embedding import MAX_DIMENSION
 from mesh.errors import EngineFailed
 from node.engines.embedding_batch import normalised
-from node.engines.openai.chunks import MOST_COUNTED, reported
+from node.engines.openai.chunks import MOST_COUNTED
 from node.engines.openai.options import OpenAiOptions
 from node.engines.openai.reading import Rows
+from node.engines.openai.words import reported
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # 256 texts of 8,192 numbers, written out
 

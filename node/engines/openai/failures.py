@@ -12,24 +12,13 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-import msgspec
-
 from mesh.cleaned import cleaned
 from mesh.errors import ContextOverflow, EngineFailed, MeshError, NotServed, Overloaded
-from node.engines.openai.chunks import message_of
+from node.engines.openai.words import OVERLOADED, body_text, tells_of_context
 
 LONGEST_RETRY_AFTER_S = 3600.0
 
-_CONTEXT_WORDS = (
-    "context length",
-    "context_length_exceeded",
-    "maximum context",
-    "context size",
-    "context window",
-    "prompt is too long",
-    "exceed_context_size",
-)
-_OVERLOADED = (429, 503, 529)  # 529: Anthropic's and its imitators'
+_NOT_HERE = (404, 405, 501)
 _AGAIN = (408, 425, 500, 502, 504)
 
 
@@ -71,16 +60,16 @@ class Trouble(Exception):
 
 
 def refused(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str, wall: float
+    status: int, headers: Mapping[str, str], body: bytes, *, model: str, where: str, wall: float
 ) -> Trouble:
     """An answer that is not 200. ``headers``: by lower-case name. ``wall``: Unix seconds."""
-    trouble = _trouble(status, headers, body, model=model, wall=wall)
+    trouble = _trouble(status, headers, body, model=model, where=where, wall=wall)
     trouble.status, trouble.text = status, body_text(body)
     return trouble
 
 
 def _trouble(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str, wall: float
+    status: int, headers: Mapping[str, str], body: bytes, *, model: str, where: str, wall: float
 ) -> Trouble:
     text = cleaned(body_text(body))
     said = f": {text}" if text else ""
@@ -95,6 +84,14 @@ def _trouble(
             )
         case 403:
             return Trouble(EngineFailed(f"the upstream forbids this to the key (403){said}"))
+        case _ if status in _NOT_HERE and not _names_model(body_text(body), model):
+            return Trouble(
+                EngineFailed(
+                    f"the upstream serves nothing at {where} ({status}){said}; check base_url, "
+                    "it usually ends in /v1"
+                ),
+                lost=True,
+            )
         case 404:
             return Trouble(
                 EngineFailed(
@@ -102,13 +99,13 @@ def _trouble(
                 ),
                 lost=True,
             )
-        case _ if status in _OVERLOADED:
+        case _ if status in OVERLOADED:
             after = retry_after_s(headers, wall)
             error = Overloaded(f"the upstream is overloaded ({status}){said}", retry_after_s=after)
             return Trouble(error, again=True, after_s=after)
         case 413:
             return Trouble(ContextOverflow(f"the upstream finds the prompt too large (413){said}"))
-        case 400 | 422 if any(word in body_text(body).lower() for word in _CONTEXT_WORDS):
+        case 400 | 422 if tells_of_context(body_text(body)):
             return Trouble(ContextOverflow(f"the upstream's context is too short{said}"))
         case _ if 300 <= status < 400:
             return Trouble(EngineFailed(redirected(status, headers.get("location", ""))))
@@ -147,18 +144,9 @@ def retry_after_s(headers: Mapping[str, str], wall: float) -> float | None:
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER_S)
 
 
-def body_text(body: bytes) -> str:
-    """The words of an error's body: the message in JSON, the title of a page, or the text."""
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        return message_of(msgspec.json.decode(body)) or text
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        pass
-    begin = text.lower().find("<title>")
-    if begin >= 0:
-        end = text.lower().find("</title>", begin)
-        return text[begin + len("<title>") : end if end >= 0 else None]
-    return "a page of HTML" if text[:1] == "<" else text
+def _names_model(text: str, model: str) -> bool:
+    """Whether it is the model that is not there, and not the address."""
+    return "model" in text.lower() or (bool(model) and model in text)
 
 
 def _until(date: str, wall: float) -> float:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from mesh.cleaned import cleaned
 from mesh.errors import CannotAnswer, EngineFailed
 from mesh.types import FinishReason
-from node.engines.openai.chunks import UpstreamChunk, UpstreamUsage, pieces, read_chunk
-from node.engines.openai.sse import DONE, EventReader
+from node.engines.openai.characters import Characters
+from node.engines.openai.chunks import (
+    UpstreamChunk,
+    UpstreamUsage,
+    decoded,
+    is_json,
+    pieces,
+    read_chunk,
+)
+from node.engines.openai.sse import DONE, EventReader, Sent
+from node.engines.openai.thoughts import InlineThoughts
+from node.engines.openai.words import reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,79 +64,148 @@ class UpstreamRequest:
     thoughts: bool = False
 
 
+_FAILED = ("error", "abort", "aborted", "cancelled")
+# Of two reasons with nothing said in between, the one that limits more.
+_HEAVIEST = (*_FAILED, "content_filter", "length", "max_tokens", "tool_calls", "function_call")
+# Of life, from servers that do not make them comments.
+_SIGNS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
+
+
 class Reading:
     """``progress`` grows with everything that the model said or thought. ``finishing``: only counts
     may still come, so that it is not worth waiting long. ``done``: nothing will.
+
+    A reason to finish ends nothing by itself, since servers give one with a thought, or with every
+    chunk. It is believed at once only in a chunk of its own, behind some text, and of a server that
+    said nothing behind one before; else the stream has to end as a whole one does.
 
     The piece that reaches ``max_tokens`` is kept back until then: whoever reads it stops there, and
     would never hear the counts, which come behind it.
     """
 
-    def __init__(self, ask: UpstreamRequest) -> None:
+    def __init__(self, ask: UpstreamRequest, where: str = "base_url") -> None:
         self._ask = ask
+        self._where = where
         self._reader = EventReader()
+        self._characters = Characters()
+        self._inline = None if ask.thoughts else InlineThoughts()
+        self._index: int | None = None  # of the choice that is read
+        self._said = self._mark = 0  # characters, and a checksum of them
         self._pieces = 0
         self._last = ""
+        self._thought = False
         self._finish = ""
         self._stopped_by = ""
+        self._by_itself = False  # the reason came in a chunk of its own
+        self._contradicted = False  # something was said behind a reason
+        self._whole = False
+        self._odd = ""
         self._counts: UpstreamUsage | None = None
         self.progress = 0
         self.done = False
 
     @property
     def finishing(self) -> bool:
-        return bool(self._finish)
+        return bool(self._last) or (self._by_itself and not self._contradicted)
 
     def read(self, data: bytes) -> Iterator[Event]:
-        """Raises ``EngineFailed``, ``Overloaded``: what the upstream says is an error, or nothing
-        that a chat completion is made of."""
+        """Raises what ``words.reported`` makes of an error that the upstream says, and
+        ``EngineFailed`` for what no chat completion is made of."""
         for event in self._reader.read(data):
-            if event.strip() == DONE:
-                self.done = True
-            elif event.strip() and not self.done:
-                yield from self._chunk(read_chunk(event))
+            yield from self._event(event)
 
-    def whole(self, body: str) -> Iterator[Event]:
-        """An answer in one JSON object: the upstream does not stream."""
-        yield from self._chunk(read_chunk(body))
-        self.done = True
-        yield from self.end()
-
-    def end(self) -> Iterator[Event]:
-        """The stream is over. Raises ``EngineFailed`` when the answer is not, and ``CannotAnswer``
-        when the upstream withheld it, all of it: what was cut off in the middle ends so."""
-        rest = self._reader.end().strip()
-        if rest == DONE:
-            self.done = True
-        elif rest and not self.done and rest.endswith("}"):
-            yield from self._chunk(read_chunk(rest))
-        if not (self.done or self._finish):
+    def end(self, *, framed: bool = False) -> Iterator[Event]:
+        """The stream is over. ``framed``: as HTTP ends a response that is whole. Raises
+        ``EngineFailed`` when the answer is not, and ``CannotAnswer`` when all of it was withheld:
+        what was cut off in the middle ends so."""
+        for event in self._reader.end():
+            if event.data.strip() == DONE or event.name == "error" or is_json(event.data):
+                yield from self._event(event)
+        if not self._is_over(framed):
             raise EngineFailed(self._cut_off())
+        if not self._last:
+            yield from self._answer(self._characters.end(), last=True)
         if self._counts is not None:
             yield self._counts
+        reason = self._reason()
         if self._last:
             yield AnswerText(self._last)
-        yield End(self._reason())
+        yield End(reason)
+
+    def _event(self, event: Sent) -> Iterator[Event]:
+        data = event.data.strip()
+        if self.done or not data:
+            return
+        if data.strip('"').upper() == DONE:
+            self.done = True
+        elif event.name == "error":
+            raise reported(decoded(data) if is_json(data) else data)
+        elif event.name.lower() not in _SIGNS and data.lower() not in _SIGNS:
+            yield from self._chunk(read_chunk(data, self._index))
 
     def _chunk(self, chunk: UpstreamChunk) -> Iterator[Event]:
-        if chunk.counts is not None:
+        if chunk.counts is not None and (chunk.counts.prompt or self._counts is None):
             self._counts = chunk.counts
-        if self._finish:
-            # It talks on beyond max_tokens, so nothing that ends an answer is going to come.
-            self.done = self.done or bool(self._last and chunk.text)
+        self._odd = self._odd or chunk.odd
+        if chunk.index is None:
             return
-        if chunk.text or chunk.thought:
+        self._index = chunk.index
+        if self._last:
+            # It talks on beyond max_tokens, so nothing that ends an answer is going to come.
+            self.done = self.done or bool(chunk.text)
+            return
+        text, thought = chunk.text, chunk.thought
+        if chunk.whole:
+            said = text[: self._said]
+            self._whole = crc32(said.encode("utf-8", "surrogatepass")) == self._mark
+            if self._whole:
+                text = text[self._said :]
+                thought = "" if self.progress else thought
+        if text or thought or chunk.acts:
             self.progress += 1
-        said = chunk.thought + chunk.text if self._ask.thoughts else chunk.text
-        for piece in pieces(said):
+            self._contradicted = self._contradicted or bool(self._finish)
+            self._finish, self._by_itself = "", False
+            self._thought = self._thought or bool(thought)
+        if text:
+            self._said += len(text)
+            self._mark = crc32(text.encode("utf-8", "surrogatepass"), self._mark)
+        if chunk.finish:
+            self._by_itself = bool(self._said) and not (text or thought or chunk.acts)
+        yield from self._answer(thought + text if self._ask.thoughts else text)
+        if chunk.finish and not self._last:
+            self._finish = min(chunk.finish, self._finish, key=_weight)
+            self._stopped_by = chunk.stopped_by or self._stopped_by
+
+    def _answer(self, text: str, *, last: bool = False) -> Iterator[Event]:
+        text = text if last else self._characters.read(text)
+        if self._inline is not None:
+            text = self._inline.read(text) + (self._inline.end() if last else "")
+        for piece in pieces(text):
             self._pieces += 1
             if self._ask.counted and self._pieces >= self._ask.max_tokens:
                 self._last, self._finish = piece, "length"
                 return
             yield AnswerText(piece)
-        self._finish, self._stopped_by = chunk.finish, chunk.stopped_by
+
+    def _is_over(self, framed: bool) -> bool:
+        if self._odd and not self._finish:
+            return False
+        if self.done:
+            return bool(self._finish or self.progress or self._whole)
+        return self.finishing or self._whole or (framed and bool(self._finish))
 
     def _reason(self) -> FinishReason:
+        reason = self._named()
+        thought = self._thought or (self._inline is not None and self._inline.thought)
+        if self._pieces or not thought or reason is FinishReason.TOOL_CALLS:
+            return reason
+        more = " within max_tokens; ask for more tokens" if reason is not FinishReason.STOP else ""
+        raise CannotAnswer(
+            f"the upstream's model thought and gave no answer{more}; option reasoning=include of "
+            "its node shows what it thinks"
+        )
+
+    def _named(self) -> FinishReason:
         match self._finish:
             case "length" | "max_tokens":
                 made = self._counts.completion if self._counts is not None else 0
@@ -137,16 +217,30 @@ class Reading:
                 return FinishReason.CONTENT_FILTER
             case "content_filter":
                 raise CannotAnswer("the upstream's content filter withheld the answer")
-            case "error" | "abort" | "aborted" | "cancelled":
-                raise EngineFailed(f"the upstream ended its answer with '{self._finish}'")
+            case failed if failed in _FAILED:
+                raise EngineFailed(f"the upstream ended its answer with '{failed}'")
             case _ if self._stopped_by and self._stopped_by in self._ask.stop:
                 return FinishReason.STOP_STRING
         return FinishReason.STOP
 
     def _cut_off(self) -> str:
+        if self._odd:
+            return f"the upstream sent what is no chat completion chunk: {self._odd}"
         if self.progress:
-            return "the upstream's answer broke off before its end"
+            said = f"; its last words: {cleaned(self._reader.odd)}" if self._reader.odd else ""
+            return f"the upstream's answer broke off before its end{said}"
+        if self.done:
+            return "the upstream ended its answer without a word, and without a reason"
         head = cleaned(self._reader.head)
         if not head:
             return "the upstream answered with nothing at all"
-        return f"the upstream answered with what is no stream of chat completion chunks: {head}"
+        return (
+            f"what answers at {self._where} is no chat completion: {head}; check base_url, it "
+            "usually ends in /v1"
+        )
+
+
+def _weight(finish: str) -> int:
+    if finish in _HEAVIEST:
+        return _HEAVIEST.index(finish)
+    return len(_HEAVIEST) + (not finish)
