@@ -20,7 +20,8 @@
     │   │   └── EngineLost        engine_lost         and at work on this very request
     │   │       └── FormLost      form_lost           at work on its grammar or schema
     │   ├── Draining              draining            the node finishes and takes nothing new
-    │   └── NotResumable          not_resumable       broke after its first token; may not resume
+    │   ├── NotResumable          not_resumable       broke after its first token; may not resume
+    │   └── Unread                unread              its client reads nothing; goes on when it does
     ├── Quarantined               quarantined         engines were lost under it; ``retry_after_s``
     ├── ProtocolError             protocol_error      a peer sent what it may not
     ├── ConfigError               bad_config          settings, flags, files: names key and remedy
@@ -147,6 +148,10 @@ class Draining(AttemptFailed):
 
 class NotResumable(AttemptFailed):
     code = "not_resumable"
+
+
+class Unread(AttemptFailed):
+    code = "unread"
 
 
 class Quarantined(MeshError):

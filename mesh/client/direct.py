@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind
 from mesh.channel import Keepalive, open_channel
 from mesh.client import wire
 from mesh.client.begun import Begun
+from mesh.client.sending import DIRECT, Reading, answered
 from mesh.client.stream import EventStream, fresh_trace
 from mesh.clock import Clock, SystemClock
 from mesh.errors import (
@@ -257,13 +258,18 @@ class DirectEvents(AsyncIterator[StreamEvent]):
             ):
                 raise NodeLost(f"{name} does not answer at {endpoint}")
             timeout_s = self.request.timeout_s
-            call = self._call = line.stub.Generate(
+            reading = Reading(line.stub)
+            call = self._call = answered(
+                line.channel,
+                line.stub,
+                DIRECT + "Generate",
                 direct_to_wire(held.grant.token, self.request),
-                timeout=wire.call_timeout(timeout_s),
-                metadata=((TRACEPARENT, trace),),
+                wire.call_timeout(timeout_s),
+                ((TRACEPARENT, trace), *reading.metadata),
             )
             try:
                 while True:
+                    await reading.taken(self._begun.tokens)
                     message: Any = await call.read()
                     if message is grpc.aio.EOF:
                         raise NodeLost(f"{name} ended its stream without a last word")

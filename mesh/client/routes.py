@@ -8,7 +8,9 @@ import grpc
 
 from mesh.client import wire
 from mesh.client.contacts import Contact, Contacts
+from mesh.client.sending import MESH, answered
 from mesh.errors import InvalidRequest, MeshError
+from mesh.protobuf.intake import SMALL_BYTES
 from mesh.protobuf.route import batch_to_wire, route_request_to_wire, routed_from_wire
 from mesh.stream import Route
 from mesh.types import Request
@@ -19,7 +21,7 @@ PROMPT_TIMEOUT_S = 3.0  # the slowest stages are given about two seconds each
 # Of one call. Small enough that the first results come soon, and that an orchestrator which takes
 # requests of a few MiB takes it; a prompt larger than that travels alone.
 MOST_PROMPTS = 100
-MOST_BYTES = 1024 * 1024
+MOST_BYTES = SMALL_BYTES
 
 Asked = pb.RouteRequest | MeshError
 
@@ -39,10 +41,10 @@ async def route_all(
                         done += 1
                         yield routed
                 except grpc.aio.AioRpcError as error:
-                    if not wire.is_too_large(error) or len(calls) - done > 1:
+                    failure = wire.translated(error, contact.endpoint)
+                    if not isinstance(failure, InvalidRequest) or len(calls) - done > 1:
                         raise
-                    # Only this prompt's error, and not the rest's.
-                    yield wire.translated(error, contact.endpoint)
+                    yield failure  # only this prompt's, and not the rest's
                 break
         else:
             raise contacts.nobody()
@@ -55,9 +57,13 @@ async def _call(
     results: AsyncIterator[pb.RouteBatchResponse] | None = None
     if requests:
         results = aiter(
-            contact.stub.RouteBatch(
+            answered(
+                contact.channel,
+                contact.stub,
+                MESH + "RouteBatch",
                 batch_to_wire(requests, candidates=candidates),
-                timeout=CALL_TIMEOUT_S + PROMPT_TIMEOUT_S * len(requests),
+                CALL_TIMEOUT_S + PROMPT_TIMEOUT_S * len(requests),
+                (),
             )
         )
     for each in asked:

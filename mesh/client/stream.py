@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.contacts import Contact, Contacts
+from mesh.client.sending import MESH, Reading, answered
 from mesh.clock import Clock, SystemClock
 from mesh.errors import MeshError, NotServed, Unreachable
 from mesh.protobuf.events import event_from_wire
@@ -76,6 +77,7 @@ class Events(AsyncIterator[StreamEvent]):
         self._contacts = contacts
         self._contact: Contact | None = None
         self._call: Any = None
+        self._reading: Reading | None = None
         self._span: Span | None = None
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._traceparent = traceparent
@@ -137,6 +139,8 @@ class Events(AsyncIterator[StreamEvent]):
 
     async def _read(self) -> StreamEvent | None:
         try:
+            if self._reading is not None:  # who comes back for more has taken what there was
+                await self._reading.taken(self._begun.tokens)
             return await self._next()
         except grpc.aio.AioRpcError as error:
             if not wire.connection_lost(error):
@@ -182,8 +186,14 @@ class Events(AsyncIterator[StreamEvent]):
 
     def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
         self._contact = contact
-        self._call = contact.stub.Generate(
-            message, timeout=wire.call_timeout(timeout_s), metadata=self._metadata
+        reading = self._reading = Reading(contact.stub)
+        self._call = answered(
+            contact.channel,
+            contact.stub,
+            MESH + "Generate",
+            message,
+            wire.call_timeout(timeout_s),
+            (*self._metadata, *reading.metadata),
         )
 
     async def _next(self) -> StreamEvent | None:

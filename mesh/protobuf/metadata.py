@@ -5,3 +5,9 @@ REQUEST_ID = "mesh-request-id"
 RETRY_AFTER_S = "mesh-retry-after-s"
 NODE_ID = "mesh-node-id"
 TRACEPARENT = "traceparent"
+# Of a request that may come in chunks: the size in bytes of its serialised message.
+REQUEST_BYTES = "mesh-request-bytes"
+# In the answer's initial metadata: there is room for the request's chunks.
+GO_AHEAD = "mesh-go-ahead"
+# The client's own name for an answer, by which it acknowledges what it has read of it.
+ACKNOWLEDGES = "mesh-acknowledges"

@@ -12,12 +12,17 @@ from mesh.settings.router import RouterSettings
 from mesh.types import SPECIALTY_PATTERN
 from mesh.validation import MAX_TIMEOUT_S
 
+MAX_HELD_BYTES = 192 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorSettings(ProcessSettings):
     """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
     priority; ``request_limit``: requests inside the process at all, likewise, and more are refused
-    before the router looks at them. ``default_timeout_s``: budget of a request that names none.
+    before the router looks at them. ``max_request_bytes``: of one request's messages;
+    ``max_held_bytes``: of what all requests in the process hold together, each with four times its
+    size on the wire; beyond it they wait a few seconds and are then refused. ``default_timeout_s``:
+    budget of a request that names none.
     ``hedge_after_ms``: a second attempt on another node when the first token is not there after so
     long; 0: the 95th percentile of the model's own times; None: never. ``hedge_share``: such extra
     attempts per request, at most. ``ticket_lifetime_s``, ``ticket_streams``: how long a ticket to
@@ -32,6 +37,7 @@ class OrchestratorSettings(ProcessSettings):
     queue_limit: int = 256
     request_limit: int = 2048
     max_request_bytes: int = 4 * 1024 * 1024
+    max_held_bytes: int = MAX_HELD_BYTES
     default_timeout_s: float = 120.0
     max_attempts: int = 3
     hedge_after_ms: float | None = None
@@ -52,6 +58,11 @@ class OrchestratorSettings(ProcessSettings):
         if not 1 <= self.request_limit <= 1_000_000:
             raise ConfigError(
                 f"{where}: request_limit must be 1 to 1000000 requests, not {self.request_limit}"
+            )
+        if self.max_held_bytes < 4 * 1024 * 1024:
+            raise ConfigError(
+                f"{where}: max_held_bytes must be at least {4 * 1024 * 1024}, "
+                f"not {self.max_held_bytes}"
             )
         if not 0.0 < self.default_timeout_s <= MAX_TIMEOUT_S:
             raise ConfigError(

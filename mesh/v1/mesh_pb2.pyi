@@ -218,6 +218,18 @@ class Tokens(_message.Message):
     texts: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, first: _Optional[int] = ..., ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class Taken(_message.Message):
+    __slots__ = ("answer", "pieces")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    pieces: int
+    def __init__(self, answer: _Optional[str] = ..., pieces: _Optional[int] = ...) -> None: ...
+
+class Acknowledged(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Done(_message.Message):
     __slots__ = ("finish_reason", "node_id", "node_name", "model", "prompt_tokens", "completion_tokens", "cached_tokens", "ttft_ms", "tokens_per_second", "resumed", "attempts", "trace_id", "queue_ms", "resumes", "source")
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]

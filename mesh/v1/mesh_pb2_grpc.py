@@ -59,6 +59,11 @@ class MeshStub:
                 request_serializer=mesh_dot_v1_dot_mesh__pb2.FleetRequest.SerializeToString,
                 response_deserializer=mesh_dot_v1_dot_mesh__pb2.FleetResponse.FromString,
                 _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/mesh.v1.Mesh/Acknowledge',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.Taken.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.Acknowledged.FromString,
+                _registered_method=True)
 
 
 class MeshServicer:
@@ -100,6 +105,13 @@ class MeshServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Acknowledge(self, request, context):
+        """How far an answer was read; more of it comes then. Nothing happens when it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeshServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +139,11 @@ def add_MeshServicer_to_server(servicer, server):
                     servicer.Fleet,
                     request_deserializer=mesh_dot_v1_dot_mesh__pb2.FleetRequest.FromString,
                     response_serializer=mesh_dot_v1_dot_mesh__pb2.FleetResponse.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.Taken.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.Acknowledged.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -274,6 +291,33 @@ class Mesh:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.v1.Mesh/Acknowledge',
+            mesh_dot_v1_dot_mesh__pb2.Taken.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.Acknowledged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class DirectStub:
     """A node's own service, for clients that hold a ticket (RouteRequest.want_ticket).
@@ -290,6 +334,11 @@ class DirectStub:
                 request_serializer=mesh_dot_v1_dot_mesh__pb2.DirectRequest.SerializeToString,
                 response_deserializer=mesh_dot_v1_dot_mesh__pb2.GenerateEvent.FromString,
                 _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/mesh.v1.Direct/Acknowledge',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.Taken.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.Acknowledged.FromString,
+                _registered_method=True)
 
 
 class DirectServicer:
@@ -304,6 +353,13 @@ class DirectServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Acknowledge(self, request, context):
+        """As Mesh.Acknowledge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -311,6 +367,11 @@ def add_DirectServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=mesh_dot_v1_dot_mesh__pb2.DirectRequest.FromString,
                     response_serializer=mesh_dot_v1_dot_mesh__pb2.GenerateEvent.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.Taken.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.Acknowledged.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -341,6 +402,33 @@ class Direct:
             '/mesh.v1.Direct/Generate',
             mesh_dot_v1_dot_mesh__pb2.DirectRequest.SerializeToString,
             mesh_dot_v1_dot_mesh__pb2.GenerateEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.v1.Direct/Acknowledge',
+            mesh_dot_v1_dot_mesh__pb2.Taken.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.Acknowledged.FromString,
             options,
             channel_credentials,
             insecure,

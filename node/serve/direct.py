@@ -1,8 +1,8 @@
 """Streams straight to clients that hold a ticket: service ``Direct`` over gRPC, on its own port.
 
 An attempt that comes in here runs through the same handler as an orchestrator's: the same checks,
-slots, deadline and trace. Flow is by gRPC's own window: a write waits for the client, and with it
-the credit that the runner gets back.
+slots, deadline and trace. Flow is the mesh's own (``mesh/protobuf/flow.py``): a write waits for the
+client, and with it the credit that the runner gets back.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import Any
 import grpc
 from opentelemetry.trace import Span, SpanKind
 
+from mesh.budget import Budget
 from mesh.clock import Clock
 from mesh.errors import BadTicket, DeadlineExceeded, EngineLost, InternalError, from_code
-from mesh.protobuf.events import event_to_bytes
+from mesh.protobuf.flow import Flow, Flows
+from mesh.protobuf.intake import PLAIN_BYTES, Intake
 from mesh.protobuf.request import request_from_wire
 from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
 from mesh.quarantine.marks import marks_of
@@ -47,6 +49,10 @@ log = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["Direct"].full_name
 MAX_CALLS = 256  # at once; more are refused by gRPC itself with RESOURCE_EXHAUSTED
 LIMIT_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
+HELD_BYTES = 96 * 1024 * 1024  # by all requests together, each with four times its size
+# A client that reads nothing for so long loses its slot here, and goes on through an orchestrator
+# when it reads again.
+UNREAD_S = 15.0
 DEFAULT_TIMEOUT_S = 120.0  # of a request that names no budget
 WRITE_SLACK_S = 1.0  # beyond the request's deadline, for a client that does not read
 # Clients may ping this often: so they learn that a stopped node is gone (mesh/client/direct.py).
@@ -75,21 +81,28 @@ class DirectServer:
         self._bind = bind
         self._advertise = advertise
         self._describe: Describe = lambda node, model: (node, "")
+        self._intake = Intake(Budget(HELD_BYTES), limit_bytes=LIMIT_BYTES, who="this node")
+        self._flows = Flows(clock, unread_s=UNREAD_S)
         self._server: grpc.aio.Server | None = None
         self._handler: Handler | None = None
         self.endpoint = ""
 
     def bind(self) -> None:
         """Claims the address; ``endpoint`` is known then. Raises ``PortInUse``, ``ConfigError``."""
-        method = grpc.unary_stream_rpc_method_handler(
-            self._generate,
-            request_deserializer=tolerant(pb.DirectRequest),
-            response_serializer=None,  # written as bytes
-        )
+        methods = {
+            "Generate": grpc.stream_stream_rpc_method_handler(
+                self._generate, response_serializer=None
+            ),
+            "Acknowledge": grpc.unary_unary_rpc_method_handler(
+                self._acknowledge,
+                request_deserializer=tolerant(pb.Taken),
+                response_serializer=pb.Acknowledged.SerializeToString,
+            ),
+        }
         self._server, address = open_server(
             self._bind,
-            [grpc.method_handlers_generic_handler(SERVICE, {"Generate": method})],
-            limit_bytes=LIMIT_BYTES,
+            [grpc.method_handlers_generic_handler(SERVICE, methods)],
+            limit_bytes=PLAIN_BYTES,
             max_streams=MAX_CALLS,
             ping_every_s=PING_EVERY_S,
         )
@@ -108,14 +121,26 @@ class DirectServer:
         finally:
             await asyncio.shield(self._server.stop(None))
 
-    async def _generate(self, wire: Any, context: Any) -> None:
+    async def _generate(self, _: Any, context: Any) -> None:
         fresh_id = RequestId(uuid.uuid4().hex)
-        await guarded(context, fresh_id, "the node", lambda: self._stream(wire, context, fresh_id))
+        await guarded(context, fresh_id, "the node", lambda: self._held(context, fresh_id))
 
-    async def _stream(self, wire: Any, context: Any, fresh_id: RequestId) -> None:
+    async def _held(self, context: Any, fresh_id: RequestId) -> None:
+        async with self._intake.held(context) as held:
+            wire = await held.message(pb.DirectRequest)
+            with self._flows.of(context) as flow:
+                await self._stream(wire, context, flow, fresh_id)
+
+    async def _acknowledge(self, wire: Any, context: Any) -> pb.Acknowledged:
+        fresh_id = RequestId(uuid.uuid4().hex)
+        return await guarded(
+            context, fresh_id, "the node", lambda: self._flows.acknowledge(whole(wire))
+        )
+
+    async def _stream(self, wire: Any, context: Any, flow: Flow, fresh_id: RequestId) -> None:
         arrived = self._clock.now()
         # The ticket first: who has none learns nothing, not even what a good request would be.
-        with self._gate.admit(whole(wire).ticket) as ticket:
+        with self._gate.admit(wire.ticket) as ticket:
             request = request_from_wire(wire.request, fresh_id=fresh_id)
             check(request, ticket)
             self._quarantine.check(lambda: marks_of(request.messages, request.sampling))
@@ -133,7 +158,7 @@ class DirectServer:
                 },
             ) as current:
                 attempt = _attempt(request, ticket, timeout_s)
-                sink = _ContextSink(context, self._clock, arrived, current, self._describe)
+                sink = _ContextSink(flow, self._clock, arrived, current, self._describe)
                 await self._answer(attempt, sink)
 
     async def _answer(self, attempt: Attempt, sink: _ContextSink) -> None:
@@ -203,9 +228,9 @@ class _ContextSink:
     ``arrived``: monotonic seconds."""
 
     def __init__(
-        self, context: Any, clock: Clock, arrived: float, current: Span, describe: Describe
+        self, flow: Flow, clock: Clock, arrived: float, current: Span, describe: Describe
     ) -> None:
-        self._context = context
+        self._flow = flow
         self._clock = clock
         self._arrived = arrived
         self._span = current
@@ -244,7 +269,7 @@ class _ContextSink:
                 raise from_code(code, message)
 
     async def _write(self, event: StreamEvent) -> None:
-        await self._context.write(event_to_bytes(event))
+        await self._flow.write(event)
 
     def _done(self, finished: Finished) -> Done:
         first = self._first_at

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from mesh.clock import Clock
 from mesh.embedding import count_of
-from mesh.errors import DeadlineExceeded, MeshError, NodeLost, ProtocolError, from_code
+from mesh.errors import DeadlineExceeded, MeshError, NodeLost, ProtocolError, Unread, from_code
 from mesh.fleet.records import ModelRecord
 from mesh.transport.base import (
     DEFAULT_CREDIT,
@@ -48,8 +48,8 @@ class AttemptRun:
     ends. ``row``, ``model``: where it runs.
 
     Credit is granted as the consumer comes back for more, so a client that does not read stops its
-    own node and nothing else. Nothing is timed here: whoever watches
-    (``orchestrator/attempts/watch.py``) looks at ``pace``.
+    own node and nothing else. ``give_back``: gives its slot back, idempotent. Nothing is timed
+    here: whoever watches (``orchestrator/attempts/watch.py``) looks at ``pace``.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class AttemptRun:
         clock: Clock,
         *,
         deadline: float,
+        give_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.row = row
         self.model = model
@@ -72,6 +73,7 @@ class AttemptRun:
         self._collector = collector
         self._clock = clock
         self._abandoned: Broken | None = None
+        self._give_back = give_back
 
     @property
     def movable(self) -> bool:
@@ -85,6 +87,13 @@ class AttemptRun:
         if self.outcome is None and self._abandoned is None:
             self._abandoned = why
             self.stream.cancel()
+
+    def pause(self, why: Unread) -> None:
+        """Ends the attempt and gives its slot back now, although nobody comes for what it brought:
+        who does so later finds it ended, and goes on in another."""
+        if self.outcome is None and self._abandoned is None:
+            self.abandon(Broken(why, blame=False))
+            self._give_back()
 
     async def signs(self, seconds: float) -> AsyncGenerator[Accepted | Progress, None]:
         """What comes before the first token, for so long at most; ``events`` goes on after it."""

@@ -24,6 +24,7 @@ from mesh.errors import (
     NodeLost,
     NotResumable,
     NotServed,
+    Unread,
 )
 from mesh.fleet.work import Work
 from mesh.quarantine.quarantine import Quarantine
@@ -66,7 +67,7 @@ class Failover:
         self._clock = clock
         self._max_attempts = max_attempts
         self._hedging = hedging
-        self._watch = Watch(fleet, clock)
+        self._watch = Watch(fleet, clock, admission.awaited)
         self.quarantine = quarantine
 
     async def run(self) -> None:
@@ -213,7 +214,9 @@ class Failover:
             so_far = course.collector.words().so_far
             raise NotResumable(f"{lost.message}; {so_far} before that, {why}", node_id=row.node)
         further = course.broke(error, self._clock.now())
-        if not further or not isinstance(error, NodeLost | Draining):
+        if not isinstance(error, Unread) and (
+            not further or not isinstance(error, NodeLost | Draining)
+        ):
             course.strikes += 1
         if course.strikes >= self._max_attempts:
             why = f"that was attempt {course.strikes} of {self._max_attempts}"

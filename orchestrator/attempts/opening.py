@@ -55,7 +55,15 @@ def opened(
         except NodeLost as error:
             stream = _LostStream(error)
         deadline = course.deadline
-        run = AttemptRun(row, slot.model, stream, course.collector, clock, deadline=deadline)
+        run = AttemptRun(
+            row,
+            slot.model,
+            stream,
+            course.collector,
+            clock,
+            deadline=deadline,
+            give_back=slot.release,
+        )
         try:
             yield run
         finally:

@@ -12,6 +12,7 @@ from mesh.errors import (
     Draining,
     InvalidRequest,
     Overloaded,
+    Unread,
     from_code,
 )
 from mesh.fleet.eligibility import asked_for
@@ -55,7 +56,7 @@ def after_break(fleet: Fleet, row: Candidate, broken: Broken) -> AttemptFailed:
         raise error
     if broken.blame:
         fleet.failed(row.node, error.message)
-    else:
+    elif not isinstance(error, Unread):  # which says nothing of the node
         fleet.refused(row.node, row.model, None)
     kind = type(error) if isinstance(error, AttemptFailed) else AttemptFailed
     return kind(f"{row.node_name}: {error.message}", node_id=row.node)

@@ -24,6 +24,10 @@ TOKEN_FLOOR_S = 2.0
 BESIDE_PREFILL_FLOOR_S = 5.0
 TOKEN_FACTOR = 16.0  # x the mean time between two tokens
 LONGEST_S = 60.0  # the node itself gives its engine up after this
+# Of a client that reads nothing: its slot goes to who waits for the like, or after a while is given
+# back in any case, since another orchestrator's requests may wait for it.
+UNREAD_AWAITED_S = 2.0
+UNREAD_S = 120.0
 AWAY_S = 0.1  # a client that comes back later than this after an event did not wait for the node
 SETTLED_SAMPLES = 3  # waits for tokens before their mean says something
 _SMOOTHING = 0.2  # weight of the newest wait
@@ -92,6 +96,14 @@ class Pace:
         else:
             self.token_s, self.samples = each, 1
         self.since = self.heard = now
+
+
+def unread(pace: Pace, now: float, *, awaited: bool) -> bool:
+    """Whether the client has stayed away for so long that its slot is somebody else's now.
+    ``awaited``: somebody waits for such a slot here."""
+    if pace.waiting or pace.phase is not Phase.DECODING:
+        return False
+    return now - pace.heard >= (UNREAD_AWAITED_S if awaited else UNREAD_S)
 
 
 def allowance_s(pace: Pace, *, beside_prefill: bool = False) -> float:

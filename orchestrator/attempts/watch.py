@@ -3,7 +3,7 @@
 One loop for all attempts, so that a token costs no timer. An attempt whose time is up is ended
 here. One on a node that has fallen silent, or whose stream has stalled, is for its request to move,
 which does so only with a slot elsewhere in hand: while there is none, waiting is the best that can
-be done, and the node may come back.
+be done, and the node may come back. One whose client reads nothing loses its slot.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mesh.clock import Clock
-from mesh.errors import DeadlineExceeded, NodeLost
+from mesh.errors import DeadlineExceeded, NodeLost, Unread
+from mesh.fleet.records import ModelRecord
 from orchestrator.attempts.attempt import AttemptRun, Broken
-from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, stalled
+from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, stalled, unread
 from orchestrator.picture.fleet import Fleet
 
 TICK_S = 0.05
@@ -36,9 +37,12 @@ class _Watched:
 
 
 class Watch:
-    """``run`` owns the loop."""
+    """``awaited``: whether somebody waits for a slot of such a model. ``run`` owns the loop."""
 
-    def __init__(self, fleet: Fleet, clock: Clock) -> None:
+    def __init__(
+        self, fleet: Fleet, clock: Clock, awaited: Callable[[ModelRecord], bool] = lambda _: False
+    ) -> None:
+        self._awaited = awaited
         self._fleet = fleet
         self._clock = clock
         self._watched: set[_Watched] = set()
@@ -73,6 +77,9 @@ class Watch:
         pace, run = each.run.pace, each.run
         if now >= run.deadline:
             run.abandon(Broken(DeadlineExceeded(""), blame=False))
+            return
+        if not pace.waiting and unread(pace, now, awaited=self._awaited(run.model)):
+            run.pause(Unread(f"its client has read nothing for {now - pace.heard:.0f} s"))
             return
         beside = any(
             other is not each

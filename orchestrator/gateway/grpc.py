@@ -12,19 +12,23 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from mesh.budget import Budget
+from mesh.clock import Clock, SystemClock
 from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError
 from mesh.protobuf.direct import grant_to_wire
 from mesh.protobuf.embed import embed_request_from_wire, embeddings_to_wire
 from mesh.protobuf.events import event_to_bytes
 from mesh.protobuf.fleet import fleet_to_wire
+from mesh.protobuf.flow import Flow, Flows
+from mesh.protobuf.intake import PLAIN_BYTES, Intake
 from mesh.protobuf.request import request_from_wire
 from mesh.protobuf.route import MAX_BATCH, route_request_from_wire, route_to_wire, routed_to_wire
 from mesh.protobuf.server import guarded, open_server, tolerant, traceparent_of, whole
 from mesh.settings.load import NoSettings
-from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.orchestrator import MAX_HELD_BYTES, OrchestratorSettings
 from mesh.spans import span
 from mesh.stream import Route, StreamEvent
-from mesh.types import RequestId
+from mesh.types import Request, RequestId
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.api import Api
 from orchestrator.gateway.base import GatewaySpec
@@ -32,7 +36,7 @@ from orchestrator.gateway.base import GatewaySpec
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
 WHO = "the orchestrator"  # in the words of a defect
 MAX_STREAMS = 4096  # RPCs at once; more are refused by gRPC itself with RESOURCE_EXHAUSTED
-# Room for protobuf's own bytes and for a clear refusal of what is somewhat too large.
+# Room for protobuf's own bytes, and for a refusal that names the prompt's own size.
 SIZE_SLACK_BYTES = 1024 * 1024
 # Beyond the request's own deadline, which dispatch words better: for a client that does not read.
 WRITE_SLACK_S = 1.0
@@ -41,7 +45,7 @@ BATCH_S = 600.0  # of a batch of dry runs, whose client may not read either
 
 class GrpcGateway:
     """``bind``: ``host:port``, port 0 picks a free one. ``max_request_bytes``: of a request's
-    messages; larger ones are refused with a clear line, and much larger ones by gRPC."""
+    messages. ``budget``: of what all requests together hold."""
 
     def __init__(
         self,
@@ -49,10 +53,16 @@ class GrpcGateway:
         *,
         bind: str,
         max_request_bytes: int,
+        budget: Budget | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._api = api
         self._bind = bind
-        self._limit = max_request_bytes + SIZE_SLACK_BYTES
+        self._flows = Flows(clock or SystemClock())
+        budget = budget or Budget(MAX_HELD_BYTES)
+        self._intake = Intake(
+            budget, limit_bytes=max_request_bytes + SIZE_SLACK_BYTES, who="this orchestrator"
+        )
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
@@ -61,13 +71,14 @@ class GrpcGateway:
         ``PortInUse`` or ``ConfigError`` naming it."""
         handlers = grpc.method_handlers_generic_handler(SERVICE, self._handlers())
         server, address = open_server(
-            self._bind, (handlers,), limit_bytes=self._limit, max_streams=MAX_STREAMS
+            self._bind, (handlers,), limit_bytes=PLAIN_BYTES, max_streams=MAX_STREAMS
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
         )
         self._server = server
+        self._intake.who = address
         return address
 
     async def run(self) -> None:
@@ -95,25 +106,23 @@ class GrpcGateway:
 
     def _handlers(self) -> dict[str, Any]:
         return {
-            "Generate": grpc.unary_stream_rpc_method_handler(
-                self._generate,
-                request_deserializer=tolerant(pb.GenerateRequest),
-                response_serializer=None,  # written as bytes
+            # Streams of requests: a unary call is one of a single message (``Intake``).
+            "Generate": grpc.stream_stream_rpc_method_handler(
+                self._generate, response_serializer=None
             ),
-            "Route": grpc.unary_unary_rpc_method_handler(
-                self._route,
-                request_deserializer=tolerant(pb.RouteRequest),
-                response_serializer=pb.RouteResponse.SerializeToString,
+            "Route": grpc.stream_unary_rpc_method_handler(
+                self._route, response_serializer=pb.RouteResponse.SerializeToString
             ),
-            "RouteBatch": grpc.unary_stream_rpc_method_handler(
-                self._route_batch,
-                request_deserializer=tolerant(pb.RouteBatchRequest),
-                response_serializer=pb.RouteBatchResponse.SerializeToString,
+            "RouteBatch": grpc.stream_stream_rpc_method_handler(
+                self._route_batch, response_serializer=pb.RouteBatchResponse.SerializeToString
             ),
-            "Embed": grpc.unary_unary_rpc_method_handler(
-                self._embed,
-                request_deserializer=tolerant(pb.EmbedRequest),
-                response_serializer=pb.EmbedResponse.SerializeToString,
+            "Embed": grpc.stream_unary_rpc_method_handler(
+                self._embed, response_serializer=pb.EmbedResponse.SerializeToString
+            ),
+            "Acknowledge": grpc.unary_unary_rpc_method_handler(
+                self._acknowledge,
+                request_deserializer=tolerant(pb.Taken),
+                response_serializer=pb.Acknowledged.SerializeToString,
             ),
             "Fleet": grpc.unary_unary_rpc_method_handler(
                 self._fleet,
@@ -122,12 +131,19 @@ class GrpcGateway:
             ),
         }
 
-    async def _generate(self, wire: Any, context: Any) -> None:
+    async def _generate(self, _: Any, context: Any) -> None:
         request_id = _fresh_id()
-        await guarded(context, request_id, WHO, lambda: self._stream(wire, context, request_id))
+        await guarded(context, request_id, WHO, lambda: self._stream(context, request_id))
 
-    async def _stream(self, wire: Any, context: Any, fresh_id: RequestId) -> None:
-        request = request_from_wire(whole(wire), fresh_id=fresh_id)
+    async def _stream(self, context: Any, fresh_id: RequestId) -> None:
+        async with self._intake.held(context) as held:
+            message = await held.message(pb.GenerateRequest)
+            request = request_from_wire(message, fresh_id=fresh_id)
+            del message  # as large as the request itself
+            with self._flows.of(context) as flow:
+                await self._answered(request, context, flow)
+
+    async def _answered(self, request: Request, context: Any, flow: Flow) -> None:
         ask = self._api.ask(
             request, granted_s=context.time_remaining(), traceparent=traceparent_of(context)
         )
@@ -140,7 +156,7 @@ class GrpcGateway:
                 decided = event_to_bytes(await anext(events))
                 event = await _write_ahead(context, decided, events)
                 while event is not None:
-                    await context.write(event_to_bytes(event))
+                    await flow.write(event)
                     event = await anext(events, None)
         except TimeoutError:
             raise DeadlineExceeded(
@@ -148,11 +164,15 @@ class GrpcGateway:
                 request_id=request.id,
             ) from None
 
-    async def _route(self, wire: Any, context: Any) -> pb.RouteResponse:
+    async def _route(self, _: Any, context: Any) -> pb.RouteResponse:
         request_id = _fresh_id()
 
         async def answer() -> pb.RouteResponse:
-            request = route_request_from_wire(whole(wire), fresh_id=request_id)
+            async with self._intake.held(context) as held:
+                return await routed(await held.message(pb.RouteRequest))
+
+        async def routed(wire: pb.RouteRequest) -> pb.RouteResponse:
+            request = route_request_from_wire(wire, fresh_id=request_id)
             if not wire.want_ticket:
                 return route_to_wire(await self._api.route(request), request_id)
             route, grant = await self._api.ticket(request, conversation=wire.conversation_id)
@@ -166,12 +186,16 @@ class GrpcGateway:
 
         return await guarded(context, request_id, WHO, answer)
 
-    async def _route_batch(self, wire: Any, context: Any) -> None:
-        await guarded(context, _fresh_id(), WHO, lambda: self._routes(wire, context))
+    async def _route_batch(self, _: Any, context: Any) -> None:
+        async def answer() -> None:
+            async with self._intake.held(context) as held:
+                await self._routes(await held.message(pb.RouteBatchRequest), context)
 
-    async def _routes(self, wire: Any, context: Any) -> None:
+        await guarded(context, _fresh_id(), WHO, answer)
+
+    async def _routes(self, wire: pb.RouteBatchRequest, context: Any) -> None:
         """One after the other, so that a batch never takes more of the router than one client."""
-        prompts = whole(wire).prompts
+        prompts = wire.prompts
         if len(prompts) > MAX_BATCH:
             raise InvalidRequest(
                 f"{len(prompts):,} prompts are too many for one call; send at most {MAX_BATCH:,}"
@@ -197,20 +221,28 @@ class GrpcGateway:
         except MeshError as error:
             return error
 
-    async def _embed(self, wire: Any, context: Any) -> pb.EmbedResponse:
+    async def _embed(self, _: Any, context: Any) -> pb.EmbedResponse:
         request_id = _fresh_id()
 
         async def answer() -> pb.EmbedResponse:
-            request = embed_request_from_wire(whole(wire), fresh_id=request_id)
-            # When the client is gone, gRPC cancels this task, and that frees the node's slot.
-            found = await self._api.embed(
-                request,
-                granted_s=context.time_remaining(),
-                traceparent=traceparent_of(context),
-            )
+            async with self._intake.held(context) as held:
+                message = await held.message(pb.EmbedRequest)
+                request = embed_request_from_wire(message, fresh_id=request_id)
+                del message
+                # When the client is gone, gRPC cancels this task, and that frees the node's slot.
+                found = await self._api.embed(
+                    request,
+                    granted_s=context.time_remaining(),
+                    traceparent=traceparent_of(context),
+                )
             return embeddings_to_wire(found)
 
         return await guarded(context, request_id, WHO, answer)
+
+    async def _acknowledge(self, wire: Any, context: Any) -> pb.Acknowledged:
+        return await guarded(
+            context, _fresh_id(), WHO, lambda: self._flows.acknowledge(whole(wire))
+        )
 
     async def _fleet(self, wire: Any, context: Any) -> pb.FleetResponse:
         async def answer() -> pb.FleetResponse:
@@ -254,7 +286,12 @@ def _fresh_id() -> RequestId:
 
 
 def _make(api: Api, settings: OrchestratorSettings, _: NoSettings) -> GrpcGateway:
-    return GrpcGateway(api, bind=settings.bind, max_request_bytes=settings.max_request_bytes)
+    return GrpcGateway(
+        api,
+        bind=settings.bind,
+        max_request_bytes=settings.max_request_bytes,
+        budget=Budget(settings.max_held_bytes),
+    )
 
 
 GATEWAY = GatewaySpec(make=_make)

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, Overloaded
-from mesh.fleet.outlook import Absent, Busy
+from mesh.fleet.eligibility import asked_for
+from mesh.fleet.outlook import Absent, Busy, Missing
 from mesh.fleet.reasons import error_of
+from mesh.fleet.records import ModelRecord
 from mesh.fleet.work import Work
 from mesh.types import Priority
 from orchestrator.picture.fleet import Fleet
@@ -43,7 +45,7 @@ _RANK = {Priority.INTERACTIVE: 0, Priority.NORMAL: 1, Priority.BATCH: 2}
 class Waiting:
     """One request in the queue. ``absent``: why no node at all is left for it, since
     ``lonely_since``; None while some node only needs to have a slot come free. ``hopeful``: a node
-    was there for it, or was about to come, since it waits here."""
+    was there for it, or was only away, since it waits here."""
 
     work: Work
     granted: asyncio.Future[Reservation]
@@ -205,6 +207,14 @@ class Admission:
         self._match()
         return Place(waiting, self._leave, self._clock)
 
+    def awaited(self, model: ModelRecord) -> bool:
+        """Whether somebody waits here for a slot of such a model."""
+        return any(
+            asked_for(model, work, specialty)
+            for work in (waiting.work for waiting in self._queue.ordered())
+            for specialty in (work.specialty, *work.substitutes)
+        )
+
     def _leave(self, waiting: Waiting) -> None:
         self._queue.remove(waiting)
 
@@ -235,8 +245,7 @@ class Admission:
                 waiting.hopeful = True
             case Absent() as absent:
                 waiting.absent = absent
-                # A registry that was away and turns out to be empty gives no hope any more.
-                waiting.hopeful |= absent.may_come and not absent.registry
+                waiting.hopeful = waiting.hopeful or _away(absent)
                 if waiting.lonely_since is None:
                     waiting.lonely_since = now
                 until = waiting.lonely_since + _patience(waiting.work, absent, waiting.hopeful)
@@ -263,13 +272,17 @@ def _order(waiting: Waiting) -> tuple[float, int]:
     return waiting.order
 
 
+def _away(absent: Absent) -> bool:
+    """Whether there is a node for it, and it may come back."""
+    return absent.may_come and absent.missing is Missing.FREE_NODE
+
+
 def _patience(work: Work, absent: Absent, hopeful: bool = False) -> float:
     """Seconds to wait for a node when there is none. ``hopeful``: as of one that waits already."""
-    hopeful = hopeful or absent.may_come
-    patience_s = max(work.patience_s, SETTLING_S if hopeful else 0.0)
+    patience_s = max(work.patience_s, SETTLING_S if hopeful or absent.may_come else 0.0)
     if not work.settled:
         return patience_s
     # Settled: a substitute could have answered by now, and there is none that can.
-    if hopeful:
+    if hopeful or _away(absent):
         patience_s = max(patience_s, RECOVERY_S)
     return max(patience_s, LOADING_S) if absent.loading else patience_s

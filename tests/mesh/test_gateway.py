@@ -85,7 +85,7 @@ async def test_an_answer_is_a_decision_then_tokens_then_done() -> None:
     [
         (pb.GenerateRequest(), "INVALID_ARGUMENT", "invalid_request", "no messages"),
         (ask(" "), "INVALID_ARGUMENT", "invalid_request", "empty"),
-        (ask("x" * 1_100_000), "INVALID_ARGUMENT", "invalid_request", "limit is 1,000,000"),
+        (ask("x" * 210_000), "INVALID_ARGUMENT", "invalid_request", "limit is 200,000"),
         (ask(sampling=pb.Sampling(max_tokens=-1)), "INVALID_ARGUMENT", "invalid_request", "-1"),
         (
             pb.GenerateRequest(messages=[IN_PARTS, IN_PARTS, BAD_IMAGE]),
@@ -107,7 +107,7 @@ async def test_an_answer_is_a_decision_then_tokens_then_done() -> None:
 async def test_errors_carry_a_status_a_code_and_a_clear_line(
     wire: Any, status: str, code: str, names: str
 ) -> None:
-    async with served(max_request_bytes=1_000_000) as (_, _, channel):
+    async with served(max_request_bytes=200_000) as (_, _, channel):
         error = await refused(stub_of(channel).Generate(wire))
     assert error.code().name == status
     assert trailers(error)[ERROR_CODE] == code

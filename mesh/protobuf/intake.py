@@ -1,0 +1,139 @@
+"""How a request comes in over gRPC: read when there is room for it, whole or in chunks.
+
+On the wire a unary call is a stream of one message, so one handler serves both: a client that sends
+one message, of at most ``PLAIN_BYTES``, and one that says with ``mesh-request-bytes`` how large its
+serialised request is and sends it in chunks of at most that, best once ``mesh-go-ahead`` has come
+with the initial metadata. gRPC takes a message in before anybody
+is asked, so the limit of one message is low, and a large request is read only once the budget has
+room for all of it, few at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from mesh.budget import Budget, Share
+from mesh.errors import DeadlineExceeded, InvalidRequest
+from mesh.protobuf.metadata import GO_AHEAD, REQUEST_BYTES
+
+SMALL_BYTES = 256 * 1024  # a larger request goes in chunks
+PLAIN_BYTES = SMALL_BYTES + 16 * 1024  # of one message: gRPC refuses more
+# What a request weighs while it is answered, by its bytes on the wire: as read, as parsed, as text,
+# and as an attempt's frame.
+WEIGHT = 4
+BASE_BYTES = 16 * 1024  # what any call costs beside that
+CHUNK_S = 10.0  # in which the next chunk comes
+LARGE_AT_ONCE = 2  # read and parsed
+
+
+class Intake:
+    """``limit_bytes``: of a serialised request. ``who``: says no, in words; its address, once there
+    is one."""
+
+    def __init__(self, budget: Budget, *, limit_bytes: int, who: str) -> None:
+        self.who = who
+        self._budget = budget
+        self._limit = limit_bytes
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    @asynccontextmanager
+    async def held(self, context: Any) -> AsyncIterator[Held]:
+        """The call's request, which weighs on the budget while the context lasts. Raises
+        ``InvalidRequest``, ``Overloaded``."""
+        declared = _declared(context)
+        if declared is not None and declared > self._limit:
+            raise InvalidRequest(
+                f"the request is {declared:,} bytes and {self.who} takes at most "
+                f"{self._limit:,}; send less, or raise max_request_bytes there"
+            )
+        large = declared is not None and declared > SMALL_BYTES
+        size = PLAIN_BYTES if declared is None else WEIGHT * declared
+        share = await self._budget.share(
+            BASE_BYTES + size, large=large, within_s=context.time_remaining()
+        )
+        with share:
+            if declared is not None:
+                await context.send_initial_metadata(((GO_AHEAD, "1"),))
+            yield Held(context, share, declared, self._large if large else None)
+
+
+class Held:
+    """A request as it comes in."""
+
+    def __init__(
+        self, context: Any, share: Share, declared: int | None, turn: asyncio.Semaphore | None
+    ) -> None:
+        self._context = context
+        self._share = share
+        self._declared = declared
+        self._turn = turn
+
+    async def message(self, kind: Any) -> Any:
+        """The message, which is the caller's alone from then on. Raises ``InvalidRequest``,
+        ``DeadlineExceeded``."""
+        if self._turn is None:
+            return self._parsed(kind, await self._read())
+        async with self._turn:
+            return self._parsed(kind, await self._read())
+
+    async def _read(self) -> bytes:
+        if self._declared is None:
+            return await self._chunk()
+        chunks: list[bytes] = []
+        size = 0
+        while size < self._declared:
+            chunk = await self._chunk()
+            size += len(chunk)
+            if not chunk or size > self._declared:
+                raise InvalidRequest(
+                    f"{size:,} bytes of the request came, where {REQUEST_BYTES} said "
+                    f"{self._declared:,}"
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _chunk(self) -> bytes:
+        """Raises ``InvalidRequest`` where the client has ended before it."""
+        try:
+            async with asyncio.timeout(CHUNK_S):
+                chunk = await self._context.read()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"nothing of the request came for {CHUNK_S:.0f} s; send it with the call"
+            ) from None
+        if chunk is grpc.aio.EOF:
+            raise InvalidRequest("the call ended before its request was there")
+        return bytes(chunk)
+
+    def _parsed(self, kind: Any, data: bytes) -> Any:
+        self._share.settle(BASE_BYTES + WEIGHT * len(data))
+        try:
+            return kind.FromString(data)
+        except DecodeError:
+            raise InvalidRequest(
+                "the request is not a valid message: broken protobuf or invalid UTF-8"
+            ) from None
+
+
+def _declared(context: Any) -> int | None:
+    """Bytes of the whole request, None where the client does not say. Raises ``InvalidRequest``."""
+    said = said_of(context, REQUEST_BYTES)
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit() and len(said) <= 12):
+        raise InvalidRequest(f"{REQUEST_BYTES} must be the request's size in bytes")
+    return int(said)
+
+
+def said_of(context: Any, name: str) -> str | None:
+    """What the call's metadata say under ``name``."""
+    for key, value in context.invocation_metadata() or ():
+        if key == name:
+            return str(value)
+    return None
