@@ -292,7 +292,7 @@ class NodeAgent:
             models = tuple(self._calibration.told(model) for model in models)
         status = rules.status(models, draining=self._in_flight.draining)
         specialties = dict.fromkeys(name for model in models for name in model.specialties)
-        return NodeRecord(
+        record = NodeRecord(
             id=self._identity.id,
             instance=self._identity.instance,
             name=self._settings.name,
@@ -312,6 +312,7 @@ class NodeAgent:
             version=__version__,
             started_at=self._started_at,
         )
+        return rules.bounded(record)
 
     def _heartbeat(self, record: NodeRecord) -> Heartbeat:
         loads = self._residency.loads() if self._residency is not None else ()

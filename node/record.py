@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mesh.cleaned import cleaned
 from mesh.fleet.records import Cpu, Gpu, Memory, ModelRecord, ModelState, NodeRecord, NodeState
 
+WORDS_CHARS = 1_000
 MIB = 1024 * 1024
 VRAM_STEP_BYTES = 64 * MIB
 VRAM_STEP_SHARE = 0.01
@@ -39,6 +41,24 @@ def status(models: Sequence[ModelRecord], *, draining: bool) -> Status:
         return Status(NodeState.STARTING, f"loading {loading}")
     causes = "; ".join(f"{m.id}: {m.error or 'failed'}" for m in models)
     return Status(NodeState.FAILED, f"no model works: {causes}")
+
+
+def bounded(record: NodeRecord) -> NodeRecord:
+    """The record with texts as long as others read them: an engine's last words may be pages."""
+    return replace(
+        record,
+        reason=cleaned(record.reason, WORDS_CHARS),
+        accelerator=cleaned(record.accelerator, WORDS_CHARS),
+        models=tuple(
+            replace(
+                model,
+                error=None if model.error is None else cleaned(model.error, WORDS_CHARS),
+                last_error=cleaned(model.last_error, WORDS_CHARS),
+                note=cleaned(model.note, WORDS_CHARS),
+            )
+            for model in record.models
+        ),
+    )
 
 
 def due(new: NodeRecord, written: NodeRecord | None, age_s: float) -> bool:

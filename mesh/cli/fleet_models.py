@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.fleet import shown
+from mesh.cli.fleet import ROWS, shown
 from mesh.cli.screen import Sized, age, megabytes, rate, share, short_device, table
 from mesh.fleet.records import ModelRecord, ModelState, NodeRecord
 from mesh.stream import FleetStatus
@@ -59,9 +59,12 @@ def _models(fleet: FleetStatus, wall: float, width: int) -> RenderableType:
         at_most={"NODE": 20 if wide else 12, "DEVICE": 20 if wide else 12},
     )
     said: list[Text] = []
+    rows = 0
     for node in sorted(fleet.nodes, key=lambda each: (each.record.name, each.record.id)):
         record = node.record
-        for model in record.models:
+        shown_here = record.models[: max(0, ROWS - rows)]
+        rows += len(record.models)
+        for model in shown_here:
             made.add_row(
                 Text(record.name),
                 Text(model.id),
@@ -74,7 +77,10 @@ def _models(fleet: FleetStatus, wall: float, width: int) -> RenderableType:
                 *(each.cell(model) or "-" for each in columns),
             )
             said += _words(record.name, model, [each.words(model) for each in below])
-    parts: list[RenderableType] = [made if made.row_count else Text("no model is known"), Text()]
+    parts: list[RenderableType] = [made if made.row_count else Text("no model is known")]
+    if rows > ROWS:
+        parts.append(Text(f"and {rows - ROWS:,} models more; --json has them all", style="yellow"))
+    parts.append(Text())
     return Group(*parts, *said)
 
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.fleet.records import Gpu
 from node import threads
 from node.hardware.care import throttling
 from node.hardware.care.dtypes import fast_dtypes
+from node.hardware.plausible import plausible
 
 NO_DRIVER = "no NVIDIA driver on this box: models run on the CPU"
 
@@ -200,7 +202,7 @@ class NvmlProbe:
         rates = self._reading(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         capability = self._capability(handle)
         throttled, left = self._slowed(handle, uuid)
-        return Gpu(
+        card = Gpu(
             uuid=uuid,
             name=name or "NVIDIA GPU",
             index=index,
@@ -216,6 +218,7 @@ class NvmlProbe:
             throttled_to=left,
             dtypes=fast_dtypes(capability),
         )
+        return plausible(card)
 
     def _slowed(self, handle: Any, uuid: str) -> tuple[str, float]:
         """Why the card is slow now, or was within ``throttling.HOLD_S``, and the share of its speed
@@ -282,8 +285,8 @@ class GpuReader:
 
 
 def text_of(value: str | bytes) -> str:
-    """NVML's bindings give either, by their age."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    """NVML's bindings give either, by their age; what is in it, the driver says."""
+    return cleaned(value)
 
 
 def _nameless(index: int, words: str) -> Gpu:
