@@ -25,7 +25,7 @@ from node.models.prepared import Prepared
 from node.models.residency import measure
 from node.models.residency.devices import Devices
 from node.models.residency.line import Waiter, WaitingLine
-from node.models.residency.needs import needs, sums
+from node.models.residency.needs import most_bytes, needs, ram_bytes, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
 from node.models.residency.state import Fail, Load, ModelPhase, ResidencyPlan, State, Unload
@@ -266,14 +266,18 @@ class Residency:
 
     def _spec(self, seat: Seat, action: Load) -> ModelSpec | None:
         prepared = seat.model.prepared
-        if prepared is None or not _sized(prepared):
+        if prepared is None:
             return None
-        spec, device = prepared.spec, action.option.device
+        device = action.option.device
+        taken = ram_bytes(seat.model.settings, seat.needs, device)
+        spec = replace(prepared.spec, memory_bytes=most_bytes(taken))
+        if not _sized(prepared):
+            return spec
         traits = traits_of(seat.model.settings.engine)
         if device == CPU and traits.splits_layers:
             return replace(spec, gpu_layers=0)
         if device == CPU and traits.needs_gpu:
-            return None  # to be refused by the engine, in its own words
+            return prepared.spec  # to be refused by the engine, in its own words
         return replace(spec, options=spec.options | {"device": device})
 
     def _fail(self, seat: Seat, action: Fail, state: State) -> None:

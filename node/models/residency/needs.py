@@ -19,6 +19,7 @@ from node.models.prepared import Prepared
 from node.models.residency.state import Device, Option, Takes
 
 GPU_PREFIXES = ("GPU-", "MIG-")  # of UUIDs, in the option ``device``
+HEADROOM_BYTES = 2 * 1024**3
 CUDA = "cuda"  # the same option, as PyTorch writes it: ``cuda``, ``cuda:1``
 ABOUT_THE_RUNNER = frozenset({"cpus"})  # options that never reach an engine
 
@@ -86,6 +87,18 @@ def needs(
         engine_version=traits.version,
         for_gpu=for_gpu,
     )
+
+
+def ram_bytes(settings: ModelSettings, found: Needs | None, device: str) -> int | None:
+    """What a load on ``device`` takes of the box's memory, as far as that is known."""
+    estimate = found.estimates.get(device) if found is not None else None
+    return settings.memory_bytes if estimate is None else estimate.ram_bytes
+
+
+def most_bytes(taken: int | None) -> int | None:
+    """What a runner may take of its own before it is killed: half as much again as was estimated,
+    and enough for what an engine needs for a moment. None: nothing was estimated."""
+    return None if taken is None else taken + max(HEADROOM_BYTES, taken // 2)
 
 
 def _unestimated(
