@@ -20,10 +20,6 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mesh.errors import CannotAnswer, ContextOverflow, InvalidRequest, ModelFileError
 from mesh.parts import beyond_text, kind, prompt_bytes, texts_of
@@ -31,12 +27,14 @@ from mesh.types import Message, Role, ToolCall, ToolResult
 from node.engines.first_line import first_line
 from node.engines.placeholders import Placeholders, in_json
 from node.engines.sight import refuse_images
+from node.engines.template_sandbox import RENDER_S, LimitedSandbox, TooMuch, within
 from node.engines.turns import Turn, turns
 
 # Ordinary text has 3 to 5 bytes a token: beyond this many a prompt is most likely too long, and
 # is measured in slices, so that a megabyte is refused after the first few of them.
 _SUSPICIOUS_BYTES_PER_TOKEN = 6
 _SLICE = 16_384  # characters
+_ENDLESS = {RecursionError: "it calls itself without end", MemoryError: "it fills the memory"}
 _PLACEHOLDERS = "squadron_placeholders"  # a variable for ``_to_json``
 _CUT_COSTS = 4  # tokens that cutting a text in two may add, generously
 
@@ -58,16 +56,6 @@ class Tokenizer(Protocol):
     def with_control(self, text: str) -> list[int]: ...
 
     def plain(self, text: str) -> list[int]: ...
-
-
-class _Generation(Extension):
-    """``{% generation %}`` marks what training learns from; when rendering it means nothing."""
-
-    tags = {"generation"}  # noqa: RUF012 - the base class says so
-
-    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _refuse(message: str) -> None:
@@ -98,14 +86,13 @@ class ChatTemplate:
     def __init__(
         self, source: str, *, bos: str, eos: str, now: Callable[[str], str] = _local_time
     ) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-        )
+        environment = self._environment = LimitedSandbox()
         environment.filters["tojson"] = _to_json
         environment.globals.update(raise_exception=_refuse, strftime_now=now)
         try:
-            self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
+            with within(RENDER_S):
+                self._template = environment.from_string(source)
+        except (jinja2.TemplateError, RecursionError, MemoryError, SyntaxError) as error:
             raise ModelFileError(
                 f"the model's chat template does not parse ({first_line(error)}); use another "
                 "build of this model"
@@ -114,15 +101,24 @@ class ChatTemplate:
 
     def render(self, turns: Sequence[Turn], placeholders: str = "") -> str:
         """The prompt for these turns, the assistant's turn opened. ``placeholders``: how those
-        among the turns begin, "" where there are none. Raises ``InvalidRequest`` with the
-        template's own words when it refuses them."""
+        among the turns begin, "" where there are none. Raises ``CannotAnswer`` where it meets a
+        limit, which another model's need not, and ``InvalidRequest`` with the template's own words
+        when it refuses them."""
         try:
-            return self._template.render(
-                messages=turns,
-                add_generation_prompt=True,
-                **{_PLACEHOLDERS: placeholders},
-                **self._variables,
+            return self._environment.written(
+                self._template,
+                {
+                    "messages": turns,
+                    "add_generation_prompt": True,
+                    _PLACEHOLDERS: placeholders,
+                    **self._variables,
+                },
             )
+        except (TooMuch, OverflowError, RecursionError, MemoryError) as error:
+            why = _ENDLESS.get(type(error)) or first_line(error)
+            raise CannotAnswer(
+                f"the model's chat template fails at these messages: {why}; ask another model"
+            ) from None
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise InvalidRequest(
                 f"the model's chat template refuses these messages: {first_line(error)}"

@@ -21,6 +21,7 @@ from node.engines.exllamav2.options import ExLlamaV2Options, cache_tokens
 from node.engines.first_line import first_line
 from node.engines.hugging_face.folder import read_chat, read_json
 from node.engines.options import check_trained
+from node.engines.template_trial import tried
 from node.models.catalogue import CHATML
 from node.models.safetensors_folder import quantisation
 
@@ -198,7 +199,7 @@ def _open(
     return OpenedModel(
         generator=DynamicGenerator(generators, generator, model, ends),
         vocabulary=vocabulary,
-        template=ChatTemplate(chat.template or CHATML, bos=chat.bos, eos=chat.eos),
+        template=ChatTemplate(tried(chat.template or CHATML), bos=chat.bos, eos=chat.eos),
         facts=ModelFacts(
             context_length=spec.context_length,
             device=options.device or f"GPU-{torch.cuda.get_device_properties(0).uuid}",

@@ -26,6 +26,7 @@ from node.engines.llama_cpp.sampling import Candidates, Grammar, Sampler
 from node.engines.llama_cpp.speculation import Lookup, speculation_of
 from node.engines.llama_cpp.vocabulary import Vocabulary
 from node.engines.scheduler import Reuse, Share
+from node.engines.template_trial import tried
 from node.models.catalogue import CHATML
 
 
@@ -56,11 +57,12 @@ class LlamaCppEngine(BatchedEngine[LiveModel, Drawing]):
         speculation = speculation_of(spec)
         adapters = lora.adapters_of(spec)
         lora.check(adapters, facts, spec.source)
+        source = tried(facts.chat_template or CHATML)
         model = loading.open_model(spec, lambda share: self.on_progress(share))
         try:
             vocabulary = Vocabulary(model)
             template = ChatTemplate(
-                facts.chat_template or CHATML,
+                source,
                 bos=vocabulary.special_text("bos"),
                 eos=vocabulary.special_text("eos"),
             )

@@ -22,6 +22,7 @@ from node.engines.first_line import first_line
 from node.engines.hugging_face.folder import read_chat, read_json, told_by_length
 from node.engines.hugging_face.vocabulary import Vocabulary
 from node.engines.options import check_trained
+from node.engines.template_trial import tried
 from node.engines.torch.attention import NAME
 from node.engines.torch.options import TorchDevice, TorchOptions, number_format, place
 from node.models.catalogue import CHATML
@@ -78,7 +79,7 @@ def open_model(
         device=torch.device(at.name),
         dtype=getattr(torch, dtype),
         vocabulary=vocabulary,
-        template=ChatTemplate(chat.template or CHATML, bos=chat.bos, eos=chat.eos),
+        template=ChatTemplate(tried(chat.template or CHATML), bos=chat.bos, eos=chat.eos),
         facts=facts,
     )
 

@@ -1,0 +1,93 @@
+"""A chat template is a program of a stranger's: it has limits, and breaks at load with a reason."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mesh.errors import CannotAnswer, ModelFileError
+from mesh.types import Message, Role
+from node.engines.chat_template import ChatTemplate
+from node.engines.template_trial import tried
+from node.engines.turns import turns
+from node.models.catalogue import CHATML
+
+HELLO = turns((Message.of(Role.USER, "hello"),))
+ROUND = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
+DOUBLED = "{% set n = namespace(x='ab') %}{% for i in range(60) %}"
+
+EXPLODING = {
+    "a big power": "{{ 2 ** (10 ** 9) }}",
+    "a power of a number that is not known before": "{{ (messages | length + 1) ** (10 ** 9) }}",
+    "powers of powers": "{% set n = namespace(x=9) %}{% for i in range(60) %}"
+    "{% set n.x = n.x * n.x %}{% endfor %}{{ n.x }}",
+    "a repetition": "{{ 'a' * 10 ** 9 }}",
+    "a repetition the other way round": "{{ (10 ** 9) * messages[0].content }}",
+    "a list that is repeated": "{{ [0] * 10 ** 9 }}",
+    "loops within loops": ROUND,
+    "loops that write": "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}"
+    "{% endfor %}",
+    "a range without end": "{% for a in range(10 ** 12) %}x{% endfor %}",
+    "a text that doubles": f"{DOUBLED}{{% set n.x = n.x ~ n.x %}}{{% endfor %}}{{{{ n.x }}}}",
+    "a sum that doubles": f"{DOUBLED}{{% set n.x = n.x + n.x %}}{{% endfor %}}{{{{ n.x }}}}",
+    "a list that doubles": "{% set n = namespace(x=[1]) %}{% for i in range(60) %}"
+    "{% set n.x = n.x + n.x %}{% endfor %}{{ n.x | length }}",
+    "a macro that calls itself": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "a wide filter": "{{ 'a' | center(10 ** 9) }}",
+    "a wide method": "{{ 'a'.ljust(10 ** 9) }}",
+    "a wide format": "{{ '%01000000000d' % 1 }}",
+    "brackets without end": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    "a replacement of everything": "{% set t = 'a' * 10 ** 6 %}{{ t.replace('a', t) }}",
+}
+# What only the process that tries it is the limit of.
+BLUNT = {"a replacement of everything"}
+BROKEN = {
+    "what does not parse": ("{% for %}", "does not parse"),
+    "what is not there": ("{{ nobody.name.first }}", "'nobody' is undefined"),
+    "its own refusal": ("{{ raise_exception('not for you') }}", "not for you"),
+    "escapes to a terminal": ("{{ raise_exception('a\x1b[2Jb') }}", "ab"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPLODING) - BLUNT))
+def test_what_explodes_meets_a_limit(name: str) -> None:
+    began = time.process_time()
+    with pytest.raises((CannotAnswer, ModelFileError)) as met:
+        ChatTemplate(EXPLODING[name], bos="", eos="").render(HELLO)
+    assert time.process_time() - began < 3.5
+    assert len(met.value.message) < 600
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("name", ["a big power", "a macro that calls itself", *BLUNT])
+def test_it_fails_the_model_before_it_is_loaded(name: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ModelFileError, match=r"^the model's chat template does not work: "):
+        tried(EXPLODING[name])
+    assert time.monotonic() - began < 20.0
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_what_breaks_says_why(name: str) -> None:
+    source, why = BROKEN[name]
+    with pytest.raises(ModelFileError, match=why):
+        tried(source)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "source",
+    [
+        CHATML,
+        CHATML + "\n",
+        "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}x",
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ raise_exception('once') }}"
+        "{% endif %}{{ m.content }}{% endfor %}",
+        "{{ '%-10s' % messages[0].content }}{{ 2 ** 10 }}{{ 'ab' * 3 }}{{ range(5) | join }}"
+        "{{ messages[0].content | indent(4) }}{{ 1 + 2 }}{{ [1] + [2] }}",
+    ],
+)
+def test_what_works_is_left_as_it_is(source: str) -> None:
+    assert tried(source) == source
