@@ -123,7 +123,8 @@ def _keys(node: Any) -> Sequence[Any]:
 
 def _fields(data: bytes) -> list[tuple[int, int, bytes]]:
     """``data`` as protobuf fields (number, wire type, the bytes of the value), or none."""
-    found, at = [], 0
+    found: list[tuple[int, int, bytes]] = []
+    at = 0
     while at < len(data):
         tag, at = _varint(data, at)
         number, kind, start = tag >> 3, tag & 7, at
