@@ -36,6 +36,7 @@ __all__ = [
     "StreamEvent",
     "Tokens",
     "Unreadable",
+    "Waiting",
 ]
 
 
@@ -53,26 +54,47 @@ class Decided:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned:
     """A node accepted attempt number ``attempt`` (from 1). A second one means a resume or a retry
-    elsewhere; the tokens go on without a gap. ``tokenizer_hash``: the model's, "" if not known."""
+    elsewhere; the tokens go on without a gap. ``tokenizer_hash``: the model's, "" if not known.
+    ``specialty``: that it is asked for, which may be a substitute of what was decided; "" where the
+    sender does not know. ``weights``: of the model (``mesh/fleet/weights.py``), "" if not known."""
 
     node: NodeId
     node_name: str
     model: ModelId
     attempt: int
     tokenizer_hash: str = ""
+    specialty: str = ""
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Nothing will come for a while: the node of this answer is lost, or nobody is there for it,
+    and the mesh waits for one. ``why``: one line for a person. ``up_to_s``: seconds before it gives
+    up; a node that comes ends the wait at once."""
+
+    why: str
+    up_to_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
     """One time that an answer went on elsewhere. Nodes by name. ``at_token``: index of the first
     token after it. ``gap_ms``: from the last token before it to the first one after. ``reason``:
-    the code of the error that ended the attempt before (``mesh/errors.py``)."""
+    the code of the error that ended the attempt before (``mesh/errors.py``).
+
+    ``same_weights``: as far as both nodes say what they are; False: another model wrote the rest.
+    ``by_ids``: it went on from the very tokens, False: from their text."""
 
     from_node: str
     to_node: str
     at_token: int
     gap_ms: float
     reason: str
+    from_model: str = ""
+    to_model: str = ""
+    same_weights: bool = False
+    by_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +131,7 @@ def rate(tokens: int, spread_s: float) -> float:
     return (tokens - 1) / spread_s if tokens > 1 and spread_s >= SHORTEST_SPREAD_S else 0.0
 
 
-StreamEvent = Decided | Assigned | Progress | Tokens | Done
+StreamEvent = Decided | Assigned | Waiting | Progress | Tokens | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,7 +148,8 @@ class Continuation:
     """The part of an answer that its client has, when another orchestrator began it and was lost.
 
     ``tokenizer_hash``: whose ids the pieces all have, "" when only their text means anything.
-    ``attempts``: so far. ``specialty``: as decided then; ``model``: of the last attempt, preferred.
+    ``attempts``: so far. ``specialty``: that the answer is of; ``model``: of the last attempt,
+    preferred; ``weights``: its (``mesh/fleet/weights.py``), "" if not known.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -156,6 +157,7 @@ class Continuation:
     attempts: int = 0
     specialty: Specialty | None = None
     model: ModelId | None = None
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,9 @@ class Request:
     orchestrator's default. ``specialty`` or ``model`` set: the cascade is not asked.
 
     ``resumable`` False: an answer that breaks after its first token ends in ``NotResumable``
-    instead of going on elsewhere; before that it starts again. ``continuation``: see there.
+    instead of going on elsewhere; before that it starts again. ``strict``: after its first token
+    only the same weights go on; else another model of the specialty may. ``continuation``: see
+    there.
     ``tenant``: whose request it is; tenants never share remembered answers. ``cacheable``: whether
     an earlier answer may be given, and this one be kept for that: None where it is deterministic.
     """
@@ -180,6 +184,7 @@ class Request:
     continuation: Continuation | None = None
     tenant: str = ""
     cacheable: bool | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,8 +174,9 @@ def check_continuation(
             f"the delivered tokens are {size:,} bytes; the limit is {max_bytes:,} bytes"
         )
     tokenizer = continuation.tokenizer_hash
-    if len(tokenizer) > MAX_TOKENIZER_HASH_CHARS or not tokenizer.isprintable():
-        raise InvalidRequest("the continuation's tokenizer_hash is none that a node could have")
+    for name, text in (("tokenizer_hash", tokenizer), ("weights", continuation.weights)):
+        if len(text) > MAX_TOKENIZER_HASH_CHARS or not text.isprintable():
+            raise InvalidRequest(f"the continuation's {name} is none that a node could have")
     if not 0 <= continuation.attempts <= MAX_ATTEMPTS_SO_FAR:
         raise InvalidRequest(
             f"attempts must be 0 to {MAX_ATTEMPTS_SO_FAR:,}, not {continuation.attempts}"

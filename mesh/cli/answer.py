@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mesh.cli.screen import console, milliseconds, printable
 from mesh.errors import MeshError
-from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
+from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens, Waiting
 from mesh.types import Decision, FinishReason
 
 
@@ -41,6 +41,12 @@ async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | Non
                         screen.print(line, soft_wrap=True)
                         if cut := cut_off(event):
                             screen.print(Text(cut, style="yellow"), soft_wrap=True)
+                case Waiting():
+                    # The sentence stays where it is, so what goes on after the wait joins it.
+                    note = Text(f"[{printable(event.why)}]", style="dim")
+                    if not at_line_start:
+                        sys.stderr.write("\n")
+                    console(closing or sys.stderr).print(note, soft_wrap=True)
                 case Assigned() | Progress():
                     pass
     finally:
@@ -76,6 +82,8 @@ async def show_json(events: AsyncIterator[StreamEvent]) -> None:
                         _line(decision_event(decided, None))
                         decided = None
                     _line(done_event(event))
+                case Waiting():
+                    _line({"event": "waiting", "why": event.why, "up_to_s": event.up_to_s})
                 case Progress():
                     pass
     except MeshError as error:
@@ -125,6 +133,10 @@ def done_event(done: Done) -> dict[str, Any]:
                 "at_token": resume.at_token,
                 "gap_ms": resume.gap_ms,
                 "reason": resume.reason,
+                "from_model": resume.from_model,
+                "to_model": resume.to_model,
+                "same_weights": resume.same_weights,
+                "by_ids": resume.by_ids,
             }
             for resume in done.resumes
         ],
@@ -180,9 +192,11 @@ def resumed_by(done: Done) -> str:
         return f"resumed (attempt {done.attempts})"
     last = done.resumes[-1]
     times = f"{len(done.resumes)} times, last " if len(done.resumes) > 1 else ""
+    others = [each.to_model for each in done.resumes if each.to_model and not each.same_weights]
+    another = f", by another model: {others[-1]}" if others else ""
     return (
         f"resumed {times}{last.from_node} -> {last.to_node} at token {last.at_token} "
-        f"after {milliseconds(last.gap_ms)} ({last.reason})"
+        f"after {milliseconds(last.gap_ms)} ({last.reason}){another}"
     )
 
 

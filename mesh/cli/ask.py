@@ -36,7 +36,10 @@ from mesh.validation import MAX_GRAMMAR_BYTES
 )
 @click.option("--min-p", type=float, help="Tokens at least this likely, relative to the likeliest.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="The same seed, the same answer."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    help="Draws are made by it, on any node.",
 )
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text. Repeatable.")
 @click.option("--repetition-penalty", type=float, help="Above 1 discourages repetition.")
@@ -56,6 +59,7 @@ from mesh.validation import MAX_GRAMMAR_BYTES
 )
 @click.option("--timeout", type=float, metavar="SECONDS", help="The whole request's deadline.")
 @click.option("--no-resume", is_flag=True, help="An answer that breaks is an error, not resumed.")
+@click.option("--strict", is_flag=True, help="Only the same weights may go on with the answer.")
 @click.option("--fresh", is_flag=True, help="No remembered answer, and this one is not remembered.")
 @click.option("--remember", is_flag=True, help="May be answered from memory though it is random.")
 @click.option("--tenant", metavar="NAME", help="Whose request it is; memories are never shared.")
@@ -71,6 +75,7 @@ def ask(
     grammar_file: IO[str] | None,
     timeout: float | None,
     no_resume: bool,
+    strict: bool,
     fresh: bool,
     remember: bool,
     tenant: str | None,
@@ -103,6 +108,8 @@ def ask(
         options["timeout_s"] = timeout
     if no_resume:
         options["resume"] = False
+    if strict:
+        options["strict"] = True
     if fresh and remember:
         raise click.UsageError("--fresh and --remember say the opposite; give one of them")
     if fresh or remember:

@@ -10,8 +10,19 @@ from dataclasses import dataclass, field, replace
 
 from mesh.delivery import Delivery
 from mesh.errors import DeadlineExceeded, MeshError, NotResumable, ProtocolError
-from mesh.stream import Assigned, Decided, Done, Progress, Resume, StreamEvent, Tokens, rate
-from mesh.types import Continuation, Request
+from mesh.fleet.weights import same_weights
+from mesh.stream import (
+    Assigned,
+    Decided,
+    Done,
+    Progress,
+    Resume,
+    StreamEvent,
+    Tokens,
+    Waiting,
+    rate,
+)
+from mesh.types import Continuation, Request, Specialty
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +40,7 @@ class Begun:
     first_token: float | None = None
     last_token: float = 0.0
     resumes: list[Resume] = field(default_factory=list)
-    _broken: tuple[str, int, float, str] | None = None  # node, at token, when, why
+    _broken: tuple[Assigned | None, int, float, str] | None = None  # by whom, at token, when, why
 
     @property
     def tokens(self) -> int:
@@ -60,14 +71,15 @@ class Begun:
                 return event
             case Progress():
                 return event if not self.delivery.pieces else None
+            case Waiting():
+                return event
             case Done():
                 return self._done(event, now)
 
     def broke(self, error: MeshError, now: float) -> None:
         """Whoever sent the events is lost."""
         if self._broken is None and self.delivery.pieces:
-            node = self.assigned.node_name if self.assigned is not None else ""
-            self._broken = (node, self.tokens, self.last_token or now, error.code)
+            self._broken = (self.assigned, self.tokens, self.last_token or now, error.code)
 
     def rest(self, error: MeshError, now: float) -> Request:
         """The request for what is missing. Raises ``NotResumable`` when that may not be asked for,
@@ -96,27 +108,39 @@ class Begun:
                 )
         if self.decided is None:
             return replace(request, timeout_s=timeout_s)
+        assigned = self.assigned
+        # Of an answer that began, who began it: a substitute's is not for those it stood in for.
+        of = assigned.specialty if assigned is not None and self.delivery.pieces else ""
         begun = Continuation(
             pieces=tuple(self.delivery.pieces),
             tokenizer_hash=self.delivery.tokenizer if self.delivery.pieces else "",
             attempts=self.attempts,
-            specialty=self.decided.decision.specialty,
-            model=self.assigned.model if self.assigned is not None else None,
+            specialty=Specialty(of) if of else self.decided.decision.specialty,
+            model=assigned.model if assigned is not None else None,
+            weights=assigned.weights if assigned is not None else "",
         )
         return replace(request, timeout_s=timeout_s, continuation=begun)
 
     def _went_on(self, now: float) -> None:
         if self._broken is None:
             return
-        node, at_token, at, why = self._broken
-        self._broken = None
+        before, at_token, at, why = self._broken
+        self._broken, after = None, self.assigned
+        old, new = before.model if before else "", after.model if after else ""
+        tokenizer = before.tokenizer_hash if before else ""
         self.resumes.append(
             Resume(
-                from_node=node,
-                to_node=self.assigned.node_name if self.assigned is not None else "",
+                from_node=before.node_name if before else "",
+                to_node=after.node_name if after else "",
                 at_token=at_token,
                 gap_ms=1000.0 * (now - at),
                 reason=why,
+                from_model=old,
+                to_model=new,
+                same_weights=same_weights(
+                    old, before.weights if before else "", new, after.weights if after else ""
+                ),
+                by_ids=bool(tokenizer and after and after.tokenizer_hash == tokenizer),
             )
         )
 

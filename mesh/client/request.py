@@ -20,7 +20,9 @@ class RequestOptions(TypedDict, total=False):
     """What a request may say beside its prompt; ``mesh.types.Sampling`` explains the sampling
     parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
     default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
-    instead of going on elsewhere. ``direct``: stream straight from a node where that is possible;
+    instead of going on elsewhere. ``strict``: after its first token only a node with the same
+    weights goes on; else another model of the same specialty may, and the trailer says so
+    (``Resume.same_weights``). ``direct``: stream straight from a node where that is possible;
     nothing else changes, and a node that fails is made good through an orchestrator.
     ``cacheable``: whether an earlier answer to the same request will do, and this one may be kept
     for that; None: where the answer is deterministic anyway. ``tenant``: whose request it is."""
@@ -40,6 +42,7 @@ class RequestOptions(TypedDict, total=False):
     timeout_s: float | None
     priority: Priority | str
     resume: bool
+    strict: bool
     request_id: str | None
     direct: bool
     cacheable: bool | None
@@ -99,6 +102,7 @@ def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None)
             timeout_s=timeout_s,
             priority=Priority(priority),
             resumable=options.get("resume", True),
+            strict=options.get("strict", False),
             cacheable=options.get("cacheable"),
             tenant=check_tenant(options.get("tenant", "")),
         )

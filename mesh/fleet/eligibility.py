@@ -17,6 +17,7 @@ from mesh.fleet.records import (
     NodeState,
     NodeView,
 )
+from mesh.fleet.weights import same_weights, weights_of
 from mesh.fleet.work import Work
 from mesh.types import ModelId, NodeId, Specialty
 
@@ -44,6 +45,7 @@ class RefusalCode(Enum):
     ONLY_ANSWERS = auto()
     UNABLE = auto()
     CONTEXT_TOO_SMALL = auto()
+    OTHER_WEIGHTS = auto()
 
 
 _OF_STATE = {
@@ -74,22 +76,30 @@ class Offer:
     """All of a hosted model that eligibility depends on. Nodes of a fleet offer much the same, so a
     request is held against each offer and not against each node: ``offer_of`` gives one object for
     equal ones, which are told apart by identity. ``context_length``: tokens, 0 for not known.
-    ``failed``: the model's error, None while it works."""
+    ``failed``: the model's error, None while it works. ``weights``: see ``weights_of``."""
 
     id: ModelId
     specialties: tuple[Specialty, ...]
     embeds: bool
     context_length: int
     failed: str | None
+    weights: str
 
 
-OfferKey = tuple[ModelId, tuple[Specialty, ...], bool, int, str | None]
+OfferKey = tuple[ModelId, tuple[Specialty, ...], bool, int, str | None, str]
 
 
 def offer_of(record: ModelRecord, state: ModelState, known: dict[OfferKey, Offer]) -> Offer:
     """``state``: by the node's newest word. ``known``: offers so far; a new one is added."""
     failed = (record.error or "") if state is ModelState.FAILED else None
-    key = (record.id, record.specialties, record.embeds, record.context_length, failed)
+    key = (
+        record.id,
+        record.specialties,
+        record.embeds,
+        record.context_length,
+        failed,
+        weights_of(record),
+    )
     found = known.get(key)
     if found is None:
         found = known[key] = Offer(*key)
@@ -133,6 +143,8 @@ def model_refusal(offer: Offer, work: Work, specialty: Specialty) -> Refusal | N
         return Refusal(RefusalCode.UNABLE)
     if 0 < offer.context_length <= work.larger_than:
         return Refusal(RefusalCode.CONTEXT_TOO_SMALL, context_tokens=offer.context_length)
+    if work.strict and not same_weights(work.prefer or "", work.weights, offer.id, offer.weights):
+        return Refusal(RefusalCode.OTHER_WEIGHTS, work.prefer or "")
     return None
 
 

@@ -65,6 +65,8 @@ def words(refusal: Refusal) -> str:
             return "said that it cannot answer this"
         case RefusalCode.CONTEXT_TOO_SMALL:
             return f"its context of {refusal.context_tokens:,} tokens is too small for this"
+        case RefusalCode.OTHER_WEIGHTS:
+            return f"has other weights than '{about}', and the request is strict"
 
 
 def candidates(ranking: Ranking, rows: Iterable[Row | Ineligible]) -> tuple[Candidate, ...]:

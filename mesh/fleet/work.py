@@ -28,6 +28,7 @@ class Work:
     never turned away for a full queue. ``patience_s``: how long to hope for a node to come when
     none is in sight. ``settled``: that hope is over, and a substitute may answer. ``prefer``: the
     model that began the answer; another of the specialty only where that one has no slot free.
+    ``weights``: its (``mesh/fleet/weights.py``). ``strict``: nobody goes on but the same weights.
     ``home``: where the conversation's earlier turns are, and with them its prefix cache.
     ``affinity``: the conversation's, for ties (``mesh/fleet/standings.py``). ``embeds``: it wants
     vectors and no answer; a model makes these or answers, never both.
@@ -49,6 +50,8 @@ class Work:
     patience_s: float = 0.0
     settled: bool = False
     prefer: ModelId | None = None
+    weights: str = ""
+    strict: bool = False
     home: Home | None = None
     affinity: bytes | None = None
     embeds: bool = False
@@ -67,6 +70,7 @@ class Work:
             self.larger_than,
             self.settled,
             self.embeds,
+            (self.prefer, self.weights) if self.strict else None,
         )
 
 

@@ -7,7 +7,7 @@ from mesh.protobuf.resume import (
     resumes_from_wire,
     resumes_to_wire,
 )
-from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
+from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens, Waiting
 from mesh.types import (
     Alternative,
     Decision,
@@ -51,8 +51,12 @@ def event_to_wire(event: StreamEvent) -> pb.GenerateEvent:
                     model=event.model,
                     attempt=event.attempt,
                     tokenizer_hash=event.tokenizer_hash,
+                    specialty=event.specialty,
+                    weights=event.weights,
                 )
             )
+        case Waiting(why=why, up_to_s=up_to_s):
+            return pb.GenerateEvent(waiting=pb.Waiting(why=why, up_to_s=up_to_s))
         case Decided(request_id=request_id, decision=decision):
             return pb.GenerateEvent(decision=decision_to_wire(decision, request_id))
         case Done():
@@ -78,7 +82,11 @@ def event_from_wire(wire: pb.GenerateEvent) -> StreamEvent | None:
                 model=ModelId(wire.assigned.model),
                 attempt=wire.assigned.attempt,
                 tokenizer_hash=wire.assigned.tokenizer_hash,
+                specialty=wire.assigned.specialty,
+                weights=wire.assigned.weights,
             )
+        case "waiting":
+            return Waiting(why=wire.waiting.why, up_to_s=wire.waiting.up_to_s)
         case "decision":
             return Decided(
                 request_id=RequestId(wire.decision.request_id),

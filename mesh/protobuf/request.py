@@ -42,6 +42,7 @@ def request_to_wire(request: Request) -> pb.GenerateRequest:
             continuation=continuation_to_wire(request.continuation),
             tenant=request.tenant,
             cacheable=request.cacheable,
+            strict=request.strict,
         )
     except (ValueError, TypeError) as error:
         raise InvalidRequest(f"the request cannot be sent: {error}") from None
@@ -62,6 +63,7 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
         continuation=continuation_from_wire(wire),
         tenant=check_tenant(wire.tenant),
         cacheable=wire.cacheable if wire.HasField("cacheable") else None,
+        strict=wire.strict,
     )
 
 

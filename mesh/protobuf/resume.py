@@ -21,6 +21,7 @@ def continuation_to_wire(continuation: Continuation | None) -> pb.Continuation |
         attempts=continuation.attempts,
         specialty=continuation.specialty or "",
         model=continuation.model or "",
+        weights=continuation.weights,
     )
 
 
@@ -42,6 +43,7 @@ def continuation_from_wire(wire: pb.GenerateRequest) -> Continuation | None:
         attempts=found.attempts,
         specialty=check_specialty(found.specialty) if found.specialty else None,
         model=ModelId(found.model) if found.model else None,
+        weights=found.weights,
     )
 
 
@@ -53,6 +55,10 @@ def resumes_to_wire(resumes: Sequence[Resume]) -> list[pb.Resume]:
             at_token=resume.at_token,
             gap_ms=resume.gap_ms,
             reason=resume.reason,
+            from_model=resume.from_model,
+            to_model=resume.to_model,
+            same_weights=resume.same_weights,
+            by_ids=resume.by_ids,
         )
         for resume in resumes
     ]
@@ -66,6 +72,10 @@ def resumes_from_wire(wire: Sequence[pb.Resume]) -> tuple[Resume, ...]:
             at_token=resume.at_token,
             gap_ms=resume.gap_ms,
             reason=resume.reason,
+            from_model=resume.from_model,
+            to_model=resume.to_model,
+            same_weights=resume.same_weights,
+            by_ids=resume.by_ids,
         )
         for resume in wire
     )

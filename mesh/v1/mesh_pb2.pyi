@@ -81,7 +81,7 @@ class Sampling(_message.Message):
     def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., grammar: _Optional[str] = ..., json_schema: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation", "tenant", "cacheable")
+    __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation", "tenant", "cacheable", "strict")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class GenerateRequest(_message.Message):
     CONTINUATION_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     CACHEABLE_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     sampling: Sampling
     specialty: str
@@ -104,37 +105,48 @@ class GenerateRequest(_message.Message):
     continuation: Continuation
     tenant: str
     cacheable: bool
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., no_resume: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ..., tenant: _Optional[str] = ..., cacheable: _Optional[bool] = ...) -> None: ...
+    strict: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., no_resume: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ..., tenant: _Optional[str] = ..., cacheable: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class Continuation(_message.Message):
-    __slots__ = ("ids", "texts", "tokenizer_hash", "attempts", "specialty", "model")
+    __slots__ = ("ids", "texts", "tokenizer_hash", "attempts", "specialty", "model", "weights")
     IDS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[int]
     texts: _containers.RepeatedScalarFieldContainer[str]
     tokenizer_hash: str
     attempts: int
     specialty: str
     model: str
-    def __init__(self, ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ..., tokenizer_hash: _Optional[str] = ..., attempts: _Optional[int] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    weights: str
+    def __init__(self, ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ..., tokenizer_hash: _Optional[str] = ..., attempts: _Optional[int] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., weights: _Optional[str] = ...) -> None: ...
 
 class Resume(_message.Message):
-    __slots__ = ("from_node", "to_node", "at_token", "gap_ms", "reason")
+    __slots__ = ("from_node", "to_node", "at_token", "gap_ms", "reason", "from_model", "to_model", "same_weights", "by_ids")
     FROM_NODE_FIELD_NUMBER: _ClassVar[int]
     TO_NODE_FIELD_NUMBER: _ClassVar[int]
     AT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     GAP_MS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    FROM_MODEL_FIELD_NUMBER: _ClassVar[int]
+    TO_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAME_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    BY_IDS_FIELD_NUMBER: _ClassVar[int]
     from_node: str
     to_node: str
     at_token: int
     gap_ms: float
     reason: str
-    def __init__(self, from_node: _Optional[str] = ..., to_node: _Optional[str] = ..., at_token: _Optional[int] = ..., gap_ms: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+    from_model: str
+    to_model: str
+    same_weights: bool
+    by_ids: bool
+    def __init__(self, from_node: _Optional[str] = ..., to_node: _Optional[str] = ..., at_token: _Optional[int] = ..., gap_ms: _Optional[float] = ..., reason: _Optional[str] = ..., from_model: _Optional[str] = ..., to_model: _Optional[str] = ..., same_weights: _Optional[bool] = ..., by_ids: _Optional[bool] = ...) -> None: ...
 
 class Alternative(_message.Message):
     __slots__ = ("specialty", "probability", "rule")
@@ -185,18 +197,30 @@ class Decision(_message.Message):
     def __init__(self, specialty: _Optional[str] = ..., stage: _Optional[str] = ..., rule: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[StageVerdict, _Mapping]]] = ..., rules_version: _Optional[str] = ..., micros: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Assigned(_message.Message):
-    __slots__ = ("node_id", "node_name", "model", "attempt", "tokenizer_hash")
+    __slots__ = ("node_id", "node_name", "model", "attempt", "tokenizer_hash", "specialty", "weights")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
+    SPECIALTY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     node_name: str
     model: str
     attempt: int
     tokenizer_hash: str
-    def __init__(self, node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., tokenizer_hash: _Optional[str] = ...) -> None: ...
+    specialty: str
+    weights: str
+    def __init__(self, node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., tokenizer_hash: _Optional[str] = ..., specialty: _Optional[str] = ..., weights: _Optional[str] = ...) -> None: ...
+
+class Waiting(_message.Message):
+    __slots__ = ("why", "up_to_s")
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    UP_TO_S_FIELD_NUMBER: _ClassVar[int]
+    why: str
+    up_to_s: float
+    def __init__(self, why: _Optional[str] = ..., up_to_s: _Optional[float] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("phase", "done", "total")
@@ -265,18 +289,20 @@ class Done(_message.Message):
     def __init__(self, finish_reason: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., ttft_ms: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., resumed: _Optional[bool] = ..., attempts: _Optional[int] = ..., trace_id: _Optional[str] = ..., queue_ms: _Optional[float] = ..., resumes: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class GenerateEvent(_message.Message):
-    __slots__ = ("decision", "assigned", "progress", "tokens", "done")
+    __slots__ = ("decision", "assigned", "progress", "tokens", "done", "waiting")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     assigned: Assigned
     progress: Progress
     tokens: Tokens
     done: Done
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+    waiting: Waiting
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., waiting: _Optional[_Union[Waiting, _Mapping]] = ...) -> None: ...
 
 class RouteRequest(_message.Message):
     __slots__ = ("messages", "specialty", "model", "want_ticket", "conversation_id", "sampling", "tenant", "cacheable")

@@ -9,6 +9,7 @@ from mesh.clock import Clock
 from mesh.embedding import count_of
 from mesh.errors import DeadlineExceeded, MeshError, NodeLost, ProtocolError, Unread, from_code
 from mesh.fleet.records import ModelRecord
+from mesh.fleet.weights import weights_of
 from mesh.transport.base import (
     DEFAULT_CREDIT,
     Accepted,
@@ -74,6 +75,11 @@ class AttemptRun:
         self._clock = clock
         self._abandoned: Broken | None = None
         self._give_back = give_back
+
+    @property
+    def weights(self) -> str:
+        """See ``mesh/fleet/weights.py``."""
+        return weights_of(self.model)
 
     @property
     def movable(self) -> bool:

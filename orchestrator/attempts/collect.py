@@ -34,13 +34,20 @@ class Words(NamedTuple):
 
 
 class Collector(Protocol):
-    """``resumable`` False: once something was delivered, no other attempt goes on."""
+    """``resumable`` False: once something was delivered, no other attempt goes on. ``strict``: only
+    one of the same weights does."""
 
     resumable: bool
+    strict: bool
 
     @property
     def delivered(self) -> int:
         """Pieces that the client has."""
+        ...
+
+    @property
+    def tokenizer(self) -> str:
+        """Whose ids they all are, "" where only their text means anything."""
         ...
 
     def attempt(self, model: ModelId, number: int, timeout_s: float, traceparent: str) -> Attempt:
@@ -70,11 +77,16 @@ class TokenCollector:
         begun = request.continuation
         self.request = request
         self.resumable = request.resumable
+        self.strict = request.strict
         self.delivery = Delivery(list(begun.pieces), begun.tokenizer_hash) if begun else Delivery()
 
     @property
     def delivered(self) -> int:
         return len(self.delivery.pieces)
+
+    @property
+    def tokenizer(self) -> str:
+        return self.delivery.tokenizer
 
     def attempt(self, model: ModelId, number: int, timeout_s: float, traceparent: str) -> Attempt:
         return Attempt(
@@ -85,7 +97,7 @@ class TokenCollector:
             sampling=self.request.sampling,
             timeout_s=timeout_s,
             delivered=tuple(self.delivery.pieces),
-            tokenizer_hash=self.delivery.tokenizer if self.delivered else "",
+            tokenizer_hash=self.tokenizer if self.delivered else "",
             traceparent=traceparent,
         )
 
@@ -115,6 +127,7 @@ class VectorCollector:
 
     request: EmbedRequest
     resumable: bool = True
+    strict: bool = False
     dimension: int = 0
     _count: int = 0
     _parts: list[bytes] = field(default_factory=list)
@@ -122,6 +135,10 @@ class VectorCollector:
     @property
     def delivered(self) -> int:
         return 0
+
+    @property
+    def tokenizer(self) -> str:
+        return ""
 
     @property
     def rows(self) -> bytes:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from opentelemetry.trace import Span
 
 from mesh.errors import AttemptFailed, DeadlineExceeded, InternalError, MeshError
+from mesh.fleet.weights import same_weights
 from mesh.fleet.work import Work
 from mesh.spans import span
-from mesh.stream import Resume
+from mesh.stream import Resume, Waiting
 from orchestrator.attempts.attempt import AttemptRun
 from orchestrator.attempts.collect import Collector
 
@@ -17,9 +18,11 @@ from orchestrator.attempts.collect import Collector
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
     """An attempt that ended after tokens were delivered. ``at``: monotonic seconds of the last of
-    them; ``at_token``: index of the next."""
+    them; ``at_token``: index of the next; ``tokenizer``: whose ids all before it are, "" for none
+    in particular."""
 
-    node_name: str
+    run: AttemptRun
+    tokenizer: str
     error: MeshError
     at: float
     at_token: int
@@ -77,8 +80,10 @@ class Course:
         delivered = self.collector.delivered
         if delivered and self.broken is None:
             at = self.last_token or now
-            name = self.run.row.node_name
-            self.broken = Break(node_name=name, error=error, at=at, at_token=delivered)
+            tokenizer = self.collector.tokenizer
+            self.broken = Break(
+                run=self.run, tokenizer=tokenizer, error=error, at=at, at_token=delivered
+            )
         return delivered > self.begun_at
 
     def went_on(self, now: float) -> None:
@@ -86,15 +91,32 @@ class Course:
         broken, self.broken = self.broken, None
         if broken is None:
             return
+        before, after = broken.run, self.run
         self.resumes.append(
             Resume(
-                from_node=broken.node_name,
-                to_node=self.run.row.node_name,
+                from_node=before.row.node_name,
+                to_node=after.row.node_name,
+                from_model=before.row.model,
+                to_model=after.row.model,
+                same_weights=same_weights(
+                    before.row.model, before.weights, after.row.model, after.weights
+                ),
+                by_ids=bool(broken.tokenizer) and broken.tokenizer == after.model.tokenizer_hash,
                 at_token=broken.at_token,
                 gap_ms=1000.0 * (now - broken.at),
                 reason=broken.error.code,
             )
         )
+
+    def waiting(self, now: float, *, lonely: bool) -> Waiting:
+        """What the client is told when nobody has a slot for what was lost. ``lonely``: nobody is
+        there for it at all, full or not."""
+        left = max(0.0, self.deadline - now)
+        up_to_s = min(left, self.work.patience_s) if lonely else left
+        what = f"model '{self.work.model}'" if self.work.model else f"'{self.work.specialty}'"
+        for_what = f"a node with {what}" if lonely else f"a free slot for {what}"
+        lost = f"{self.lost.message}; " if self.lost is not None else ""
+        return Waiting(why=f"{lost}waiting up to {up_to_s:.0f} s for {for_what}", up_to_s=up_to_s)
 
     def given_up(self, lost: AttemptFailed, why: str) -> AttemptFailed:
         so_far = self.collector.words().so_far

@@ -75,7 +75,7 @@ class Dispatch:
         deadline: float,
         span: Span,
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Yields ``Assigned``, ``Progress`` and ``Tokens``, and ``Done`` last.
+        """Yields ``Assigned``, ``Waiting``, ``Progress`` and ``Tokens``, and ``Done`` last.
 
         ``substitutes``: who answers when nobody serves the decided specialty (``work.chain``).
         ``arrived``, ``deadline``: monotonic seconds; ``span``: the parent of every attempt's. Close
@@ -115,7 +115,8 @@ class Dispatch:
         resuming = begun is not None and bool(begun.pieces)
         work = Work(
             specialty=decision.specialty,
-            substitutes=substitutes,
+            # Nobody stands in for whoever began an answer.
+            substitutes=substitutes if not resuming else (),
             named=request.specialty is not None,
             model=request.model,
             prompt_bytes=prompt_bytes(request.messages),
@@ -124,6 +125,8 @@ class Dispatch:
             resuming=resuming,
             patience_s=RECOVERY_S if resuming else 0.0,
             prefer=begun.model if begun is not None else None,
+            weights=begun.weights if begun is not None else "",
+            strict=request.strict and resuming,
             affinity=origin_of(request.tenant, request.messages),
         )
         homes = self.affinity.homes(request.tenant, request.messages)

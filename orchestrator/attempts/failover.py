@@ -28,7 +28,7 @@ from mesh.errors import (
 )
 from mesh.fleet.work import Work
 from mesh.quarantine.quarantine import Quarantine
-from mesh.stream import Assigned
+from mesh.stream import Assigned, Waiting
 from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
 from orchestrator.attempts.attempt import AttemptRun, Broken
 from orchestrator.attempts.course import Course
@@ -45,7 +45,7 @@ from orchestrator.slots.queue import RECOVERY_S, Admission
 # was not the request that broke them; but they end too.
 MOST_ATTEMPTS = 64
 
-Event = Assigned | Progress | Tokens
+Event = Assigned | Waiting | Progress | Tokens
 
 
 class Failover:
@@ -101,8 +101,11 @@ class Failover:
         if slot is None:
             begun = self._clock.now()
             with self._admission.queue(course.work) as place:
-                if not place.served and not course.collector.delivered:
-                    yield Progress(phase=place.phase)
+                if not place.served:
+                    if not course.collector.delivered:
+                        yield Progress(phase=place.phase)
+                    if course.lost is not None:
+                        yield course.waiting(begun, lonely=place.lonely)
                 slot = await place.reservation(course.deadline)
             course.queued_s += self._clock.now() - begun
         course.begun_at = course.collector.delivered
@@ -157,8 +160,8 @@ class Failover:
 
     def _move(self, course: Course, standby: Standby, why: Broken) -> None:
         """Leaves the attempt, if a slot elsewhere is in hand."""
-        exclude = course.work.exclude | {course.run.row.node}
-        work = replace(course.work, exclude=exclude, resuming=True, patience_s=RECOVERY_S)
+        work = _onward(course)
+        work = replace(work, exclude=work.exclude | {course.run.row.node})
         if standby.hold(work):
             course.run.abandon(why)
 
@@ -180,6 +183,8 @@ class Failover:
                     model=row.model,
                     attempt=course.attempts,
                     tokenizer_hash=course.run.model.tokenizer_hash,
+                    specialty=_likewise(course.work, course.run).specialty,
+                    weights=course.run.weights,
                 )
 
     def _finished(self, course: Course) -> bool:
@@ -223,14 +228,22 @@ class Failover:
             raise course.given_up(lost, why)
         if course.attempts >= MOST_ATTEMPTS:
             raise course.given_up(lost, f"that was the last of {MOST_ATTEMPTS} attempts")
-        # As a request that was admitted before: it goes ahead of new ones, and may wait for a node.
-        course.work = replace(
-            course.work,
-            resuming=True,
-            patience_s=RECOVERY_S,
-            prefer=row.model if delivered else course.work.prefer,
-        )
+        course.work = _onward(course)
         return lost
+
+
+def _onward(course: Course) -> Work:
+    """What the request needs once its attempt is left: as one that was admitted before, so that it
+    goes ahead of new ones and may wait for a node. Of an answer that began, whoever goes on is of
+    the specialty that began it, and nobody stands in; its model first, and only its weights where
+    the request is strict."""
+    run, collector = course.run, course.collector
+    work = replace(course.work, resuming=True, patience_s=RECOVERY_S)
+    if not collector.delivered:
+        return work
+    return replace(
+        _likewise(work, run), prefer=run.row.model, weights=run.weights, strict=collector.strict
+    )
 
 
 def _likewise(work: Work, run: AttemptRun) -> Work:

@@ -11,6 +11,7 @@ from mesh.fleet.placement import Ranking, rank, relieved
 from mesh.fleet.reasons import candidate
 from mesh.fleet.records import ModelRecord
 from mesh.fleet.standings import Row, Standings
+from mesh.fleet.weights import same_weights, weights_of
 from mesh.fleet.work import Work
 from mesh.types import Candidate
 from orchestrator.picture.fleet import Fleet
@@ -69,16 +70,23 @@ class Capacity:
         return Reservation(candidate=candidate(ranking, row), model=row.model, _held=held)
 
     def _free_row(self, ranking: Ranking) -> Row | None:
-        prefer = ranking.work.prefer
+        prefer, weights = ranking.work.prefer, ranking.work.weights
         if prefer is not None:
-            same = ranking.best(1, lambda row: row.model.id == prefer and self._free(row))
-            if same:
-                return same[0]
+            # Who began an answer goes on with it; else the like by name, say a finer quantisation.
+
+            def same(row: Row) -> bool:
+                return same_weights(prefer, weights, row.model.id, weights_of(row.model))
+
+            found = ranking.best(1, lambda row: same(row) and self._free(row)) or ranking.best(
+                1, lambda row: row.model.id == prefer and self._free(row)
+            )
+            if found:
+                return found[0]
         # The best few nearly always have a slot, and asking hundreds costs more than all the rest.
         few = ranking.best(FEW)
-        found = next(filter(self._free, few), None)
-        if found is not None or len(few) == len(ranking):
-            return found
+        free = next(filter(self._free, few), None)
+        if free is not None or len(few) == len(ranking):
+            return free
         return next(iter(ranking.best(1, self._free)), None)
 
     def _free(self, row: Row) -> bool:

@@ -119,6 +119,11 @@ class Place:
         absent = self._waiting.absent
         return "loading" if absent is not None and absent.loading else "queued"
 
+    @property
+    def lonely(self) -> bool:
+        """Whether there is no node at all for it, full or not."""
+        return self._waiting.absent is not None
+
     async def reservation(self, deadline: float) -> Reservation:
         """Waits for a slot until ``deadline`` (monotonic seconds). Raises ``DeadlineExceeded``, or
         what ``Absent`` says when no node is left and none came within the request's patience."""

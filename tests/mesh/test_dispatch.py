@@ -31,7 +31,12 @@ async def test_a_request_is_answered_by_a_node_that_serves_its_specialty() -> No
     assert (done.resumed, done.attempts) == (False, 1)
     assert done.ttft_ms > 0
     assert events[0] == Assigned(
-        node=node.id, node_name="a", model=node.model, attempt=1, tokenizer_hash="tok"
+        node=node.id,
+        node_name="a",
+        model=node.model,
+        attempt=1,
+        tokenizer_hash="tok",
+        specialty="math",
     )
 
 

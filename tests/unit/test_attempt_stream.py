@@ -40,7 +40,12 @@ async def test_an_answer_goes_through_in_order_and_frees_its_slot() -> None:
         kinds = [type(event).__name__ for event in asked.events]
         assert kinds == ["Assigned", "Progress", "Tokens", "Tokens", "Done"]
         assert asked.events[0] == Assigned(
-            node=a.id, node_name="a", model=a.model, attempt=1, tokenizer_hash="tok"
+            node=a.id,
+            node_name="a",
+            model=a.model,
+            attempt=1,
+            tokenizer_hash="tok",
+            specialty="math",
         )
         assert here.fleet.said == [("accepted", "a"), ("succeeded", "a")]
         assert not here.held

@@ -107,7 +107,17 @@ def test_what_the_next_sender_says_joins_what_came_before() -> None:
     assert isinstance(end, Done)
     assert end.resumed
     assert end.resumes == (
-        Resume(from_node="a", to_node="b", at_token=3, gap_ms=1500.0, reason="unreachable"),
+        Resume(
+            from_node="a",
+            to_node="b",
+            at_token=3,
+            gap_ms=1500.0,
+            reason="unreachable",
+            from_model="toy",
+            to_model="toy",
+            same_weights=True,
+            by_ids=False,
+        ),
         later,
     )
     assert (end.completion_tokens, end.attempts, end.ttft_ms) == (5, 3, 1000.0)

@@ -14,6 +14,7 @@ def resume(**given: object) -> pb.Resume:
         "at_token": 2,
         "gap_ms": 210.0,
         "reason": "node_lost",
+        "same_weights": True,
     }
     return pb.Resume(**(fields | given))  # type: ignore[arg-type]
 
@@ -42,7 +43,35 @@ def test_json_lists_them_all() -> None:
         "at_token": 2,
         "gap_ms": 210.0,
         "reason": "node_lost",
+        "from_model": "",
+        "to_model": "",
+        "same_weights": True,
+        "by_ids": False,
     }
+
+
+def test_another_model_is_named() -> None:
+    again = resume(from_model="one", to_model="two", same_weights=False)
+    result = ask(resumed(again), "What is 40 + 2?")
+    assert "after 210 ms (node_lost), by another model: two" in result.stderr
+
+
+def test_a_wait_is_told_beside_the_answer_and_not_in_it() -> None:
+    wait = pb.GenerateEvent(waiting=pb.Waiting(why="math: killed; waiting\x1b[2J", up_to_s=10.0))
+    mesh = FakeMesh((*ANSWER[:3], wait, assigned("math", 2), tokens(2, "."), done()))
+    result = ask(mesh, "What is 40 + 2?")
+    assert result.stdout == "It is 42.\n"
+    assert "[math: killed; waiting" in result.stderr
+    assert "\x1b[2J" not in result.stderr
+    (told,) = [line for line in lines(ask(mesh, "--json", "hi")) if line["event"] == "waiting"]
+    assert told["up_to_s"] == 10.0
+
+
+def test_strict_travels() -> None:
+    mesh = FakeMesh()
+    assert ask(mesh, "--strict", "hi").exit_code == 0
+    assert ask(mesh, "hi").exit_code == 0
+    assert [request.strict for request in mesh.requests] == [True, False]
 
 
 def test_no_resume_travels() -> None:

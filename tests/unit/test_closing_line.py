@@ -11,7 +11,14 @@ from mesh.types import Decision, FinishReason, Specialty
 DECISION = Decision(
     specialty=Specialty("math"), stage="rules", rule="word_problem", confidence=0.97
 )
-WENT_ON = Resume(from_node="attic", to_node="cellar", at_token=40, gap_ms=210.0, reason="node_lost")
+WENT_ON = Resume(
+    from_node="attic",
+    to_node="cellar",
+    at_token=40,
+    gap_ms=210.0,
+    reason="node_lost",
+    same_weights=True,
+)
 
 
 def done(**changes: object) -> Done:
