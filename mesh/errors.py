@@ -2,7 +2,8 @@
 
     MeshError
     ├── InvalidRequest            invalid_request     the caller must change the request
-    │   └── ContextOverflow       context_overflow    prompt (+ answer) exceeds the context
+    │   ├── ContextOverflow       context_overflow    prompt (+ answer) exceeds the context
+    │   └── FormExplodes          form_explodes       told as ``invalid_request`` to clients
     ├── NotServed                 not_served          nobody can serve it
     │   ├── UnknownSpecialty      unknown_specialty
     │   ├── UnknownModel          unknown_model
@@ -22,7 +23,7 @@
     │   ├── Draining              draining            the node finishes and takes nothing new
     │   ├── NotResumable          not_resumable       broke after its first token; may not resume
     │   └── Unread                unread              its client reads nothing; goes on when it does
-    ├── Quarantined               quarantined         engines were lost under it; ``retry_after_s``
+    ├── Quarantined               quarantined         too much for engines, twice; ``retry_after_s``
     ├── ProtocolError             protocol_error      a peer sent what it may not
     ├── ConfigError               bad_config          settings, flags, files: names key and remedy
     │   ├── RuleError             bad_rule
@@ -73,6 +74,10 @@ class InvalidRequest(MeshError):
 
 class ContextOverflow(InvalidRequest):
     code = "context_overflow"
+
+
+class FormExplodes(InvalidRequest):
+    code = "form_explodes"
 
 
 class NotServed(MeshError):

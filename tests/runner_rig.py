@@ -37,7 +37,12 @@ async def until(condition: Callable[[], bool]) -> None:
 def make(
     *, engine: str = "simulated", source: str = "x", clock: Clock | None = None, **changes: Any
 ) -> RunnerProcess:
-    spec: dict[str, Any] = {"slots": 2, "context_length": 4096, "options": {}}
+    spec: dict[str, Any] = {
+        "slots": 2,
+        "context_length": 4096,
+        "options": {},
+        "memory_bytes": None,
+    }
     spec |= {key: changes.pop(key) for key in tuple(changes) if key in spec}
     return RunnerProcess(
         engine,

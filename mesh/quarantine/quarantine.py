@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mesh.cleaned import cleaned
 from mesh.clock import Clock
-from mesh.errors import FormLost, MeshError, ProtocolError, Quarantined
+from mesh.errors import FormExplodes, FormLost, MeshError, ProtocolError, Quarantined
 from mesh.quarantine.marks import Marks
 from mesh.quarantine.strikes import (
     MOST_TELLERS,
@@ -51,8 +51,9 @@ class Quarantine:
                 raise _refusal(strike, now, "is refused")
 
     def strike(self, marks: Marks, error: MeshError) -> Quarantined | None:
-        """An engine was lost at work on it. What its client is told, once that is often enough."""
-        mark = marks.form if isinstance(error, FormLost) and marks.form else marks.whole
+        """It was too much for an engine. What its client is told, once that is often enough."""
+        of_form = isinstance(error, FormLost | FormExplodes) and marks.form
+        mark = marks.form if of_form else marks.whole
         now = self._clock.wall()
         self._own = struck(self._own, mark, error.message, now)
         self._tell()
@@ -119,7 +120,7 @@ class Quarantine:
 def _refusal(strike: Strike, now: float, what: str) -> Quarantined:
     left = max(1.0, strike.until - now)
     return Quarantined(
-        f"this request {what}: engines were lost at work on it {strike.count} times, the last "
+        f"this request {what}: it was too much for an engine {strike.count} times, the last "
         f"time: {cleaned(strike.why, WHY_CHARS)}; it is kept out for another {left:.0f} s; change "
         "its prompt, grammar or schema",
         retry_after_s=left,

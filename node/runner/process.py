@@ -317,10 +317,11 @@ class RunnerProcess:
                 self._free(number)
                 if isinstance(message, m.Done) and self._error is not None:
                     self._change(self._state, None)  # it works again
-            case m.Failed(sequence=number, message=text):
+            case m.Failed(sequence=number, code=code, message=text):
                 self._put(number, message)
                 self._free(number)
-                self._change(self._state, text)
+                if not issubclass(BY_CODE.get(code, MeshError), InvalidRequest):
+                    self._change(self._state, text)
             case (
                 m.Opened(sequence=number)
                 | m.Prefill(sequence=number)
@@ -367,7 +368,7 @@ class RunnerProcess:
         watch = WorkWatch(word, runner.process.pid, self._spec.memory_bytes)
         while True:
             await self._clock.sleep(POLL_S)
-            if (self._sequences or self._state is ModelState.LOADING) and (why := watch.look()):
+            if self._sequences and (why := watch.look()):
                 raise _Lost(why, inside=True)
 
     def _send(self, message: m.ToRunner) -> None:

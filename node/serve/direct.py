@@ -18,7 +18,15 @@ from opentelemetry.trace import Span, SpanKind
 
 from mesh.budget import Budget
 from mesh.clock import Clock
-from mesh.errors import BadTicket, DeadlineExceeded, EngineLost, InternalError, from_code
+from mesh.errors import (
+    BadTicket,
+    DeadlineExceeded,
+    EngineLost,
+    FormExplodes,
+    InternalError,
+    InvalidRequest,
+    from_code,
+)
 from mesh.protobuf.flow import Flow, Flows
 from mesh.protobuf.intake import PLAIN_BYTES, Intake
 from mesh.protobuf.request import request_from_wire
@@ -172,6 +180,10 @@ class DirectServer:
         except EngineLost as error:
             marks = marks_of(attempt.messages, attempt.sampling)
             raise self._quarantine.strike(marks, error) or error from error
+        except FormExplodes as error:
+            marks = marks_of(attempt.messages, attempt.sampling)
+            refusal = self._quarantine.strike(marks, error)
+            raise refusal or InvalidRequest(error.message) from error
         except TimeoutError:
             if not scope.expired():
                 raise

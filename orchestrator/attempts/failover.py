@@ -20,7 +20,10 @@ from mesh.errors import (
     DeadlineExceeded,
     Draining,
     EngineLost,
+    FormExplodes,
     InternalError,
+    InvalidRequest,
+    MeshError,
     NodeLost,
     NotResumable,
     NotServed,
@@ -196,7 +199,7 @@ class Failover:
                 return True
             case Refused() as refused:
                 course.refused(refused.message)
-                course.work = after_refusal(self._fleet, course.work, run, refused)
+                course.work = self._after_refusal(course, refused)
             case Broken(error=CannotAnswer() as error) if not course.collector.delivered:
                 course.work = without(course.work, run.row.model, error)
             case Broken() as broken:
@@ -205,9 +208,22 @@ class Failover:
                 raise InternalError("an attempt ended without an outcome")
         return False
 
+    def _after_refusal(self, course: Course, refused: Refused) -> Work:
+        """The work as it is to be offered next. Raises what would be refused anywhere alike."""
+        try:
+            return after_refusal(self._fleet, course.work, course.run, refused)
+        except FormExplodes as error:
+            raise self._exploded(course, error) from None
+
+    def _exploded(self, course: Course, error: FormExplodes) -> MeshError:
+        refusal = self.quarantine.strike(course.collector.marks(), error)
+        return refusal or InvalidRequest(error.message, node_id=error.node_id)
+
     def _after_failure(self, course: Course, broken: Broken) -> AttemptFailed:
         """What the request lost. Raises when it may not try again."""
         row, error = course.run.row, broken.error
+        if isinstance(error, FormExplodes):
+            raise self._exploded(course, error)
         lost = after_break(self._fleet, row, broken)
         if isinstance(error, EngineLost):
             refusal = self.quarantine.strike(course.collector.marks(), lost)

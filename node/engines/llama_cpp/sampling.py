@@ -11,7 +11,7 @@ from typing import Any
 import llama_cpp as llama
 import numpy as np
 
-from mesh.errors import InvalidRequest
+from mesh.errors import FormExplodes, InvalidRequest
 from mesh.types import Sampling
 from node.engines.draws import PENALTY_WINDOW
 from node.engines.seeding import mixed_at
@@ -134,7 +134,7 @@ class Grammar:
         took = self._seconds() - began
         if took > self._limit_s:
             self.close()
-            raise InvalidRequest(
+            raise FormExplodes(
                 f"grammar: one step of it took {took:.1f} s, and the limit is {self._limit_s:g} s; "
                 "it leaves too many ways open at once: let what may follow be told apart by its "
                 "first characters"

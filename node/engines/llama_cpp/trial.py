@@ -26,7 +26,7 @@ import numpy as np
 from mesh.child.frames import Gone
 from mesh.child.limits import limit_cpu
 from mesh.child.parent import Parent
-from mesh.errors import InvalidRequest, ModelFileError, ProtocolError
+from mesh.errors import FormExplodes, InvalidRequest, ModelFileError, ProtocolError
 from mesh.types import Sampling
 from node.engines.llama_cpp.grammar import grammar_of
 from node.engines.llama_cpp.sampling import Candidates, Grammar
@@ -51,15 +51,15 @@ class Walker:
         self._lengths = np.array([len(vocabulary.piece(token)) for token in range(size)])
         self._ends = np.array([vocabulary.ends_turn(token) for token in range(size)])
 
-    def wrong(self, sampling: Sampling) -> str:
-        """What is wrong with its form, "" for nothing."""
+    def tried(self, number: int, sampling: Sampling) -> m.Tried:
         try:
             text = grammar_of(sampling)
             if text is not None:
                 self._walk(text)
         except InvalidRequest as error:
-            return error.message
-        return ""
+            explodes = isinstance(error, FormExplodes)
+            return m.Tried(number=number, wrong=error.message, explodes=explodes)
+        return m.Tried(number=number, wrong="")
 
     def _walk(self, text: str) -> None:
         """Raises ``InvalidRequest``."""
@@ -130,10 +130,10 @@ def main() -> int:
             for message in agent.mail():
                 limit_cpu(message.cpu_s)
                 try:
-                    wrong = walker.wrong(message.sampling)
+                    verdict = walker.tried(message.number, message.sampling)
                 except MemoryError:  # nobody knows what that left behind
                     os.abort()
-                agent.send(m.Tried(number=message.number, wrong=wrong))
+                agent.send(verdict)
                 agent.flush()
     return 0
 

@@ -31,10 +31,11 @@ class Unable(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="unab
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="tried"):
-    """Child -> agent. ``wrong``: what is, "" for nothing."""
+    """Child -> agent. ``wrong``: what is, "" for nothing; ``explodes``: that it met a limit."""
 
     number: int
     wrong: str
+    explodes: bool = False
 
 
 FromTrial = Ready | Unable | Tried

@@ -22,7 +22,7 @@ from mesh.child.frames import Gone
 from mesh.child.launch import Child, launch
 from mesh.child.limits import Limits
 from mesh.clock import Clock
-from mesh.errors import InvalidRequest, Overloaded, ProtocolError
+from mesh.errors import FormExplodes, InvalidRequest, Overloaded, ProtocolError
 from mesh.types import Sampling
 from node.models.forms import messages as m
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 CPU_S = 2  # of one trial
 MEMORY_MB = 512  # that one trial may take beside the vocabulary
-WAIT_S = 10.0  # for a child that a busy box does not let run; its start included
+WAIT_S = 14.0  # for a child that a busy box does not let run; an orchestrator waits for 15
 MOST_WAITING = 8  # trials at one child, the running one included
 MOST_KNOWN = 512  # verdicts; the one asked for longest ago is dropped
 IDLE_S = 300.0
@@ -49,31 +49,40 @@ class Vocabulary:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """``wrong``: what is, "" for nothing; ``explodes``: that it met a limit."""
+
+    wrong: str
+    explodes: bool = False
+
+
 class FormTrials:
     """``run`` ends the children, and must run."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._benches: dict[Vocabulary, _Bench] = {}
-        self._known: OrderedDict[tuple[Vocabulary, bytes], str] = OrderedDict()
+        self._known: OrderedDict[tuple[Vocabulary, bytes], _Verdict] = OrderedDict()
 
     async def check(self, vocabulary: Vocabulary, sampling: Sampling, timeout_s: float) -> None:
-        """Raises ``InvalidRequest`` for a form that explodes, or is none; ``Overloaded`` when it
-        cannot be said in time."""
+        """Raises ``FormExplodes``, ``InvalidRequest`` for what is no form, and ``Overloaded``
+        when it cannot be said in time."""
         form = repr((sampling.grammar, sampling.json_schema)).encode("utf-8", "replace")
         key = (vocabulary, hashlib.blake2b(form, digest_size=16).digest())
-        wrong = self._known.get(key)
-        if wrong is None:
+        verdict = self._known.get(key)
+        if verdict is None:
             bench = self._benches.setdefault(vocabulary, _Bench(vocabulary, self._clock))
-            wrong = await bench.verdict(sampling, min(timeout_s, WAIT_S))
-            if wrong is None:
+            verdict = await bench.verdict(sampling, min(timeout_s, WAIT_S))
+            if verdict is None:
                 return  # nobody can say
-            self._known[key] = wrong
+            self._known[key] = verdict
             while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
-        if wrong:
-            raise InvalidRequest(wrong)
+        if verdict.wrong:
+            kind = FormExplodes if verdict.explodes else InvalidRequest
+            raise kind(verdict.wrong)
 
     async def run(self) -> None:
         """Ends children that are done with, until cancelled; then all of them."""
@@ -103,9 +112,8 @@ class _Bench:
         self._used_at = clock.now()
         self._unable_until = float("-inf")
 
-    async def verdict(self, sampling: Sampling, timeout_s: float) -> str | None:
-        """What is wrong with the form, "" for nothing, None where nobody can say. Raises
-        ``Overloaded``."""
+    async def verdict(self, sampling: Sampling, timeout_s: float) -> _Verdict | None:
+        """None where nobody can say. Raises ``Overloaded``."""
         if self._clock.now() < self._unable_until:
             return None
         if self._waiting >= MOST_WAITING:
@@ -120,7 +128,7 @@ class _Bench:
             self._waiting -= 1
             self._used_at = self._clock.now()
 
-    async def _tried(self, sampling: Sampling) -> str | None:
+    async def _tried(self, sampling: Sampling) -> _Verdict | None:
         child = self._child
         try:
             if child is None:
@@ -150,12 +158,12 @@ class _Bench:
             reply = await _hear(child)
             if isinstance(reply, m.Tried) and reply.number == self._number:
                 done = True
-                return reply.wrong
+                return _Verdict(reply.wrong, reply.explodes)
             self._unable("it spoke out of turn")
             return None
         except (Gone, ProtocolError):
             await exits(child.process, _END_S)
-            return _deadly(child.process.returncode)
+            return _Verdict(_deadly(child.process.returncode), True)
         finally:
             if not done:
                 self.close()

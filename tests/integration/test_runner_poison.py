@@ -1,0 +1,48 @@
+"""Real runners under requests that engines are lost to: only those are to blame, and quickly."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mesh.errors import EngineFailed, EngineLost, FormLost
+from mesh.fleet.records import ModelState
+from mesh.types import Sampling
+from tests.integration.test_form_trials import HIDDEN
+from tests.runner_rig import ENDLESS, SLOW, read, read_on, running, some_pieces, start, until
+from tests.toy_models import toy_model
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.mark.engine
+async def test_a_form_that_hangs_the_engine_costs_its_neighbour_a_moment() -> None:
+    async with running(
+        engine="llama_cpp", source=str(toy_model("chat")), context_length=256, memory_bytes=10**10
+    ) as runner:
+        beside = start(runner, tokenizer_hash="", sampling=ENDLESS)
+        await some_pieces(beside, 3)
+        begun = time.monotonic()
+        poison = start(runner, tokenizer_hash="", sampling=Sampling(grammar=HIDDEN))
+        with pytest.raises(FormLost, match="keeping one answer to its grammar"):
+            await read(poison)
+        with pytest.raises(EngineFailed, match="at work on another request") as lost:
+            await read_on(beside)
+        assert not isinstance(lost.value, EngineLost)
+        assert time.monotonic() - begun < 10.0
+        await until(lambda: runner.state is ModelState.RESIDENT)
+
+
+async def test_who_was_alone_when_the_engine_broke_is_to_blame() -> None:
+    async with running(options={"fail_at": 5}) as runner:
+        sequence = start(runner)
+        await some_pieces(sequence, 5)
+        with pytest.raises(EngineLost):
+            await read(sequence)
+
+
+async def test_a_runner_that_takes_too_much_memory_is_ended_while_it_answers() -> None:
+    async with running(options=SLOW, memory_bytes=1) as runner:
+        with pytest.raises(EngineLost, match=r"GB of memory and may take 0\.00 GB"):
+            await read_on(start(runner, sampling=ENDLESS))
