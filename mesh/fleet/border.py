@@ -2,14 +2,16 @@
 
 Anybody who can write there may leave anything, and every process of the mesh reads it, at every
 start. So what is at a key is read here and nowhere else: its size, its depth, its types, and the
-ranges that the types state. Whatever fails, and however it does, becomes one error with a reason,
-and costs that one key.
+ranges that the types state; its texts leave as what may be shown. Whatever fails, and however it
+does, becomes one error with a reason, and costs that one key.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeVar
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -42,6 +44,8 @@ Moment = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]  # Unix seconds
 Price = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Name = Annotated[str, msgspec.Meta(max_length=512)]
 Words = Annotated[str, msgspec.Meta(max_length=16_384)]
+FEW, MANY = msgspec.Meta(max_length=256), msgspec.Meta(max_length=4096)  # in a list
+ID = msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 # Where JSON's strings are, also one that never ends; it never goes back, so it is linear.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -51,13 +55,14 @@ _NO_BRACKET = bytes(each for each in range(256) if each not in b"[]{}")
 
 def read(data: bytes, form: type[_Form], what: str) -> _Form:
     """JSON as ``form``. ``what``: what it should be, such as ``a node record``. Unknown (newer)
-    fields are left out. Raises ``ProtocolError`` that names what is wrong, and nothing else."""
+    fields are left out, and texts are such as may go to a log or a terminal. Raises
+    ``ProtocolError`` that names what is wrong, and nothing else."""
     if len(data) > MAX_VALUE_BYTES:
         raise ProtocolError(
             f"not {what}: {len(data):,} bytes, and at most {MAX_VALUE_BYTES:,} are read"
         )
     try:
-        found = msgspec.json.decode(data, type=form)
+        found: _Form = msgspec.json.decode(data, type=form)
         deep = _deep(data)
     except RecursionError:
         deep = True
@@ -65,12 +70,36 @@ def read(data: bytes, form: type[_Form], what: str) -> _Form:
         raise ProtocolError(f"not {what}: {cleaned(str(error)) or type(error).__name__}") from None
     if deep:
         raise ProtocolError(f"not {what}: nested more than {MAX_DEPTH} deep")
-    return found
+    # Neither escapes nor letters beyond ASCII: JSON holds nothing then that cannot be shown.
+    return found if b"\\" not in data and data.isascii() else _printable(found)
 
 
 def shown_key(key: str) -> str:
     """As a person may see it."""
     return cleaned(key, MAX_KEY_CHARS)
+
+
+def check_address(endpoint: str) -> None:
+    """Raises ``ProtocolError`` for a port that is none. What else is wrong with an address, its
+    dialer says."""
+    if not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
+        raise ProtocolError(f"'{cleaned(endpoint, 40)}' is no address")
+    _, _, port = endpoint.rpartition(":")
+    if port.isdecimal() and not (len(port) <= 5 and int(port) <= 65_535):
+        raise ProtocolError(f"port {cleaned(port, 40)} is none: 0 to 65535")
+
+
+def _printable(value: Any) -> Any:
+    made = value
+    if isinstance(value, str):
+        made = value if isinstance(value, Enum) or value.isprintable() else cleaned(value, 16_384)
+    elif isinstance(value, tuple):
+        made = tuple(map(_printable, value))
+    elif is_dataclass(value) and not isinstance(value, type):
+        made = replace(
+            value, **{each.name: _printable(getattr(value, each.name)) for each in fields(value)}
+        )
+    return made
 
 
 def _deep(data: bytes) -> bool:

@@ -15,7 +15,6 @@ from typing import Annotated
 
 import msgspec
 
-from mesh.cleaned import cleaned
 from mesh.errors import ProtocolError
 from mesh.fleet import border
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
@@ -23,13 +22,11 @@ from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 PROTOCOL_VERSION = 3  # of the data plane; 3: a piece is a pair of id and text
 TRANSPORTS = ("zeromq", "grpc")  # of the data plane, as node records name them
 
-_FEW, _MANY = msgspec.Meta(max_length=256), msgspec.Meta(max_length=4096)
-_AN_ID = msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_NodeId = Annotated[NodeId, _AN_ID]
-_OrchestratorId = Annotated[OrchestratorId, _AN_ID]
+_NodeId = Annotated[NodeId, border.ID]
+_OrchestratorId = Annotated[OrchestratorId, border.ID]
 _ModelId = Annotated[ModelId, msgspec.Meta(min_length=1, max_length=512)]
 Specialties = Annotated[
-    tuple[Annotated[Specialty, msgspec.Meta(min_length=1, max_length=64)], ...], _FEW
+    tuple[Annotated[Specialty, msgspec.Meta(min_length=1, max_length=64)], ...], border.FEW
 ]
 
 
@@ -68,7 +65,7 @@ class Gpu:
     error: border.Words | None = None
     throttled: border.Words = ""
     throttled_to: border.Share = 1.0
-    dtypes: Annotated[tuple[border.Name, ...], _FEW] = ()
+    dtypes: Annotated[tuple[border.Name, ...], border.FEW] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,8 +194,8 @@ class NodeRecord:
     transport: border.Name = "zeromq"
     direct_endpoint: border.Name = ""
     specialties: Specialties = ()
-    models: Annotated[tuple[ModelRecord, ...], _MANY] = ()
-    gpus: Annotated[tuple[Gpu, ...], _FEW] = ()
+    models: Annotated[tuple[ModelRecord, ...], border.MANY] = ()
+    gpus: Annotated[tuple[Gpu, ...], border.FEW] = ()
     accelerator: border.Words = ""
     cpu: Cpu | None = None
     memory: Memory | None = None
@@ -275,8 +272,8 @@ class Heartbeat:
     node: _NodeId
     state: NodeState
     reason: border.Words = ""
-    models: Annotated[tuple[ModelLoad, ...], _MANY] = ()
-    free_vram_bytes: Annotated[tuple[border.Bytes, ...], _FEW] = ()
+    models: Annotated[tuple[ModelLoad, ...], border.MANY] = ()
+    free_vram_bytes: Annotated[tuple[border.Bytes, ...], border.FEW] = ()
     expected_wait_s: border.Wait = 0.0
 
 
@@ -373,8 +370,10 @@ def encode_record(record: NodeRecord | OrchestratorRecord, *, indent: int = 2) -
 def decode_node(data: bytes) -> NodeRecord:
     """Raises ``ProtocolError`` naming the bad field."""
     record = border.read(data, NodeRecord, "a node record")
-    _check_address(record.endpoint)
-    _check_address(record.direct_endpoint)
+    border.check_address(record.endpoint)
+    border.check_address(record.direct_endpoint)
+    if not all(model.id for model in record.models):
+        raise ProtocolError("not a node record: a model's id that cannot be shown")
     if len({model.id for model in record.models}) < len(record.models):
         raise ProtocolError("not a node record: two models of one id")
     return record
@@ -383,13 +382,5 @@ def decode_node(data: bytes) -> NodeRecord:
 def decode_orchestrator(data: bytes) -> OrchestratorRecord:
     """Raises ``ProtocolError`` naming the bad field."""
     record = border.read(data, OrchestratorRecord, "an orchestrator record")
-    _check_address(record.endpoint)
+    border.check_address(record.endpoint)
     return record
-
-
-def _check_address(endpoint: str) -> None:
-    """Raises ``ProtocolError`` for a port that is none. What else is wrong with an address, its
-    dialer says."""
-    _, _, port = endpoint.rpartition(":")
-    if port.isdecimal() and not (len(port) <= 5 and int(port) <= 65_535):
-        raise ProtocolError(f"port {cleaned(port, 40)} is none: 0 to 65535")

@@ -24,7 +24,7 @@ from mesh.stream import FleetStatus
 from mesh.types import NodeId, Specialty
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.router.rule_file import read as read_rules
-from tests.hostile.records import DEEP, ROWS, Row, data, model, node, orchestrator, spoilt
+from tests.hostile.records import DEEP, ROWS, Row, data, gpu, model, node, orchestrator, spoilt
 
 GOOD = (
     Put("nodes/good", data(node(id="good", name="good", models=[model(id="good")]))),
@@ -92,6 +92,16 @@ def test_what_was_there_stays_while_its_key_holds_a_stray_value_and_is_renewed_a
     assert len(problems) == 1
     mended, problems = change.apply(other, [GOOD[0]], 12.0)
     assert (mended.unreadable, problems) == ({}, ())
+
+
+def test_what_a_record_says_may_go_to_a_log_or_a_terminal() -> None:
+    name = "box\x1b[2J\nERROR a forged line\u202e"
+    content = node(name=name, models=[model(note=name)], gpus=[gpu(name=name)])
+    view = fleet_with(Put("nodes/x", data(content)))
+    record = view.nodes[NodeId("x")].record
+    for text in (record.name, record.models[0].note, record.gpus[0].name):
+        assert text == "box ERROR a forged line"
+    assert fleet_with(Put("nodes/x", data(node(name="bÖx")))).name(NodeId("x")) == "bÖx"
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

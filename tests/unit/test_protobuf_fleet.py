@@ -31,9 +31,9 @@ from mesh.protobuf.fleet import current_record, fleet_from_wire, fleet_to_wire
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from mesh.v1 import mesh_pb2 as pb
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
+WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=12)
 IDS = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,11}\Z")
-ENDPOINTS = WORDS.map(lambda host: f"{host}:7000")
+ENDPOINTS = IDS.map(lambda host: f"{host}:7000")
 PID = st.integers(1, 2**31 - 1)
 COUNT = st.integers(1, 65_535)
 PERCENT = st.integers(1, 100)
