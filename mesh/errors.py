@@ -43,11 +43,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
+from mesh.cleaned import cleaned
+
+LONGEST_MESSAGE = 4000  # characters
+
 E = TypeVar("E", bound=BaseException)
 
 
 class MeshError(Exception):
-    """Base of all errors. ``message`` says in one line what was wrong and what to do."""
+    """Base of all errors. ``message`` says in one line what was wrong and what to do. What
+    strangers said stands in many of them, so all are cleaned here, once."""
 
     code: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 1
@@ -60,6 +65,7 @@ class MeshError(Exception):
         request_id: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
+        message = cleaned(message, LONGEST_MESSAGE)
         super().__init__(message)
         self.message = message
         self.node_id = node_id

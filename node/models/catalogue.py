@@ -8,8 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.cleaned import cleaned
 from mesh.errors import ModelFileError
 from mesh.types import ModelId
+from node.models import gguf_parts as parts
 from node.models.gguf_header import TENSOR_TYPES, Array, Header, numbers, read_header
 from node.models.gguf_shape import Shape, shape_of
 
@@ -22,8 +24,9 @@ CHATML = (
 )
 
 _HUB_FORM = "hf:OWNER/REPO/FILE"
+_LONGEST_NAME = 120  # characters
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SPLIT_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")
-_PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")  # llama.cpp, llama_split_path
 # What makes token ids mean the same: ids of one model may be handed to another with equal hash.
 _TOKENIZER_KEYS = (
     "tokenizer.ggml.model",
@@ -114,31 +117,42 @@ def model_id(source: str) -> ModelId:
 def resolve(source: str) -> Path:
     """The local file that ``source`` names: a path (``~`` allowed) or ``hf:OWNER/REPO/FILE``.
 
-    A file of the Hugging Face hub is downloaded once, with a progress bar on standard error, and
-    then found in its cache, also without a network. Blocks; run it in a thread.
-    Raises ``ModelFileError``: bad form, nothing there, no access, no network.
+    A file of the Hugging Face hub is downloaded once, with all parts of its model and a progress
+    bar on standard error, and then found in its cache, also without a network. The name is the one
+    that was given, also where it is a link: parts are found by their names. Blocks; run it in a
+    thread. Raises ``ModelFileError``: bad form, nothing there, no access, no network.
     """
     if source.startswith("hf:"):
         return _from_hub(source)
     try:
-        path = Path(source).expanduser().resolve()
-    except (RuntimeError, ValueError, OSError) as error:  # unknown ~user, NUL, a loop of links
-        raise ModelFileError(f"'{source}' is no usable path: {error}") from None
-    try:
+        path = Path(source).expanduser().absolute()
+        names = parts.ways(path)
         found = path.is_file()
+    except (RuntimeError, ValueError) as error:  # unknown ~user, NUL
+        raise ModelFileError(f"'{source}' is no usable path: {error}") from None
     except OSError as error:
         raise ModelFileError(f"cannot read model file {path}: {error.strerror}") from None
     if not found:
         what = "is a folder, not a model file" if path.is_dir() else "does not exist"
         raise ModelFileError(f"model file {path} {what}; give a .gguf file or {_HUB_FORM}")
-    return path
+    return parts.with_all_beside(names)
 
 
 def _from_hub(source: str) -> Path:
-    parts = source.removeprefix("hf:").split("/")
-    if len(parts) < 3 or not all(parts) or ".." in parts:
+    words = source.removeprefix("hf:").split("/")
+    if len(words) < 3 or not all(words) or ".." in words:
         raise ModelFileError(f"'{source}' is not of the form {_HUB_FORM}")
-    repo, file = "/".join(parts[:2]), "/".join(parts[2:])
+    repo, folder, name = "/".join(words[:2]), words[2:-1], words[-1]
+    files = ["/".join((*folder, part)) for part in parts.names(name)]
+    # All of one commit, so that they lie in one folder and belong together.
+    first = _downloaded(repo, files[0], source)
+    commit = first.parts[-len(folder) - 2]
+    for file in files[1:]:
+        _downloaded(repo, file, source, commit)
+    return first
+
+
+def _downloaded(repo: str, file: str, source: str, revision: str | None = None) -> Path:
     # Imported here: no node that serves local files should pay for it.
     from huggingface_hub import errors, hf_hub_download
 
@@ -147,7 +161,7 @@ def _from_hub(source: str) -> Path:
     http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 
     try:
-        return Path(hf_hub_download(repo, file))
+        return Path(hf_hub_download(repo, file, revision=revision))
     except errors.HFValidationError:
         raise ModelFileError(f"'{source}' is not of the form {_HUB_FORM}") from None
     except errors.GatedRepoError:
@@ -161,15 +175,15 @@ def _from_hub(source: str) -> Path:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         # Ahead of EntryNotFoundError, its base: not in the cache and the hub cannot be asked.
         raise ModelFileError(
-            f"cannot download {source}: the hub cannot be reached and the file is not in the "
-            "cache; check the network, or give a local path"
+            f"cannot download {file} of {repo}: the hub cannot be reached and the file is not in "
+            "the cache; check the network, or give a local path"
         ) from None
     except errors.EntryNotFoundError:
         raise ModelFileError(f"repository {repo} has no file '{file}'; check its name") from None
     except (http_error, OSError) as error:
         reason = str(error).strip().splitlines()
         raise ModelFileError(
-            f"cannot download {source}: {reason[0] if reason else type(error).__name__}"
+            f"cannot download {file} of {repo}: {reason[0] if reason else type(error).__name__}"
         ) from None
 
 
@@ -182,14 +196,15 @@ def inspect(path: Path) -> GgufFacts:
     """
     header = read_header(path)
     architecture = _text(header, "general.architecture")
-    if not architecture:
+    if not _ARCHITECTURE.fullmatch(architecture):
         raise ModelFileError(f"{path} names no architecture; it is not a complete GGUF model")
-    headers = (header, *map(read_header, _further_parts(path, header)))
+    headers = parts.headers(path, header)
     template = _text(header, "tokenizer.chat_template") or None
     return GgufFacts(
-        name=_text(header, "general.name") or path.stem,
+        name=cleaned(_text(header, "general.name"), _LONGEST_NAME)
+        or cleaned(path.stem, _LONGEST_NAME),
         architecture=architecture,
-        parameters=sum(t.elements for part in headers for t in part.tensors),
+        parameters=sum(t.elements for one in headers for t in one.tensors),
         quantisation=_quantisation(headers),
         context_length=_count(header, f"{architecture}.context_length"),
         layers=_count(header, f"{architecture}.block_count"),
@@ -197,7 +212,7 @@ def inspect(path: Path) -> GgufFacts:
         key_value_heads=_count(header, f"{architecture}.attention.head_count_kv")
         or _count(header, f"{architecture}.attention.head_count"),
         embedding_length=_count(header, f"{architecture}.embedding_length"),
-        file_bytes=sum(part.file_bytes for part in headers),
+        file_bytes=sum(one.file_bytes for one in headers),
         tokenizer_hash=_tokenizer_hash(header),
         template_hash=hashlib.sha256((template or CHATML).encode()).hexdigest(),
         chat_template=template,
@@ -207,34 +222,6 @@ def inspect(path: Path) -> GgufFacts:
         else None,
         causal=header.values.get(f"{architecture}.attention.causal") is not False,
     )
-
-
-def _further_parts(path: Path, header: Header) -> list[Path]:
-    """The files that belong to the first part at ``path``, () of a whole model. llama.cpp finds
-    them by their names (llama-model-loader.cpp, ``split.count``)."""
-    count = _count(header, "split.count")
-    if count <= 1:
-        return []
-    match = _PART.fullmatch(path.name)
-    if match is None or int(match[3]) != count:
-        raise ModelFileError(
-            f"{path} is a part of a model in {count} files and its name does not say so; rename "
-            f"the files to NAME-00001-of-{count:05d}.gguf and so on, or join them with "
-            "`llama-gguf-split --merge`"
-        )
-    if int(match[2]) != 1:
-        first = path.with_name(f"{match[1]}-00001-of-{count:05d}.gguf")
-        raise ModelFileError(
-            f"{path} is part {int(match[2])} of {count} of a model; give the first, {first}"
-        )
-    parts = [path.with_name(f"{match[1]}-{n:05d}-of-{count:05d}.gguf") for n in range(2, count + 1)]
-    missing = [part.name for part in parts if not part.is_file()]
-    if missing:
-        raise ModelFileError(
-            f"the model {path} is in {count} files and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not beside it; copy or download all parts"
-        )
-    return parts
 
 
 def _text(header: Header, key: str) -> str:

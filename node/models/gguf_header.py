@@ -181,6 +181,8 @@ class _Reader:
         tensors = tuple(
             self._tensor(alignment) for _ in range(self._bounded(tensor_count, 24, "tensors"))
         )
+        if len({tensor.name for tensor in tensors}) < len(tensors):
+            raise self._malformed("two tensors have one name")
         data_start = -(-self._at // alignment) * alignment
         self._check_complete(tensors, data_start)
         return Header(

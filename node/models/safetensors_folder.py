@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh.cleaned import cleaned
 from mesh.errors import ModelFileError
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors, src/tensor.rs, MAX_HEADER_SIZE
@@ -73,9 +74,9 @@ def inspect_folder(folder: Path) -> FolderFacts:
     if not _count(described, "num_hidden_layers") or not heads or not width:
         raise ModelFileError(f"{folder}/config.json does not say how many layers or how wide it is")
     return FolderFacts(
-        name=folder.name,
-        architecture=str(whole.get("model_type", "")),
-        dtype=str(whole.get("dtype") or whole.get("torch_dtype") or "float32"),
+        name=cleaned(folder.name),
+        architecture=cleaned(str(whole.get("model_type", "")), 64),
+        dtype=cleaned(str(whole.get("dtype") or whole.get("torch_dtype") or "float32"), 64),
         context_length=_count(described, "max_position_embeddings"),
         layers=_count(described, "num_hidden_layers"),
         heads=heads,
@@ -96,9 +97,10 @@ def quantisation(described: Mapping[str, Any]) -> str:
     method = described.get("quantization_config")
     if method is None:
         return ""
-    said = method if isinstance(method, dict) else {}
-    name, bits = said.get("quant_method", "quantised"), said.get("bits", "?")
-    return f"EXL2 {bits}bpw" if name == "exl2" else f"{str(name).upper()} {bits}-bit"
+    table = method if isinstance(method, dict) else {}
+    name, bits = table.get("quant_method", "quantised"), table.get("bits", "?")
+    said = f"EXL2 {bits}bpw" if name == "exl2" else f"{str(name).upper()} {bits}-bit"
+    return cleaned(said, 64)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -227,7 +227,7 @@ def test_what_the_hub_says_becomes_one_line(
     raised = kind.__new__(kind)
     raised.args = ("503 Server Error\nlong story",)
 
-    def download(repo: str, file: str) -> str:
+    def download(repo: str, file: str, revision: str | None) -> str:
         raise raised
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
