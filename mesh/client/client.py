@@ -63,12 +63,9 @@ class Client:
         for endpoint in self.endpoints:
             self._contacts.add(endpoint)
         try:
-            for contact in self._contacts:
-                if await wire.reachable(contact.channel, self._connect_timeout_s):
-                    self._contacts.prefer(contact)
-                    await self._contacts.refresh()
-                    return self
-            raise self._contacts.nobody()
+            await self._contacts.connect(self._connect_timeout_s)
+            await self._contacts.refresh()
+            return self
         except BaseException:
             await self.aclose()
             raise

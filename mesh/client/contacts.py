@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,10 +12,12 @@ import grpc
 
 from mesh.channel import open_channel
 from mesh.client import wire
-from mesh.errors import ConfigError, MeshError, Unreachable
+from mesh.client.silence import Reach, reach
+from mesh.errors import ConfigError, InternalError, MeshError, Unreachable
 from mesh.fleet.records import OrchestratorRecord
 from mesh.v1 import mesh_pb2_grpc
 
+FIRST_LOOK_S = 0.5  # at each of several, before all of them are waited for
 MOST_CONTACTS = 16  # orchestrators that one client keeps a channel to
 
 Again = Callable[[Any], bool]
@@ -37,9 +40,40 @@ class Contacts:
     def __init__(self, learn: Learn | None = None) -> None:
         self._learn = learn
         self._known: list[Contact] = []
+        self._beating: set[str] = set()  # endpoints
 
     def __iter__(self) -> Iterator[Contact]:
         return iter(tuple(self._known))
+
+    async def connect(self, timeout_s: float) -> None:
+        """Prefers the first that is there. One that is silent holds up the others for a moment
+        only: it may be stopped. Raises ``Unreachable`` when none is there within ``timeout_s``."""
+        known = tuple(self)
+        for contact in known:
+            patience_s = min(FIRST_LOOK_S, timeout_s) if len(known) > 1 else timeout_s
+            if await reach(contact.channel, patience_s) is Reach.THERE:
+                self.prefer(contact)
+                return
+        if len(known) > 1:
+            async with asyncio.TaskGroup() as group:
+                looks = [group.create_task(reach(each.channel, timeout_s)) for each in known]
+            for contact, look in zip(known, looks, strict=True):
+                if look.result() is Reach.THERE:
+                    self.prefer(contact)
+                    return
+        raise self.nobody()
+
+    def beats(self, contact: Contact, *, every_ms: int) -> None:
+        """As its newest stream says: 0, it says nothing of itself."""
+        (self._beating.add if every_ms else self._beating.discard)(contact.endpoint)
+
+    def others(self, *contacts: Contact) -> bool:
+        """Whether there is anybody beside them."""
+        return any(each not in contacts for each in self._known)
+
+    def minded(self, contact: Contact) -> bool:
+        """Whether its silence means something, and there is somebody else to go to."""
+        return contact.endpoint in self._beating and self.others(contact)
 
     def require(self) -> None:
         """Raises ``ConfigError`` when there is none: before the client was entered, or after."""
@@ -57,14 +91,28 @@ class Contacts:
             self._known.remove(contact)
             self._known.insert(0, contact)
 
-    def in_turn(self, again: Again, *, last: Contact | None = None) -> Iterator[Turn]:
+    def in_turn(
+        self, again: Again, *, last: Contact | None = None, broken: set[Contact] | None = None
+    ) -> Iterator[Turn]:
         """Each of them in a context: who leaves it without an error has asked the right one, and is
         to stop there. ``again``: of a failed call, whether the next may be asked; else its error is
-        raised, translated. ``last``: this one after all others. Raises ``ConfigError`` before there
-        is any; when it ends, nobody answered (``nobody``)."""
+        raised, translated. One that is silent is passed over. So is one that met a defect, which is
+        no answer; if nobody answers, the defect is raised. ``last``: this one after all others.
+        ``broken``: who met a defect before, and is not asked; it grows. Raises ``ConfigError``
+        before there is any; when it ends, nobody answered (``nobody``)."""
         self.require()
+        defect: InternalError | None = None
+        broken = set() if broken is None else broken
         for contact in sorted(self, key=lambda each: each is last):
-            yield Turn(self, contact, again)
+            if contact in broken:
+                continue
+            turn = Turn(self, contact, again)
+            yield turn
+            if turn.defect is not None:
+                defect = turn.defect
+                broken.add(contact)
+        if defect is not None:
+            raise defect
 
     def nobody(self) -> Unreachable:
         return wire.no_orchestrator(tuple(contact.endpoint for contact in self))
@@ -91,13 +139,14 @@ class Contacts:
             await contact.channel.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
-    """One orchestrator's turn to be asked."""
+    """One orchestrator's turn to be asked. ``defect``: what it met."""
 
     contacts: Contacts
     contact: Contact
     again: Again
+    defect: InternalError | None = None
 
     def __enter__(self) -> Contact:
         return self.contact
@@ -113,5 +162,10 @@ class Turn:
         elif isinstance(error, grpc.aio.AioRpcError):
             if self.again(error):
                 return True
-            raise wire.translated(error, self.contact.endpoint) from None
-        return False
+            failure = wire.translated(error, self.contact.endpoint)
+            if not isinstance(failure, InternalError):
+                raise failure from None
+            self.defect = failure
+        elif isinstance(error, InternalError):
+            self.defect = error
+        return self.defect is not None or isinstance(error, Unreachable)

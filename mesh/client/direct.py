@@ -21,6 +21,7 @@ from mesh.channel import Keepalive, open_channel
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.sending import DIRECT, Reading, answered
+from mesh.client.silence import Reach, reach
 from mesh.client.stream import EventStream, fresh_trace
 from mesh.clock import Clock, SystemClock
 from mesh.errors import (
@@ -253,9 +254,8 @@ class DirectEvents(AsyncIterator[StreamEvent]):
             if (seen := self._begun.take(decided, self._clock.now())) is not None:
                 yield seen
             name, endpoint = held.grant.node_name, held.grant.endpoint
-            if line.channel.get_state() is not grpc.ChannelConnectivity.READY and not (
-                await wire.reachable(line.channel, CONNECT_S)
-            ):
+            ready = line.channel.get_state() is grpc.ChannelConnectivity.READY
+            if not ready and await reach(line.channel, CONNECT_S) is not Reach.THERE:
                 raise NodeLost(f"{name} does not answer at {endpoint}")
             timeout_s = self.request.timeout_s
             reading = Reading(line.stub)

@@ -41,17 +41,18 @@ class Reading:
         self._heard = True  # whether there is somebody who wants to know
         self.metadata: Metadata = ((ACKNOWLEDGES, self._name),)
 
-    async def taken(self, pieces: int) -> None:
+    async def taken(self, pieces: int, timeout_s: float = ACKNOWLEDGE_S) -> None:
         """The reader has so many pieces of the whole answer. Raises what the call raises: an answer
-        whose sender cannot be told is lost."""
+        whose sender cannot be told within ``timeout_s`` seconds is lost."""
         if pieces - self._told < STEP_PIECES or not self._heard:
             return
-        self._told = pieces
+        told, self._told = self._told, pieces
         try:
             taken = pb.Taken(answer=self._name, pieces=pieces)
-            await self._stub.Acknowledge(taken, timeout=ACKNOWLEDGE_S)
+            await self._stub.Acknowledge(taken, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:  # an older one does not ask
+                self._told = told
                 raise
             self._heard = False
 

@@ -15,9 +15,10 @@ from opentelemetry.trace import Span, SpanKind
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.contacts import Contact, Contacts
-from mesh.client.sending import MESH, Reading, answered
+from mesh.client.sending import ACKNOWLEDGE_S, MESH, Reading, answered
+from mesh.client.silence import SILENCE_S, Reach, heard, reach
 from mesh.clock import Clock, SystemClock
-from mesh.errors import MeshError, NotServed, Unreachable
+from mesh.errors import InternalError, MeshError, NotServed, Unreachable
 from mesh.protobuf.events import event_from_wire
 from mesh.protobuf.metadata import TRACEPARENT
 from mesh.protobuf.request import request_to_wire
@@ -29,6 +30,8 @@ from mesh.types import Decision, Request, RequestId
 # a supervised one is up again within two or three seconds.
 FAILOVER_S = 5.0
 FAILOVER_PAUSE_S = 0.1
+# As long for one that is stopped or cut off, where the request names no budget of its own.
+STOPPED_S = 60.0
 
 
 class EventStream(Protocol):
@@ -82,6 +85,10 @@ class Events(AsyncIterator[StreamEvent]):
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._traceparent = traceparent
         self._begun = begun or Begun(request=request, started=self._clock.now())
+        self._broken: set[Contact] = set()  # met a defect with this request, and would again
+        self._stopped = False  # one of them is there, and silent
+        self._fresh = True  # nothing of this call came yet
+        self._complete = False
         self._ended = False
 
     async def __anext__(self) -> StreamEvent:
@@ -131,30 +138,55 @@ class Events(AsyncIterator[StreamEvent]):
         )
         parent = spans.traceparent_of(self._span) or self._traceparent or fresh_trace()
         self._metadata = ((TRACEPARENT, parent),)
-        for turn in self._contacts.in_turn(wire.never_arrived):
+        for turn in self._contacts.in_turn(wire.never_arrived, broken=self._broken):
             with turn as contact:
+                await self._connected(contact)
                 self._send(contact, self._message, self.request.timeout_s)
                 return await self._next()
         raise self._contacts.nobody()
 
     async def _read(self) -> StreamEvent | None:
+        failure: MeshError
         try:
             if self._reading is not None:  # who comes back for more has taken what there was
-                await self._reading.taken(self._begun.tokens)
+                await self._taken(self._reading)
             return await self._next()
         except grpc.aio.AioRpcError as error:
-            if not wire.connection_lost(error):
-                raise wire.translated(error, self._endpoint) from None
-            return await self._go_on()
+            failure = wire.translated(error, self._endpoint)
+            if wire.connection_lost(error):
+                failure = Unreachable(f"the connection to {self._endpoint} was lost")
+        except (Unreachable, InternalError) as error:  # its silence; an end without a last word
+            failure = error
+        match failure:
+            case Unreachable():
+                return await self._go_on(failure)
+            case InternalError() if self._contact is not None:
+                self._broken.add(self._contact)
+                if self._contacts.others(*self._broken):
+                    return await self._go_on(failure)
+        raise failure
 
-    async def _go_on(self) -> StreamEvent | None:
+    async def _connected(self, contact: Contact) -> None:
+        """Raises ``Unreachable`` for one that takes connections and says nothing, where there is
+        another to ask."""
+        if contact.channel.get_state() is grpc.ChannelConnectivity.READY:
+            return
+        if not self._contacts.others(contact):
+            return
+        if await reach(contact.channel, SILENCE_S) is Reach.SILENT:
+            self._stopped = True
+            raise _silent(contact.endpoint)
+
+    async def _go_on(self, why: MeshError) -> StreamEvent | None:
         """The first event of the rest, from whichever orchestrator takes it. Raises ``Unreachable``
-        when none does within ``FAILOVER_S``."""
-        lost = Unreachable(
-            f"the connection to {self._endpoint} was lost after {self._begun.tokens} tokens"
-        )
-        self._begun.broke(lost, self._clock.now())
-        until, last = self._clock.now() + FAILOVER_S, ""
+        when none does within ``FAILOVER_S``; one that is there and silent is waited for as long as
+        the request may take."""
+        came = self._begun.tokens
+        lost = type(why)(f"{why.message} after {came} token{'' if came == 1 else 's'}")
+        now, budget_s = self._clock.now(), self.request.timeout_s
+        self._begun.broke(lost, now)
+        until, last = now + FAILOVER_S, ""
+        stopped_until = now + STOPPED_S if budget_s is None else self._begun.started + budget_s
 
         def again(error: Any) -> bool:
             nonlocal last
@@ -169,14 +201,15 @@ class Events(AsyncIterator[StreamEvent]):
         while True:
             await self._contacts.refresh()
             # The lost one last: it may be back, but the others are there.
-            for turn in self._contacts.in_turn(again, last=gone):
+            for turn in self._contacts.in_turn(again, last=gone, broken=self._broken):
                 with turn as contact:
+                    await self._connected(contact)
                     request = self._begun.rest(lost, self._clock.now())
                     self._send(contact, request_to_wire(request), request.timeout_s)
                     event = await self._next()
                     if event is not None:
                         return event
-            if self._clock.now() >= until:
+            if self._clock.now() >= (max(until, stopped_until) if self._stopped else until):
                 raise Unreachable(f"{lost.message}, and no orchestrator took over{last}; ask again")
             await self._clock.sleep(FAILOVER_PAUSE_S)
 
@@ -185,7 +218,7 @@ class Events(AsyncIterator[StreamEvent]):
         return self._contact.endpoint if self._contact is not None else ""
 
     def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
-        self._contact = contact
+        self._contact, self._fresh = contact, True
         reading = self._reading = Reading(contact.stub)
         self._call = answered(
             contact.channel,
@@ -198,12 +231,48 @@ class Events(AsyncIterator[StreamEvent]):
 
     async def _next(self) -> StreamEvent | None:
         while True:
-            message: Any = await self._call.read()
+            message: Any = await self._message_of(self._call)
             if message is grpc.aio.EOF:
+                if not self._complete:
+                    raise InternalError(f"{self._endpoint} ended its stream without a last word")
                 return None
+            if self._fresh and self._contact is not None:
+                self._fresh = False
+                self._contacts.beats(self._contact, every_ms=message.heartbeat_ms)
             event = event_from_wire(message)
             if event is not None:
+                self._complete = isinstance(event, Done)
                 return event
+
+    @property
+    def _minded(self) -> bool:
+        """Whether silence is a loss: it means something, and another may be asked for the rest."""
+        if self._contact is None or not (self.request.resumable or not self._begun.tokens):
+            return False
+        return self._contacts.minded(self._contact)
+
+    async def _taken(self, reading: Reading) -> None:
+        """Says how far this reader is. One that is stopped and alone is not told now, but later."""
+        minded = self._minded
+        try:
+            await reading.taken(self._begun.tokens, SILENCE_S if minded else ACKNOWLEDGE_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+            if minded:
+                self._stopped = True
+                self._call.cancel()
+                raise _silent(self._endpoint) from None
+
+    async def _message_of(self, call: Any) -> Any:
+        """The next one. Raises ``Unreachable`` when who sends them has gone silent."""
+        if not self._minded:
+            return await call.read()
+        try:
+            return await heard(call, self._endpoint)
+        except Unreachable:
+            self._stopped = True
+            raise
 
     def _end(self, error: MeshError | None) -> None:
         if self._ended:
@@ -272,6 +341,10 @@ class Generation(AsyncIterator[Chunk]):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+
+def _silent(endpoint: str) -> Unreachable:
+    return Unreachable(f"{endpoint} has said nothing for {SILENCE_S:g} s")
 
 
 def fresh_trace() -> str:

@@ -1,8 +1,7 @@
-"""gRPC, as the SDK needs it: who is there, and errors turned back into the one exception tree."""
+"""gRPC's errors as the SDK needs them: turned back into the one exception tree."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -34,25 +33,6 @@ _ITS_END = "SERVER"
 def call_timeout(budget_s: float | None) -> float:
     """Seconds for gRPC itself, of a request whose own budget is ``budget_s``."""
     return LONGEST_S if budget_s is None else budget_s + DEADLINE_SLACK_S
-
-
-async def reachable(channel: Any, timeout_s: float) -> bool:
-    """Whether the channel connects within ``timeout_s`` seconds. A refused connection is known at
-    once and not waited for."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            state = channel.get_state(try_to_connect=True)
-            while state is not grpc.ChannelConnectivity.READY:
-                if state in (
-                    grpc.ChannelConnectivity.TRANSIENT_FAILURE,
-                    grpc.ChannelConnectivity.SHUTDOWN,
-                ):
-                    return False
-                await channel.wait_for_state_change(state)
-                state = channel.get_state(try_to_connect=True)
-            return True
-    except TimeoutError:
-        return False
 
 
 def no_orchestrator(endpoints: tuple[str, ...]) -> Unreachable:

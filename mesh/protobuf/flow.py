@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,8 @@ TRUST_STEP = 256  # and then so many
 TRUST_PAUSE_S = 5.0  # in so many seconds
 UNREAD_S = 600.0  # and the answer of a client that reads nothing for so long is ended
 
+Write = Callable[[bytes], Awaitable[None]]
+
 
 class Flows:
     """The answers that are under way, by their clients' names for them. ``unread_s``: after which
@@ -43,11 +45,12 @@ class Flows:
         self._open: dict[str, Flow] = {}
 
     @contextmanager
-    def of(self, context: Any) -> Iterator[Flow]:
-        """The flow of the answer to this call. Raises ``InvalidRequest`` for a name that is none,
-        or in use."""
+    def of(self, context: Any, write: Write | None = None) -> Iterator[Flow]:
+        """The flow of the answer to this call. ``write``: in place of the context's own. Raises
+        ``InvalidRequest`` for a name that is none, or in use."""
         name = said_of(context, ACKNOWLEDGES)
-        flow = Flow(context, self._clock, acknowledges=name is not None, unread_s=self._unread_s)
+        write = write or context.write
+        flow = Flow(write, self._clock, acknowledges=name is not None, unread_s=self._unread_s)
         if name is None:
             yield flow
             return
@@ -70,9 +73,9 @@ class Flow:
     """One answer's writer. ``acknowledges``: whether its client says how far it has read."""
 
     def __init__(
-        self, context: Any, clock: Clock, *, acknowledges: bool, unread_s: float = UNREAD_S
+        self, write: Write, clock: Clock, *, acknowledges: bool, unread_s: float = UNREAD_S
     ) -> None:
-        self._context = context
+        self._write = write
         self._clock = clock
         self._acknowledges = acknowledges
         self._unread_s = unread_s
@@ -95,7 +98,7 @@ class Flow:
                 self._bytes += len(data)
             else:
                 await self._trusted(count)
-        await self._context.write(data)
+        await self._write(data)
 
     def taken(self, pieces: int) -> None:
         """The client has read so many pieces of the whole answer."""

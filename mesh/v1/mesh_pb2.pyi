@@ -289,20 +289,22 @@ class Done(_message.Message):
     def __init__(self, finish_reason: _Optional[str] = ..., node_id: _Optional[str] = ..., node_name: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., ttft_ms: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., resumed: _Optional[bool] = ..., attempts: _Optional[int] = ..., trace_id: _Optional[str] = ..., queue_ms: _Optional[float] = ..., resumes: _Optional[_Iterable[_Union[Resume, _Mapping]]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class GenerateEvent(_message.Message):
-    __slots__ = ("decision", "assigned", "progress", "tokens", "done", "waiting")
+    __slots__ = ("decision", "assigned", "progress", "tokens", "done", "waiting", "heartbeat_ms")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_MS_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     assigned: Assigned
     progress: Progress
     tokens: Tokens
     done: Done
     waiting: Waiting
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., waiting: _Optional[_Union[Waiting, _Mapping]] = ...) -> None: ...
+    heartbeat_ms: int
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., waiting: _Optional[_Union[Waiting, _Mapping]] = ..., heartbeat_ms: _Optional[int] = ...) -> None: ...
 
 class RouteRequest(_message.Message):
     __slots__ = ("messages", "specialty", "model", "want_ticket", "conversation_id", "sampling", "tenant", "cacheable")

@@ -32,6 +32,7 @@ from mesh.types import Request, RequestId
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.api import Api
 from orchestrator.gateway.base import GatewaySpec
+from orchestrator.gateway.beats import Beats, beating
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
 WHO = "the orchestrator"  # in the words of a defect
@@ -140,10 +141,11 @@ class GrpcGateway:
             message = await held.message(pb.GenerateRequest)
             request = request_from_wire(message, fresh_id=fresh_id)
             del message  # as large as the request itself
-            with self._flows.of(context) as flow:
-                await self._answered(request, context, flow)
+            async with beating(context) as beats:
+                with self._flows.of(context, beats.write) as flow:
+                    await self._answered(request, context, beats, flow)
 
-    async def _answered(self, request: Request, context: Any, flow: Flow) -> None:
+    async def _answered(self, request: Request, context: Any, beats: Beats, flow: Flow) -> None:
         ask = self._api.ask(
             request, granted_s=context.time_remaining(), traceparent=traceparent_of(context)
         )
@@ -154,7 +156,7 @@ class GrpcGateway:
             # node's slot. Each write waits for the wire, and with it credit.
             async with asyncio.timeout(timeout_s), aclosing(events):
                 decided = event_to_bytes(await anext(events))
-                event = await _write_ahead(context, decided, events)
+                event = await _write_ahead(beats, decided, events)
                 while event is not None:
                     await flow.write(event)
                     event = await anext(events, None)
@@ -262,13 +264,13 @@ class GrpcGateway:
 
 
 async def _write_ahead(
-    context: Any, decided: bytes, events: AsyncIterator[StreamEvent]
+    beats: Beats, decided: bytes, events: AsyncIterator[StreamEvent]
 ) -> StreamEvent | None:
     """Writes the decision, and meanwhile has a node asked; returns the event after it."""
     failure: MeshError | None = None
     event: StreamEvent | None = None
     async with asyncio.TaskGroup() as group:
-        group.create_task(context.write(decided))
+        group.create_task(beats.write(decided))
         try:
             event = await anext(events, None)
         except MeshError as error:
