@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from mesh.client.embed import EmbedOptions
     from mesh.client.request import Prompt, RequestOptions
     from mesh.client.stream import Chunk, Events, EventStream, Generation
-    from mesh.client.sync import SyncClient, SyncGeneration, connect_sync
+    from mesh.client.sync import (
+        SyncClient,
+        SyncConversation,
+        SyncEvents,
+        SyncGeneration,
+        connect_sync,
+    )
     from mesh.embedding import Embeddings
     from mesh.stream import (
         Assigned,
@@ -48,7 +54,13 @@ _FACE = {
     "mesh.client.embed": ("EmbedOptions",),
     "mesh.client.request": ("Prompt", "RequestOptions"),
     "mesh.client.stream": ("Chunk", "EventStream", "Events", "Generation"),
-    "mesh.client.sync": ("SyncClient", "SyncGeneration", "connect_sync"),
+    "mesh.client.sync": (
+        "SyncClient",
+        "SyncConversation",
+        "SyncEvents",
+        "SyncGeneration",
+        "connect_sync",
+    ),
     "mesh.embedding": ("Embeddings",),
     "mesh.stream": (
         "Assigned",
@@ -93,6 +105,8 @@ __all__ = [
     "Route",
     "StreamEvent",
     "SyncClient",
+    "SyncConversation",
+    "SyncEvents",
     "SyncGeneration",
     "Text",
     "Tokens",

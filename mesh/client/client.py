@@ -11,6 +11,7 @@ from mesh.client.contacts import Contacts
 from mesh.client.conversation import Conversation
 from mesh.client.direct import DirectRoutes
 from mesh.client.embed import EmbedOptions, embed, embed_request
+from mesh.client.options import FLAG, NUMBER, TEXTS, check_kind
 from mesh.client.request import Prompt, RequestOptions, request_of
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.sending import asked
@@ -24,6 +25,7 @@ from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Request
 from mesh.v1 import mesh_pb2 as pb
+from mesh.validation import MAX_TIMEOUT_S
 
 
 class Client:
@@ -177,6 +179,16 @@ def connect(
             async for chunk in client.generate("What is 17 + 25?"):
                 print(chunk.text, end="", flush=True)
     """
+    check_kind("endpoint", endpoint, TEXTS, error=ConfigError)
+    check_kind("timeout_s", timeout_s, NUMBER, optional=True, error=ConfigError)
+    check_kind("connect_timeout_s", connect_timeout_s, NUMBER, error=ConfigError)
+    for name, seconds in (("timeout_s", timeout_s), ("connect_timeout_s", connect_timeout_s)):
+        if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_S:
+            raise ConfigError(
+                f"{name} must be more than 0 and at most {MAX_TIMEOUT_S:,} seconds, not {seconds}"
+            )
+    check_kind("discover", discover, FLAG, error=ConfigError)
+    check_kind("direct", direct, FLAG, error=ConfigError)
     endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
     return Client(
         endpoints,

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Unpack
 
-from mesh.client.request import RequestOptions
+from mesh.client.options import TEXT, check_kind
+from mesh.client.request import RequestOptions, check_request_options
 from mesh.client.stream import EventStream, Generation
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.types import Message, Role
@@ -19,10 +20,12 @@ class Conversation:
     when it is complete, and a prompt that ended in an error or was left leaves no trace."""
 
     def __init__(self, ask: Ask, *, system: str | None, options: RequestOptions) -> None:
+        check_request_options(options)
         self.id = uuid.uuid4().hex
         self._ask = ask
         self._options = options
         self._messages: tuple[Message, ...] = ()
+        check_kind("system", system, TEXT, optional=True)
         if system is not None:
             self._messages = (Message.of(Role.SYSTEM, system),)
 
@@ -33,6 +36,7 @@ class Conversation:
 
     def generate(self, prompt: str, **options: Unpack[RequestOptions]) -> Generation:
         """As ``Client.generate``, with the history before ``prompt``."""
+        check_kind("the prompt of a conversation", prompt, TEXT)
         messages = (*self._messages, Message.of(Role.USER, prompt))
 
         def complete(text: str) -> None:

@@ -161,18 +161,17 @@ class DirectRoutes:
 
 class DirectEvents(AsyncIterator[StreamEvent]):
     """As ``Events``, straight from a node where possible. ``Decided`` is the route's; when a node
-    fails, another ``Assigned`` tells where the answer goes on."""
+    fails, another ``Assigned`` tells where the answer goes on.
+
+    Dropped in mid-answer, it frees the slot: nothing else refers to the generator that reads, and
+    its loop closes it.
+    """
 
     def __init__(self, routes: DirectRoutes, request: Request, conversation: str) -> None:
         self.request = request
-        self._routes = routes
-        self._conversation = conversation
-        self._clock = routes.clock
-        self._begun = Begun(request=request, started=routes.clock.now())
-        self._stream = self._events()
+        self._answer = _Answer(routes, request, conversation)
+        self._stream = self._answer.events()
         self._reading = False
-        self._call: Any = None
-        self._rest: EventStream | None = None
 
     async def __anext__(self) -> StreamEvent:
         """Raises the ``MeshError`` that ended the answer, if one did."""
@@ -187,11 +186,7 @@ class DirectEvents(AsyncIterator[StreamEvent]):
         if not self._reading:
             await self._stream.aclose()
             return
-        # Another task waits for the next event: what it waits for ends.
-        if self._call is not None:
-            self._call.cancel()
-        if self._rest is not None:
-            await self._rest.aclose()
+        await self._answer.interrupt()
 
     async def __aenter__(self) -> DirectEvents:
         return self
@@ -199,7 +194,27 @@ class DirectEvents(AsyncIterator[StreamEvent]):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    async def _events(self) -> AsyncGenerator[StreamEvent, None]:
+
+class _Answer:
+    """How one is had: from the ticket's node, and from an orchestrator what that did not give."""
+
+    def __init__(self, routes: DirectRoutes, request: Request, conversation: str) -> None:
+        self.request = request
+        self._routes = routes
+        self._conversation = conversation
+        self._clock = routes.clock
+        self._begun = Begun(request=request, started=routes.clock.now())
+        self._call: Any = None
+        self._rest: EventStream | None = None
+
+    async def interrupt(self) -> None:
+        """Another task waits for the next event: what it waits for ends."""
+        if self._call is not None:
+            self._call.cancel()
+        if self._rest is not None:
+            await self._rest.aclose()
+
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
         self._begun.started = self._clock.now()
         with spans.detached(
             "client.generate",

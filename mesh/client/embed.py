@@ -15,6 +15,7 @@ from typing import TypedDict
 from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.client import wire
 from mesh.client.contacts import Contacts
+from mesh.client.options import NUMBER, PRIORITY, TEXT, Kind, check_options
 from mesh.client.sending import asked
 from mesh.embedding import Embeddings, EmbedRequest
 from mesh.errors import DeadlineExceeded, InvalidRequest
@@ -44,10 +45,24 @@ class EmbedOptions(TypedDict, total=False):
     request_id: str | None
 
 
+KINDS: dict[str, Kind] = {
+    "specialty": TEXT,
+    "model": TEXT,
+    "timeout_s": NUMBER,
+    "priority": PRIORITY,
+    "tenant": TEXT,
+    "request_id": TEXT,
+}
+OPTIONAL = ("specialty", "model", "timeout_s", "request_id")
+
+
 def embed_request(
     texts: Sequence[str] | str, options: EmbedOptions, timeout_s: float | None
 ) -> EmbedRequest:
     """Raises ``InvalidRequest`` for what can be seen to be wrong here."""
+    check_options(options, KINDS, OPTIONAL)
+    if not isinstance(texts, Sequence) or isinstance(texts, bytes | bytearray):
+        raise InvalidRequest(f"the texts must be a list of str, not {type(texts).__name__}")
     asked = (texts,) if isinstance(texts, str) else tuple(texts)
     for number, text in enumerate(asked, 1):
         if not isinstance(text, str):

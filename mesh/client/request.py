@@ -6,9 +6,22 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from types import NoneType
+from typing import Any, TypedDict, get_args, get_type_hints
 
 from mesh.channel import MAX_MESSAGE_BYTES
+from mesh.client.options import (
+    FLAG,
+    NUMBER,
+    PRIORITY,
+    SCHEMA,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Kind,
+    check_known,
+    check_options,
+)
 from mesh.errors import InvalidRequest
 from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
 from mesh.validation import check_request, check_specialty, check_tenant, unknown_role
@@ -49,11 +62,47 @@ class RequestOptions(TypedDict, total=False):
     tenant: str
 
 
+KINDS: dict[str, Kind] = {
+    "specialty": TEXT,
+    "model": TEXT,
+    "max_tokens": WHOLE,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "top_k": WHOLE,
+    "min_p": NUMBER,
+    "repetition_penalty": NUMBER,
+    "seed": WHOLE,
+    "stop": TEXTS,
+    "grammar": TEXT,
+    "json_schema": SCHEMA,
+    "timeout_s": NUMBER,
+    "priority": PRIORITY,
+    "resume": FLAG,
+    "request_id": TEXT,
+    "direct": FLAG,
+    "cacheable": FLAG,
+    "tenant": TEXT,
+}
+OPTIONAL = frozenset(
+    name for name, hint in get_type_hints(RequestOptions).items() if NoneType in get_args(hint)
+)
+
+
+def check_request_options(options: Mapping[str, Any]) -> None:
+    """Raises ``InvalidRequest`` for a name that there is not, and for a value of another type."""
+    check_options(options, KINDS, OPTIONAL)
+
+
 def messages_of(prompt: Prompt) -> tuple[Message, ...]:
     """Raises ``InvalidRequest``."""
     if isinstance(prompt, str):
         return (Message.of(Role.USER, prompt),)
-    return tuple(_message(item, number) for number, item in enumerate(prompt, 1))
+    given: Any = prompt  # whatever a caller's type checker did not see
+    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
+        raise InvalidRequest(
+            f"the prompt must be a str, or a list of messages, not {type(prompt).__name__}"
+        )
+    return tuple(_message(item, number) for number, item in enumerate(given, 1))
 
 
 def _message(item: Message | Mapping[str, str], number: int) -> Message:
@@ -63,6 +112,7 @@ def _message(item: Message | Mapping[str, str], number: int) -> Message:
         raise InvalidRequest(
             f'message {number} must be a Message or {{"role": "user", "content": "…"}}'
         )
+    check_known(item, ("role", "content"), f"key in message {number}:")
     try:
         return Message.of(Role(item.get("role", Role.USER)), item["content"])
     except ValueError:
@@ -71,6 +121,7 @@ def _message(item: Message | Mapping[str, str], number: int) -> Message:
 
 def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> Request:
     """``timeout_s``: seconds, for a call that names none. Raises ``InvalidRequest``."""
+    check_request_options(options)
     default = Sampling()
     stop = options.get("stop", ())
     sampling = Sampling(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -74,12 +75,14 @@ class Events(AsyncIterator[StreamEvent]):
         begun: Begun | None = None,
         traceparent: str = "",
     ) -> None:
+        self._call: Any = None
+        self._ended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.request = request
         self._clock = clock or SystemClock()
         self._message = request_to_wire(request)
         self._contacts = contacts
         self._contact: Contact | None = None
-        self._call: Any = None
         self._reading: Reading | None = None
         self._span: Span | None = None
         self._metadata: tuple[tuple[str, str], ...] = ()
@@ -89,7 +92,6 @@ class Events(AsyncIterator[StreamEvent]):
         self._stopped = False  # one of them is there, and silent
         self._fresh = True  # nothing of this call came yet
         self._complete = False
-        self._ended = False
 
     async def __anext__(self) -> StreamEvent:
         """Raises the ``MeshError`` that ended the answer, if one did."""
@@ -114,6 +116,17 @@ class Events(AsyncIterator[StreamEvent]):
 
     async def aclose(self) -> None:
         """Cancels what is open; idempotent. The node's slot is freed."""
+        self._drop()
+
+    def __del__(self) -> None:
+        """Dropped in mid-answer, by ``break`` out of the loop that read it: the slot is freed. In
+        whatever thread; the call belongs to its loop's."""
+        if self._ended or self._call is None or self._loop is None or self._loop.is_closed():
+            return
+        with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+            self._loop.call_soon_threadsafe(self._drop)
+
+    def _drop(self) -> None:
         if self._call is not None and not self._ended:
             self._call.cancel()
         self._end(None)
@@ -219,6 +232,7 @@ class Events(AsyncIterator[StreamEvent]):
 
     def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
         self._contact, self._fresh = contact, True
+        self._loop = asyncio.get_running_loop()
         reading = self._reading = Reading(contact.stub)
         self._call = answered(
             contact.channel,

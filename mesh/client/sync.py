@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequen
 from typing import Any, TypeVar, Unpack
 
 from mesh.client.client import Client, connect
+from mesh.client.conversation import Conversation
 from mesh.client.embed import EmbedOptions
 from mesh.client.request import Prompt, RequestOptions
-from mesh.client.stream import Chunk, Generation
+from mesh.client.stream import Chunk, EventStream, Generation
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, MeshError
 from mesh.settings.addresses import DEFAULT_ENDPOINT
-from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route
-from mesh.types import Decision, RequestId
+from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route, StreamEvent
+from mesh.types import Decision, Message, Request, RequestId
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class SyncGeneration(Iterator[Chunk]):
         return self._generation.done
 
     def __next__(self) -> Chunk:
-        chunk = self._thread.call(_next(self._generation))
+        chunk = self._thread.call(_after(self._generation))
         if chunk is None:
             raise StopIteration
         return chunk
@@ -94,6 +95,54 @@ class SyncGeneration(Iterator[Chunk]):
         self.close()
 
 
+class SyncEvents(Iterator[StreamEvent]):
+    """As ``EventStream``, for a plain ``for`` loop. Closing it cancels the rest."""
+
+    def __init__(self, events: EventStream, thread: _LoopThread) -> None:
+        self._events = events
+        self._thread = thread
+
+    @property
+    def request(self) -> Request:
+        return self._events.request
+
+    def __next__(self) -> StreamEvent:
+        event = self._thread.call(_after(self._events))
+        if event is None:
+            raise StopIteration
+        return event
+
+    def close(self) -> None:
+        """Cancels what is open; idempotent."""
+        self._thread.call(self._events.aclose())
+
+    def __enter__(self) -> SyncEvents:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class SyncConversation:
+    """As ``Conversation``."""
+
+    def __init__(self, conversation: Conversation, thread: _LoopThread) -> None:
+        self._conversation = conversation
+        self._thread = thread
+
+    @property
+    def id(self) -> str:
+        return self._conversation.id
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The history so far."""
+        return self._conversation.messages
+
+    def generate(self, prompt: str, **options: Unpack[RequestOptions]) -> SyncGeneration:
+        return SyncGeneration(self._conversation.generate(prompt, **options), self._thread)
+
+
 class SyncClient:
     """Made by ``mesh.connect_sync``; use it as a context manager. Methods and errors as in
     ``Client``."""
@@ -101,6 +150,15 @@ class SyncClient:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._thread: _LoopThread | None = None
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return self._client.endpoints
+
+    @property
+    def endpoint(self) -> str:
+        """The orchestrator that is asked first now."""
+        return self._client.endpoint
 
     def __enter__(self) -> SyncClient:
         thread = _LoopThread()
@@ -126,6 +184,15 @@ class SyncClient:
 
     def generate(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> SyncGeneration:
         return SyncGeneration(self._client.generate(prompt, **options), self._running())
+
+    def events(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> SyncEvents:
+        return SyncEvents(self._client.events(prompt, **options), self._running())
+
+    def conversation(
+        self, *, system: str | None = None, **options: Unpack[RequestOptions]
+    ) -> SyncConversation:
+        thread = self._running()
+        return SyncConversation(self._client.conversation(system=system, **options), thread)
 
     def route(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Route:
         return self._running().call(self._client.route(prompt, **options))
@@ -163,6 +230,7 @@ def connect_sync(
     timeout_s: float | None = None,
     connect_timeout_s: float = 5.0,
     discover: bool = False,
+    direct: bool = False,
 ) -> SyncClient:
     """As ``mesh.connect``, for code without an event loop.
 
@@ -178,13 +246,11 @@ def connect_sync(
             timeout_s=timeout_s,
             connect_timeout_s=connect_timeout_s,
             discover=discover,
+            direct=direct,
         )
     )
 
 
-async def _next(generation: Generation) -> Chunk | None:
-    return await anext(generation, None)
-
-
-async def _after(routes: AsyncIterator[Route | MeshError]) -> Route | MeshError | None:
-    return await anext(routes, None)
+async def _after(events: AsyncIterator[T]) -> T | None:
+    """The next one; None: it was the last."""
+    return await anext(events, None)
