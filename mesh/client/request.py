@@ -78,6 +78,7 @@ KINDS: dict[str, Kind] = {
     "timeout_s": NUMBER,
     "priority": PRIORITY,
     "resume": FLAG,
+    "strict": FLAG,
     "request_id": TEXT,
     "direct": FLAG,
     "cacheable": FLAG,
