@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from mesh.clock import SystemClock
+from mesh.doors.files import raise_limit
+from mesh.doors.guard import Guard
 from mesh.errors import ConfigError, MeshError
 from mesh.settings.load import load, load_toml
 from mesh.settings.process import ProcessSettings
@@ -46,19 +49,35 @@ def run(
         settings, where = settings_of(package, kind, arguments, description)
         if check is not None:
             check(settings, where)
+        limit = raise_limit(f"a process of '{package}'")
         logs.configure(settings.log_level, f"{package} {settings.name}")
     except ConfigError as error:
         sys.stderr.write(f"{package}: {error.message}\n")
         return error.exit_code
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
+            runner.run(_guarded(serve(settings), limit))
     except MeshError as error:
         logging.getLogger(package).error("%s (%s)", error.message, error.code)
         return error.exit_code
     except KeyboardInterrupt:  # Ctrl-C before the signal handler stood
         return 128 + signal.SIGINT
     return 0
+
+
+async def _guarded(serving: Coroutine[Any, Any, None], limit: int) -> None:
+    """``serving``, beside a guard over who connects. ``limit``: open files."""
+    failure: MeshError | None = None
+    async with asyncio.TaskGroup() as group:
+        guard = group.create_task(Guard(limit, SystemClock()).run(), name="guard")
+        try:
+            await serving
+        except MeshError as error:
+            failure = error
+        finally:
+            guard.cancel()
+    if failure is not None:
+        raise failure
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import resource
 import sys
 
 from mesh import process
@@ -13,12 +11,6 @@ from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.telemetry import tracing
 from orchestrator.router.chosen import choose
 from orchestrator.service import build, identity_of
-
-log = logging.getLogger("orchestrator")
-
-# A ZeroMQ link takes four or five descriptors, and many systems give a process 1,024 unless it asks
-# for more: a fleet of 250 nodes would be its end.
-OPEN_FILES = 65_536
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(settings: OrchestratorSettings) -> None:
-    _allow_open_files(OPEN_FILES)
     identity = identity_of(settings)
     shut_down = tracing.configure(
         "squadron-orchestrator",
@@ -49,18 +40,6 @@ async def _serve(settings: OrchestratorSettings) -> None:
         await orchestrator.run()
     finally:
         shut_down()
-
-
-def _allow_open_files(wanted: int) -> None:
-    """Raises the soft limit as far as the hard one lets it; a smaller fleet works without."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft == resource.RLIM_INFINITY or soft >= target:
-        return
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
-    except (OSError, ValueError) as error:
-        log.warning("the limit of %d open files cannot be raised to %d: %s", soft, target, error)
 
 
 def settle_garbage() -> None:

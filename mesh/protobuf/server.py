@@ -12,12 +12,17 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from mesh.doors.calls import Calls
+from mesh.doors.crowd import GREETING_S
+from mesh.doors.files import allowed, shares
 from mesh.errors import ConfigError, InternalError, InvalidRequest, MeshError, PortInUse
 from mesh.protobuf.errors import details_of, status_of, trailers_of
 from mesh.protobuf.metadata import TRACEPARENT
 from mesh.types import RequestId
 
 log = logging.getLogger(__name__)
+
+IDLE_S = 300.0  # without a call: the connection is closed, and a client that comes back opens one
 
 T = TypeVar("T")
 
@@ -35,8 +40,8 @@ def open_server(
     ping_every_s: float = 5.0,
 ) -> tuple[grpc.aio.Server, str]:
     """A server that has claimed ``bind`` (``host:port``, port 0: a free one) and its address; call
-    it inside the loop. ``limit_bytes``: of a request. ``max_streams``: calls at once, more are
-    refused with RESOURCE_EXHAUSTED. ``ping_every_s``: how often clients may ping. Raises
+    it inside the loop. ``limit_bytes``: of a request. ``max_streams``: calls at once, and half of
+    them of one address (``Calls``). ``ping_every_s``: how often clients may ping. Raises
     ``PortInUse`` or ``ConfigError`` naming the address."""
     _check_free(bind)
     server = grpc.aio.server(
@@ -52,8 +57,12 @@ def open_server(
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", int(ping_every_s * 1000)),
             ("grpc.http2.max_ping_strikes", 0),
+            ("grpc.server_handshake_timeout_ms", int(GREETING_S * 1000)),
+            ("grpc.max_connection_idle_ms", int(IDLE_S * 1000)),
+            # Before files run out; who of them has to go, the guard says (mesh/doors/guard.py).
+            ("grpc.max_allowed_incoming_connections", shares(allowed()).connections),
         ],
-        maximum_concurrent_rpcs=max_streams,
+        interceptors=(Calls(max_streams, _refuse),),
     )
     server.add_generic_rpc_handlers(tuple(handlers))
     try:
@@ -85,6 +94,11 @@ async def guarded(
         raise asyncio.CancelledError
     await context.abort(*told)
     raise InternalError("gRPC went on after an abort")  # it raises; this is for the type checker
+
+
+async def _refuse(context: Any, error: MeshError) -> None:
+    if not _gone(context):
+        await context.abort(*_told(error, RequestId("")))
 
 
 def _told(error: MeshError, request_id: RequestId) -> tuple[grpc.StatusCode, str, Any]:

@@ -19,7 +19,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mesh.channel import open_channel
-from mesh.errors import ConfigError, PortInUse, Unreachable
+from mesh.doors.calls import Calls
+from mesh.doors.crowd import GREETING_S, QUIET_S
+from mesh.doors.files import allowed, shares
+from mesh.errors import ConfigError, MeshError, PortInUse, Unreachable
 from mesh.transport.address import advertised, bracketed, own_address, split
 from mesh.transport.frames import MAX_FRAME_BYTES
 from mesh.transport.wire import CLOSE_GRACE_S, MAX_BATCH_BYTES, WireServerUser, WireUser
@@ -45,6 +48,7 @@ _SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second node on the port must fail, not take half of the links
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.server_handshake_timeout_ms", int(GREETING_S * 1000)),
 ]
 
 
@@ -215,7 +219,13 @@ class SessionServer:
         host, port = split(self._bind)
         address = own_address(host)
         port = self._free_port(address, port)
-        server = grpc.aio.server(options=_SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_SESSIONS)
+        server = grpc.aio.server(
+            options=[
+                *_SERVER_OPTIONS,
+                ("grpc.max_allowed_incoming_connections", shares(allowed()).connections),
+            ],
+            interceptors=(Calls(MAX_SESSIONS, _refuse),),
+        )
         handler = grpc.stream_stream_rpc_method_handler(self._session)
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),)
@@ -294,7 +304,18 @@ class SessionServer:
                     task.cancel()
 
     async def _read(self, peer: bytes, context: Any) -> None:
-        while (message := await context.read()) is not grpc.aio.EOF:
+        """Until the peer closes the call, or says nothing for so long that it is none of ours."""
+        patience_s = GREETING_S
+        while True:
+            try:
+                async with asyncio.timeout(patience_s):
+                    message = await context.read()
+            except TimeoutError:
+                log.warning("a peer is hung up: nothing was heard for %g s", patience_s)
+                return
+            if message is grpc.aio.EOF:
+                return
+            patience_s = QUIET_S
             for frame in frames_of(message):
                 if self._user is None or peer not in self._queues:
                     return
@@ -319,6 +340,10 @@ class SessionServer:
             f"{self._bind} is taken by another process; stop it, or give another port "
             "(port 0 picks a free one)"
         )
+
+
+async def _refuse(context: Any, error: MeshError) -> None:
+    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message)
 
 
 async def _write(queue: FrameQueue, context: Any) -> None:

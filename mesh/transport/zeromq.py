@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import zmq
 
 from mesh.clock import Clock
+from mesh.doors.crowd import GREETING_S
 from mesh.errors import ConfigError, PortInUse, Unreachable
 from mesh.settings.timing import Timing
 from mesh.transport.address import advertised, bracketed, own_address, resolve, split
@@ -67,7 +68,10 @@ class DealerWire:
 
     def __init__(self, address: str, timeout_s: float, user: WireUser) -> None:
         self._user = user
-        self._socket = socket = new_socket(zmq.DEALER)
+        try:
+            self._socket = socket = new_socket(zmq.DEALER)
+        except zmq.ZMQError as error:
+            raise Unreachable(f"{address} cannot be dialed: {error.strerror}") from None
         socket.set(zmq.ROUTING_ID, b"d" + secrets.token_bytes(15))
         socket.set(zmq.IPV6, int("[" in address))
         socket.set(zmq.RECONNECT_IVL, _NEVER_MS)
@@ -75,13 +79,16 @@ class DealerWire:
         socket.set(zmq.HANDSHAKE_IVL, int(timeout_s * 1000))
         self._open = True
         self._lost = False
-        self._monitor = DisconnectMonitor(socket, self._on_lost)
+        monitor: DisconnectMonitor | None = None
         try:
+            monitor = DisconnectMonitor(socket, self._on_lost)
             socket.connect(address)
         except zmq.ZMQError as error:
-            self._monitor.close()
+            if monitor is not None:
+                monitor.close()
             socket.close()
             raise Unreachable(f"{address} cannot be dialed: {error.strerror}") from None
+        self._monitor = monitor
         self._pump = SocketPump(socket, self._read, user.on_writable)
 
     def send(self, frames: Sequence[bytes]) -> bool:
@@ -139,6 +146,7 @@ class RouterWire:
         self._socket = socket = new_socket(zmq.ROUTER)
         socket.set(zmq.ROUTER_MANDATORY, 1)
         socket.set(zmq.ROUTER_HANDOVER, 0)
+        socket.set(zmq.HANDSHAKE_IVL, int(GREETING_S * 1000))
         socket.set(zmq.IPV6, int(":" in address))
         try:
             socket.bind(f"tcp://{bracketed(address)}:{port}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from mesh.doors.files import none_left
 from mesh.fleet.records import Cpu, Memory
 
 
@@ -19,9 +20,20 @@ class Host:
         self._root = root
         self._name = _cpu_name(root)
         psutil.cpu_percent(interval=None)  # the first call only starts the measurement
+        self._cpu = self._read_cpu()
+        self._memory = self._read_memory()
 
     def cpu(self) -> Cpu:
-        """``load``: busy share 0..1 of all cores since the last call."""
+        """``load``: busy share 0..1 of all cores since the last call. The reading before, where
+        there is no file left to read with."""
+        try:
+            self._cpu = self._read_cpu()
+        except OSError as error:
+            if not none_left(error):
+                raise
+        return self._cpu
+
+    def _read_cpu(self) -> Cpu:
         logical = psutil.cpu_count(logical=True) or 1
         return Cpu(
             name=self._name,
@@ -31,7 +43,15 @@ class Host:
         )
 
     def memory(self) -> Memory:
-        """Bytes. A cgroup limit below the box's memory is the total."""
+        """Bytes. A cgroup limit below the box's memory is the total. As ``cpu``."""
+        try:
+            self._memory = self._read_memory()
+        except OSError as error:
+            if not none_left(error):
+                raise
+        return self._memory
+
+    def _read_memory(self) -> Memory:
         box = psutil.virtual_memory()
         total, available = int(box.total), int(box.available)
         for limit, used in _memory_groups(self._root):

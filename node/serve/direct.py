@@ -55,7 +55,7 @@ from node.serve.gate import TicketGate
 log = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Direct"].full_name
-MAX_CALLS = 256  # at once; more are refused by gRPC itself with RESOURCE_EXHAUSTED
+MAX_CALLS = 256  # at once; more are refused (mesh/doors/calls.py)
 LIMIT_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
 HELD_BYTES = 96 * 1024 * 1024  # by all requests together, each with four times its size
 # A client that reads nothing for so long loses its slot here, and goes on through an orchestrator

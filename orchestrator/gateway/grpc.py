@@ -36,7 +36,7 @@ from orchestrator.gateway.beats import Beats, beating
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
 WHO = "the orchestrator"  # in the words of a defect
-MAX_STREAMS = 4096  # RPCs at once; more are refused by gRPC itself with RESOURCE_EXHAUSTED
+MAX_STREAMS = 4096  # calls at once; more are refused (mesh/doors/calls.py)
 # Room for protobuf's own bytes, and for a refusal that names the prompt's own size.
 SIZE_SLACK_BYTES = 1024 * 1024
 # Beyond the request's own deadline, which dispatch words better: for a client that does not read.
