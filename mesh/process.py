@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -23,11 +22,6 @@ from mesh.errors import ConfigError, MeshError
 from mesh.settings.load import load, load_toml
 from mesh.settings.process import ProcessSettings
 from mesh.telemetry import logs
-
-# gRPC's handlers at a fork crash one child in three: SIGSEGV before it is a command. Children here
-# become commands at once, and need none. It reads this when it is first imported, so this
-# module is imported before whatever does that.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 S = TypeVar("S", bound=ProcessSettings)
 

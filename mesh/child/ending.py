@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import Process
 from contextlib import suppress
+
+from mesh.child.process import Process
 
 
 def describe_exit(code: int) -> str:

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from mesh.child import ending
 from mesh.child.frames import READ_BYTES, FrameReader, Gone
 from mesh.child.limits import UNLIMITED, Limits
+from mesh.child.process import Process
 from mesh.child.start import python, start
 
 In = TypeVar("In")
@@ -25,7 +26,7 @@ class Child(Generic[In]):
     """A running child and our end of its socket; ``end`` it. ``log``: the file that takes its
     standard error, and where its part of that begins."""
 
-    process: asyncio.subprocess.Process
+    process: Process
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
     _frames: FrameReader[In]

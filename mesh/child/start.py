@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import IO
 
 from mesh.child.limits import UNLIMITED, Limits
+from mesh.child.process import Process
 
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
@@ -43,12 +43,14 @@ async def start(
     In a session of its own: a signal to our terminal does not reach it, and what it starts can be
     killed with it.
     """
-    return await asyncio.create_subprocess_exec(
-        *tethered(command, limits),
-        stdin=DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env=environment,
-        pass_fds=fds,
-        start_new_session=True,
+    return Process(
+        Popen(  # noqa: ASYNC220 - a millisecond; see Process
+            tethered(command, limits),
+            stdin=DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            pass_fds=fds,
+            start_new_session=True,
+        )
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from asyncio.subprocess import STDOUT, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import STDOUT
 
 from mesh.backoff import exponential
 from mesh.child.ending import collect, describe_exit, kill_group, terminate
+from mesh.child.process import Process
 from mesh.child.start import start
 from mesh.clock import Clock
 from mesh.errors import ConfigError, InternalError, MeshError

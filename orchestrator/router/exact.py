@@ -37,7 +37,7 @@ class ExactSettings:
     """Tools on the CPU. ``timeout_ms``: for what needs the solver's process, after which the next
     stage is asked; ``memory_bytes``: that process may have."""
 
-    timeout_ms: float = 2000.0
+    timeout_ms: float = 300.0
     memory_bytes: int = 1024 * 1024 * 1024
 
     def check(self, where: str) -> None:

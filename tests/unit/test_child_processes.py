@@ -143,6 +143,35 @@ async def test_an_exit_is_waited_for_no_longer_than_told() -> None:
         kill_group(process)
 
 
+async def test_starting_one_holds_the_loop_no_longer_the_more_memory_its_parent_has() -> None:
+    """A fork would copy the page tables of it all: 30 ms."""
+    ours = bytearray(512 * 2**20)
+    ours[::4096] = b"1" * (len(ours) // 4096)
+    held = []
+    for _ in range(5):
+        began = time.perf_counter()
+        process = await start(SLEEPS)
+        held.append(time.perf_counter() - began)
+        await collect(process)
+    assert min(held) < 0.01
+
+
+async def test_an_exit_is_noticed_where_there_is_no_descriptor_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(_pid: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    process = await start((sys.executable, "-I", "-S", "-c", "raise SystemExit(7)"))
+    assert process.returncode is None
+    async with asyncio.timeout(WAIT_S):
+        assert await process.wait() == 7
+    assert process.returncode == 7
+    with pytest.raises(ProcessLookupError):
+        process.kill()
+
+
 async def test_what_a_child_started_is_killed_with_it_and_after_it(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = (

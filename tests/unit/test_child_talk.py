@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from mesh.child.ending import describe_exit, exits, kill_group
 from mesh.child.frames import Gone
 from mesh.child.limits import Limits
+from mesh.child.process import Process
 from mesh.child.start import start
 from mesh.errors import ProtocolError
 from tests.child_rig import child, encode, words
