@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from mesh.cli.options import (
 from mesh.cli.process import base_settings, become, default_name, put
 from mesh.errors import ConfigError
 from mesh.fleet.records import TRANSPORTS
-from mesh.settings.load import load
+from mesh.settings.load import MAX_FILE_BYTES, load
 from mesh.settings.node import NodeSettings
+from mesh.settings.toml import read_toml
 
 
 @click.command()
@@ -145,8 +145,9 @@ def engine_options(given: tuple[str, ...]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise ConfigError(f"--option '{option}' is not KEY=VALUE, for example words=64")
         try:
-            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+            written = f"value = {value}".encode("utf-8", "surrogateescape")
+            found[key.strip()] = read_toml(written, MAX_FILE_BYTES)["value"]
+        except ConfigError:
             found[key.strip()] = value
     return found
 

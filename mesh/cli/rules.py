@@ -22,6 +22,7 @@ from mesh.settings.addresses import DEFAULT_ETCD
 
 _MODULE = "orchestrator.rules"
 NO_RULES = b"rules = []\n"
+CHECK_S = 90.0  # more than an orchestrator takes for compiling
 
 etcd_option = click.option(
     "--etcd",
@@ -143,31 +144,43 @@ def mine(
     help="For orchestrators to use them; 0: do not.",
 )
 @click.option("--empty", is_flag=True, help="FILE may have no rules: the fleet is to have none.")
+@click.option("--yes", is_flag=True, help="Do not ask when rules in use are not in FILE.")
 @etcd_option
 @prefix_option
-def push(file: Path, wait: float, empty: bool, etcd: str, prefix: str) -> None:
+def push(file: Path, wait: float, empty: bool, yes: bool, etcd: str, prefix: str) -> None:
     """Check FILE and make it the rules of the whole fleet, until `mesh rules drop`.
 
     Writes the registry's key config/rules, which wins over each orchestrator's own file, and waits
-    until all of them use it.
+    until all of them use it. Says what changes, and asks first when rules go that are in use.
     """
     require("orchestrator")
-    from mesh.cli.rules_fleet import push_rules
+    from mesh.cli.rules_fleet import push_rules, rules_in_use
+    from mesh.cli.rules_replaced import allowed
 
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
-    checked = subprocess.run(
-        _command("check", "--quiet", *([] if empty else ["--some"]), f"--name={file}", "--", "-"),
-        input=content,
-        check=False,
-        timeout=600,
-    )
+    try:
+        checked = subprocess.run(
+            _command(
+                "check", "--quiet", *([] if empty else ["--some"]), f"--name={file}", "--", "-"
+            ),
+            input=content,
+            check=False,
+            timeout=CHECK_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"{file}: compiling takes more than {CHECK_S:g} s, and orchestrators refuse what takes "
+            "so long; counted gaps such as .{0,40} multiply: count lower, or use '.*'"
+        ) from None
     if checked.returncode:
         sys.exit(checked.returncode)  # it has said why
     # Orchestrators take what is blank for a file that is being written, and keep what they have.
-    sys.exit(asyncio.run(push_rules(content if content.strip() else NO_RULES, etcd, prefix, wait)))
+    content = content if content.strip() else NO_RULES
+    allowed(asyncio.run(rules_in_use(etcd, prefix)), content, yes=yes)
+    sys.exit(asyncio.run(push_rules(content, etcd, prefix, wait)))
 
 
 @rules.command()

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from mesh.cleaned import cleaned
+from mesh.cli.rules_replaced import InUse
 from mesh.clock import Clock, SystemClock
 from mesh.errors import ConfigError, ProtocolError, RegistryUnavailable
 from mesh.fleet.records import OrchestratorRecord, decode_orchestrator, rules_version
@@ -29,11 +30,15 @@ LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Using:
-    """One orchestrator and the version of the rules that it decides by."""
+    """One orchestrator and the version of the rules that it decides by. ``count``: of them, None
+    where it does not say. ``refused``: the version of newer ones, and ``why``."""
 
     name: str
     endpoint: str
     version: str
+    count: int | None = None
+    refused: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +90,7 @@ class RulesRegistry:
             return FleetRules(
                 version=rules_version(content.value) if content is not None else None,
                 size=len(content.value) if content is not None else 0,
-                orchestrators=tuple(
-                    Using(name=r.name, endpoint=r.endpoint, version=r.rules_version)
-                    for r in _orchestrators(records)
-                ),
+                orchestrators=tuple(_using(r) for r in _orchestrators(records)),
             )
 
     def _key(self, key: str) -> bytes:
@@ -115,6 +117,18 @@ class RulesRegistry:
         )
 
 
+async def rules_in_use(etcd: str, prefix: str) -> InUse:
+    """What a push would replace."""
+    registry = RulesRegistry(etcd, prefix)
+    fleet = await registry.fleet()
+    counts = [each.count for each in fleet.orchestrators if each.count is not None]
+    return InUse(
+        content=await registry.get(),
+        versions=frozenset(each.version for each in fleet.orchestrators),
+        most=max(counts, default=None),
+    )
+
+
 async def push_rules(
     content: bytes, etcd: str, prefix: str, wait_s: float, clock: Clock | None = None
 ) -> int:
@@ -138,6 +152,10 @@ async def push_rules(
         if not fleet.orchestrators:
             click.echo("no orchestrator is running; they will use them when they start")
             return 0
+        if refused := [each for each in fleet.behind if each.refused == version]:
+            for each in refused:
+                click.echo(f"{each.name} at {each.endpoint}: {cleaned(each.why, 600)}", err=True)
+            return 1
         if not fleet.behind:
             count = len(fleet.orchestrators)
             click.echo(
@@ -150,7 +168,7 @@ async def push_rules(
             for each in fleet.behind:
                 click.echo(
                     f"{each.name} at {each.endpoint} still uses {each.version or 'none'}; "
-                    "its log says why",
+                    + (cleaned(each.why, 600) or "its log says why"),
                     err=True,
                 )
             return 1
@@ -199,14 +217,29 @@ def _print(fleet: FleetRules) -> None:
         return
     made = table("ORCHESTRATOR", "ENDPOINT", "RULES", "")
     for each in fleet.orchestrators:
-        behind = each in fleet.behind
         made.add_row(
             Text(printable(each.name)),
             Text(printable(each.endpoint)),
             Text(printable(each.version) or "unknown"),
-            Text("not the registry's: its log says why" if behind else "", style="yellow"),
+            Text(_why(each) if each in fleet.behind else "", style="yellow"),
         )
     screen.print(made)
+
+
+def _why(using: Using) -> str:
+    return f"not the registry's: {cleaned(using.why, 400) or 'its log says why'}"
+
+
+def _using(record: OrchestratorRecord) -> Using:
+    refused = record.rules.refused if record.rules is not None else None
+    return Using(
+        name=record.name,
+        endpoint=record.endpoint,
+        version=record.rules_version,
+        count=record.rules.count if record.rules is not None else None,
+        refused=refused.version if refused is not None else "",
+        why=refused.why if refused is not None else "",
+    )
 
 
 def _orchestrators(records: Mapping[bytes, bytes]) -> list[OrchestratorRecord]:

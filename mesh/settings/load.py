@@ -6,7 +6,6 @@ them as one JSON argument. Nothing else reads the environment for settings.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +13,7 @@ from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from mesh.errors import ConfigError
+from mesh.settings.toml import read_toml
 
 
 class Settings(Protocol):
@@ -31,6 +31,8 @@ class NoSettings:
     def check(self, where: str) -> None:
         """Nothing to check."""
 
+
+MAX_FILE_BYTES = 1024 * 1024
 
 S = TypeVar("S", bound=Settings)
 
@@ -111,10 +113,11 @@ def _inner(kind: Any, value: Any, where: str, table: str) -> Any:
 def load_toml(path: Path) -> dict[str, Any]:
     """The file as plain data. Raises ``ConfigError`` with file and line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    try:
+        return read_toml(content, MAX_FILE_BYTES)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}") from None

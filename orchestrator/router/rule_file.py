@@ -23,13 +23,13 @@ matched, not at its companions in turn, so there are no cycles and no order.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mesh.errors import RuleError
+from mesh.errors import ConfigError, RuleError
 from mesh.fleet.records import rules_version
+from mesh.settings.toml import read_toml
 from mesh.types import SPECIALTY_PATTERN, Specialty
 from orchestrator.router.pattern_check import check_pattern
 
@@ -120,16 +120,10 @@ def read(content: bytes) -> tuple[RuleSet, list[str]]:
 
 
 def _toml(content: bytes, problems: list[str]) -> dict[str, Any]:
-    if len(content) > MAX_FILE_BYTES:
-        problems.append(f"{len(content):,} bytes of rules; at most {MAX_FILE_BYTES:,} are read")
-        return {}
     try:
-        return tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        problems.append(f"not UTF-8 text (byte {error.start}); save it as UTF-8")
-    except (ValueError, ArithmeticError, MemoryError, RecursionError) as error:
-        # Beside its own errors, the parser lets through those of numbers and dates out of range.
-        problems.append(f"not TOML: {str(error) or 'nested too deeply'}")
+        return read_toml(content, MAX_FILE_BYTES)
+    except ConfigError as error:
+        problems.append(error.message)
     return {}
 
 

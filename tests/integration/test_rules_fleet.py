@@ -108,7 +108,11 @@ async def test_pushed_rules_are_used_by_the_whole_fleet_until_they_are_dropped(
         _orchestrator(etcd, "two") as second,
     ):
         before = first.version
-        done = await _mesh(etcd, "push", str(path))
+        asked = await _mesh(etcd, "push", str(path))
+        assert (asked.returncode, first.version) == (2, before)
+        assert "1 rule takes the place of 98: 98 removed (" in asked.stderr
+        assert "nothing was changed: this removes rules that are in use; say --yes" in asked.stderr
+        done = await _mesh(etcd, "push", str(path), "--yes")
         assert done.returncode == 0, done.stderr
         assert "in use by all 2 orchestrators" in done.stdout
         assert first.version == second.version == rules_version(RULES)
@@ -160,7 +164,7 @@ async def test_an_orchestrator_that_does_not_follow_is_named(tmp_path: Path) -> 
         )
         await registry.put(f"{ORCHESTRATORS}old", encode_record(stuck))
         await registry.put(f"{ORCHESTRATORS}broken", b"not a record")
-        done = await _mesh(etcd, "push", str(path), "--wait", "0.5")
+        done = await _mesh(etcd, "push", str(path), "--yes", "--wait", "0.5")
         assert done.returncode == 1
         assert "old at 127.0.0.1:7700 still uses 0123456789ab" in done.stderr
         assert "not the registry's" in (await _mesh(etcd, "show")).stdout

@@ -11,6 +11,10 @@ from click.testing import CliRunner
 
 from mesh.cli import rules_fleet
 from mesh.cli.main import cli
+from mesh.cli.rules_replaced import InUse, allowed, replaced
+from mesh.errors import ConfigError
+from mesh.fleet.records import rules_version
+from mesh.settings.shipped import shipped
 
 
 class _Became(Exception):
@@ -63,7 +67,11 @@ def test_no_rules_at_all_are_not_pushed_by_a_slip(
         pushed.append(given)
         return 0
 
+    async def rules_in_use(*_: object) -> InUse:
+        return InUse(content=None, versions=frozenset(), most=None)
+
     monkeypatch.setattr(rules_fleet, "push_rules", push_rules)
+    monkeypatch.setattr(rules_fleet, "rules_in_use", rules_in_use)
     path = tmp_path / "r.toml"
     path.write_text(content)
     # The check is a process of its own, whose words go where this one's standard error goes.
@@ -94,3 +102,53 @@ def test_every_command_has_help() -> None:
         result = CliRunner().invoke(cli, ["rules", name, "--help"])
         assert result.exit_code == 0
         assert result.output.startswith("Usage: ")
+
+
+def _some(*names: str) -> bytes:
+    return "".join(
+        f"[[rules]]\nname = '{name}'\nspecialty = 'math'\npattern = '{name}'\n" for name in names
+    ).encode()
+
+
+STARTER = shipped("rules.toml").read_bytes()
+
+
+def _use(content: bytes | None = None, *versions: str, most: int | None = None) -> InUse:
+    return InUse(content=content, versions=frozenset(versions), most=most)
+
+
+@pytest.mark.parametrize(
+    ("use", "content", "words", "removes"),
+    [
+        (_use(_some("a", "b", "c")), _some("a", "d"), "2 removed (b, c), 1 new", True),
+        (_use(_some("a")), _some("a", "b"), "2 rules take the place of 1: 1 new", False),
+        (_use(_some("a")), _some("a"), "1 rule takes the place of 1: the same ones", False),
+        (_use(_some("a")), _some("a").replace(b"math", b"code"), "1 changed", False),
+        (_use(b"rules = []"), _some("a"), "the place of 0: 1 new", False),
+        (_use(_some(*"abcdefgh")), b"rules = []", "(a, b, c, d, e and 3 more)", True),
+        (_use(None, rules_version(STARTER)), _some("a"), "of 98: 98 removed (", True),
+        (_use(None, "f00", most=7), _some("a"), "of 7, of an orchestrator's own file", True),
+        (_use(None, "f00"), _some("a"), "of unknown number", True),
+        (_use(None, "f00", most=0), _some("a"), "of 0, of an orchestrator's own file", False),
+        (_use(b"a = [[", "f00", most=7), _some("a"), "of 7, of an", True),
+    ],
+)
+def test_what_a_push_replaces_is_said_and_never_removed_without_a_word(
+    use: InUse,
+    content: bytes,
+    words: str,
+    removes: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change = replaced(use, content)
+    assert words in change.words()
+    assert change.removes is removes
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    allowed(use, content, yes=True)
+    assert words in capsys.readouterr().err
+    if removes:
+        with pytest.raises(ConfigError, match=r"nothing was changed.*--yes"):
+            allowed(use, content, yes=False)
+    else:
+        allowed(use, content, yes=False)
