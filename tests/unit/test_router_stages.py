@@ -94,7 +94,7 @@ def test_what_never_changes_an_answer_does_not_part_memories() -> None:
     assert plain.salt == traced.salt
     assert plain.salt != other.salt
     kept = _made(RouterSettings(stages=("memo", "rules"), tables={"memo": {"ttl_s": 9.0}}))
-    spelt = _made(RouterSettings(stages=("exact",), tables={"exact": {"timeout_ms": 2000.0}}))
+    spelt = _made(RouterSettings(stages=("exact",), tables={"exact": {"timeout_ms": 300.0}}))
     sooner = _made(RouterSettings(stages=("exact",), tables={"exact": {"timeout_ms": 9.0}}))
     assert plain.salt == kept.salt
     assert spelt.salt == _made(RouterSettings(stages=("exact",))).salt
