@@ -26,7 +26,7 @@ from orchestrator.picture.silence import Silence
 
 log = logging.getLogger(__name__)
 
-CHANGES_AT_ONCE = 128  # of a batch; a fresh orchestrator reads thousands, and streams run meanwhile
+CHANGES_AT_ONCE = 32  # of a batch; a fresh orchestrator reads thousands, and streams run meanwhile
 PROBLEMS_LOGGED = 20  # of those
 
 TICK_S = 0.05  # grain of wake-ups: alarms that fall into one tick share one timer

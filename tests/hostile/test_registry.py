@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from math import inf, nan
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -15,13 +18,13 @@ from mesh.cli.fleet_models import render_models
 from mesh.fleet import view as change
 from mesh.fleet.placement import rank, relieved
 from mesh.fleet.reasons import candidates
-from mesh.fleet.records import FleetView, Heartbeat, NodeState
+from mesh.fleet.records import FleetView, Heartbeat, ModelLoad, ModelState, NodeState
 from mesh.fleet.work import Work
 from mesh.protobuf.fleet import fleet_from_wire, fleet_to_wire
 from mesh.registry.announcements import holder_of
 from mesh.registry.base import Delete, Put
 from mesh.stream import FleetStatus
-from mesh.types import NodeId, Specialty
+from mesh.types import ModelId, NodeId, Specialty
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.router.rule_file import read as read_rules
 from tests.hostile.records import DEEP, ROWS, Row, data, gpu, model, node, orchestrator, spoilt
@@ -136,6 +139,48 @@ def test_a_client_shows_whatever_rows_it_is_sent(one: tuple[str, bytes]) -> None
     assert "good" in [each.record.id for each in status.nodes]
     for width in (40, 200):
         assert "good" in screen(status, width)
+
+
+BEATS = st.builds(
+    Heartbeat,
+    node=st.just(NodeId("good")),
+    state=st.sampled_from(NodeState),
+    reason=st.text(max_size=20),
+    models=st.lists(
+        st.builds(
+            ModelLoad,
+            model=st.sampled_from([ModelId("good"), ModelId("other")]),
+            state=st.sampled_from(ModelState),
+            slots=st.sampled_from([0, 1, 4, 10**6, -1, 2**63]),
+            used_slots=st.sampled_from([0, 1, 10**6, -1, 2**63]),
+            queued=st.sampled_from([0, 3, 10**6, -1]),
+            load_percent=st.sampled_from([0, 100, 101, -1]),
+            unload_at=st.sampled_from([0.0, 1.7e9, 1e300, nan, inf]),
+            expected_wait_s=st.sampled_from([None, 0.0, 1e300, inf, nan, -1.0]),
+        ),
+        max_size=2,
+    ).map(tuple),
+    free_vram_bytes=st.lists(st.sampled_from([0, 2**30, 2**60, 2**64 - 1, -1])).map(tuple),
+    expected_wait_s=st.sampled_from([0.0, 3.0, 1e300, inf, nan, -1.0]),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(BEATS)
+def test_a_heartbeat_is_refused_or_goes_through_all_that_is_done_with_one(beat: Heartbeat) -> None:
+    try:
+        read = msgspec.msgpack.decode(msgspec.msgpack.encode(beat), type=Heartbeat)
+    except msgspec.DecodeError:
+        return
+    other = Put("nodes/calm", data(node(id="calm", name="calm")))
+    view = change.heard(fleet_with(other), read, 11.0)
+    ranking = rank(view, WORK, 11.0)
+    assert "calm" in [each.view.record.id for each in ranking.best()]
+    assert len(candidates(ranking, ranking.explained())) == 2
+    status = listed(view)
+    assert [each.record.id for each in status.nodes] == ["calm", "good"]
+    for width in (40, 200):
+        assert "calm" in screen(status, width)
 
 
 def test_a_node_that_left_is_gone_for_a_while_and_of_many_the_last_are_known() -> None:
