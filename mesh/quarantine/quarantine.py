@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.errors import FormExplodes, FormLost, MeshError, ProtocolError, Quarantined
+from mesh.fleet.border import shown_key
 from mesh.quarantine.marks import Marks
 from mesh.quarantine.strikes import (
     MOST_TELLERS,
@@ -87,7 +88,7 @@ class Quarantine:
         try:
             self._told[key] = decode(value)
         except ProtocolError as error:
-            log.warning("a record is of no use: %s: %s", cleaned(key), error.message)
+            log.warning("a record is of no use: %s: %s", shown_key(key), error.message)
 
     async def _sweep(self) -> None:
         while True:

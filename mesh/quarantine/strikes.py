@@ -13,6 +13,7 @@ import msgspec
 
 from mesh.cleaned import cleaned
 from mesh.errors import ProtocolError
+from mesh.fleet import border
 from mesh.quarantine.marks import MARK_BYTES
 
 STRIKES = 2  # after so many a request is refused
@@ -31,7 +32,7 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 
     mark: Mark
     count: Annotated[int, msgspec.Meta(ge=1, le=1000)]
-    until: Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
+    until: border.Moment
     why: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
@@ -39,9 +40,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """The value of one process, the oldest strike first."""
 
     strikes: Annotated[tuple[Strike, ...], msgspec.Meta(max_length=MOST_STRIKES)]
-
-
-_DECODER = msgspec.json.Decoder(Told)
 
 
 def encode(strikes: Iterable[Strike]) -> bytes:
@@ -52,11 +50,10 @@ def encode(strikes: Iterable[Strike]) -> bytes:
 def decode(value: bytes) -> tuple[Strike, ...]:
     """Raises ``ProtocolError`` that says in one line what is wrong with it."""
     if len(value) > MAX_VALUE_BYTES:
-        raise ProtocolError(f"{len(value):,} bytes; at most {MAX_VALUE_BYTES:,}")
-    try:
-        return _DECODER.decode(value).strikes
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"no list of strikes: {cleaned(str(error))}") from None
+        raise ProtocolError(
+            f"not a list of strikes: {len(value):,} bytes, and at most {MAX_VALUE_BYTES:,} are read"
+        )
+    return border.read(value, Told, "a list of strikes").strikes
 
 
 def struck(own: Mapping[str, Strike], mark: str, why: str, now: float) -> dict[str, Strike]:

@@ -63,6 +63,7 @@ class _Lost(Exception):
         self.for_good = for_good
         self.away = away
         self.inside = inside
+        self.blamed = False  # one of its sequences is to blame
 
 
 class RunnerProcess:
@@ -110,6 +111,7 @@ class RunnerProcess:
         self._runner: RunnerChild | None = None
         self._sequences: dict[int, Sequence] = {}  # at most one a slot
         self._last_number = 0
+        self._answered = False  # somebody, since the process began
         self._heard_at = 0.0
 
     @property
@@ -153,8 +155,7 @@ class RunnerProcess:
 
     async def run(self) -> None:
         """Keeps the model resident until cancelled; returns only when it has failed for good (bad
-        file or settings, or ``crash_limit`` crashes within ``CRASH_WINDOW_S``), state FAILED.
-        Either way no process is left."""
+        file or settings, or ``crash_limit`` crashes within ``CRASH_WINDOW_S``): state FAILED."""
         try:
             await self._keep_alive()
         except asyncio.CancelledError:
@@ -167,8 +168,9 @@ class RunnerProcess:
         while True:
             lost = await self._life()
             now = self._clock.now()
-            if lost.away:
-                away += 1
+            # What its model needs is away; or one request is to blame, and others were answered.
+            if lost.away or (lost.blamed and self._answered):
+                away = away + 1 if lost.away else 1
                 self._change(ModelState.LOADING, lost.message)
                 await self._clock.sleep(exponential(away, cap_s=LONGEST_DELAY_S))
                 continue
@@ -225,6 +227,7 @@ class RunnerProcess:
         """One process, from its start to why it ended."""
         lost = _Lost("the runner was stopped")
         self._load_percent = 0
+        self._answered = False
         self._counts_before = self._counts
         self._heard_at = self._clock.now()
         self._change(ModelState.LOADING, self._error)
@@ -283,9 +286,10 @@ class RunnerProcess:
             except Gone:
                 # Sequences need not wait to hear how it died: each moment is a gap in an answer.
                 inside = await broke_inside(runner) or kernel_kills() > kills
-                died = f"the runner of model '{self._spec.id}' died"
-                self._forget(_Lost(died, inside=inside), word)
-                raise _Lost(f"the runner died: {await exit_reason(runner, _EXIT_S)}") from None
+                lost = _Lost(f"the runner of model '{self._spec.id}' died", inside=inside)
+                self._forget(lost, word)
+                lost.message = f"the runner died: {await exit_reason(runner, _EXIT_S)}"
+                raise lost from None
             except ProtocolError as error:
                 raise _Lost(error.message) from None
             self._heard_at = self._clock.now()
@@ -315,6 +319,7 @@ class RunnerProcess:
             case m.Done(sequence=number) | m.Rejected(sequence=number):
                 self._put(number, message)
                 self._free(number)
+                self._answered |= isinstance(message, m.Done)
                 if isinstance(message, m.Done) and self._error is not None:
                     self._change(self._state, None)  # it works again
             case m.Failed(sequence=number, code=code, message=text):
@@ -378,10 +383,10 @@ class RunnerProcess:
             self._runner.send(m.encode(message))
 
     def _forget(self, lost: _Lost, word: SharedWord) -> None:
-        """The process is lost: its sequences end, and nothing more is sent to it. Only the one that
-        it was at work on hears that it was this one's."""
+        """Its sequences end; only the one that it was at work on hears that it is to blame."""
         self._runner = None
         reason, at = lost.message, word.read()
+        lost.blamed |= lost.inside and at.sequence in self._sequences
         sequences = tuple(self._sequences.values())
         self._sequences.clear()
         for sequence in sequences:

@@ -46,3 +46,17 @@ async def test_a_runner_that_takes_too_much_memory_is_ended_while_it_answers() -
     async with running(options=SLOW, memory_bytes=1) as runner:
         with pytest.raises(EngineLost, match=r"GB of memory and may take 0\.00 GB"):
             await read_on(start(runner, sampling=ENDLESS))
+
+
+@pytest.mark.engine
+async def test_poison_does_not_have_a_model_given_up_that_answers_others() -> None:
+    async with running(
+        engine="llama_cpp", source=str(toy_model("chat")), context_length=256, crash_limit=1
+    ) as runner:
+        await read(start(runner, tokenizer_hash="", sampling=Sampling(max_tokens=3)))
+        poison = start(runner, tokenizer_hash="", sampling=Sampling(grammar=HIDDEN))
+        with pytest.raises(FormLost):
+            await read(poison)
+        await until(lambda: runner.state is ModelState.RESIDENT)
+        _, done = await read(start(runner, tokenizer_hash="", sampling=Sampling(max_tokens=3)))
+        assert done is not None
