@@ -63,6 +63,9 @@ def read(data: bytes, form: type[_Form], what: str) -> _Form:
         )
     try:
         found: _Form = msgspec.json.decode(data, type=form)
+        if b"\\" in data or not data.isascii():  # else it holds nothing that cannot be shown
+            shown = msgspec.json.encode(_printable(found))
+            found = msgspec.json.decode(shown, type=form)  # what is left of a name must be one
         deep = _deep(data)
     except RecursionError:
         deep = True
@@ -70,8 +73,7 @@ def read(data: bytes, form: type[_Form], what: str) -> _Form:
         raise ProtocolError(f"not {what}: {cleaned(str(error)) or type(error).__name__}") from None
     if deep:
         raise ProtocolError(f"not {what}: nested more than {MAX_DEPTH} deep")
-    # Neither escapes nor letters beyond ASCII: JSON holds nothing then that cannot be shown.
-    return found if b"\\" not in data and data.isascii() else _printable(found)
+    return found
 
 
 def shown_key(key: str) -> str:

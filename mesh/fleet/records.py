@@ -372,8 +372,6 @@ def decode_node(data: bytes) -> NodeRecord:
     record = border.read(data, NodeRecord, "a node record")
     border.check_address(record.endpoint)
     border.check_address(record.direct_endpoint)
-    if not all(model.id for model in record.models):
-        raise ProtocolError("not a node record: a model's id that cannot be shown")
     if len({model.id for model in record.models}) < len(record.models):
         raise ProtocolError("not a node record: two models of one id")
     return record

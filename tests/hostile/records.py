@@ -136,6 +136,8 @@ ROWS = [
     Row("port 99999", "nodes/x", data(node(endpoint="tcp://h:99999")), "port 99999"),
     Row("a port of 10^300", "orchestrators/x", data(orchestrator(endpoint=f"h:{10**300}")), "port"),
     Row("an address of blanks", "nodes/x", data(node(endpoint="tcp://h :1")), "no address"),
+    Row("a specialty of nothing to show", "nodes/x", data(node(specialties=["\x1b"])), "specialt"),
+    Row("a model's id of nothing to show", "nodes/x", data(node(models=[model(id="\n")])), "id"),
     Row("two models of one id", "nodes/x", data(node(models=[model(), model(slots=2)])), "one id"),
     Row("5,000 models", "nodes/x", data(node(models=[{**model(), "id": str(n), "note": "",
         "counts": {}} for n in range(5_000)]))[:1_000_000], ""),
