@@ -134,7 +134,7 @@ def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
                 Text.assemble((f"{each.name} does not use {which}: ", "yellow"), refused.why)
             )
     parts += [
-        Text.assemble((f"set aside, {each.key}: ", "yellow"), each.reason)
+        Text.assemble((f"registry key {each.key} is set aside: ", "yellow"), each.reason)
         for each in fleet.unreadable
     ]
     if fleet.unreadable_more:
@@ -184,15 +184,16 @@ def _nodes(fleet: FleetStatus, width: int) -> RenderableType:
         record = node.record
         used, total = slots(record)
         now = "\n".join(", ".join(_sensors(gpu)) or "-" for gpu in record.gpus)
+        gone = node.gone_since is not None  # and with it what it had in use
         made.add_row(
             Text(record.name),
             Text(node.standing, style=_STATE_STYLE.get(node.standing, "")),
             Text(", ".join(record.specialties)),
             Text("\n".join(_model_lines(record))),
-            f"{used}/{total}",
+            "-" if gone else f"{used}/{total}",
             _device(record, sys.maxsize if wide else NARROW["DEVICE"]),
-            Text(_memory(record)),
-            *([Text(now)] if sensors else []),
+            Text("-" if gone else _memory(record)),
+            *([Text("-" if gone else now)] if sensors else []),
             age(node.last_seen_age_s),
         )
     return made
