@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from mesh.clock import Clock
 from mesh.either import either
-from mesh.errors import MeshError
+from mesh.errors import ConfigError, MeshError
 from mesh.fleet.records import (
     Cpu,
     Gpu,
@@ -112,6 +112,7 @@ class NodeAgent:
         self._written_at = float("-inf")
         self._sent: Heartbeat | None = None
         self._said: rules.Status | None = None
+        self._worked = False  # a model has, once
 
     @property
     def instance(self) -> str:
@@ -168,8 +169,8 @@ class NodeAgent:
     async def run(self) -> None:
         """Serves until ``stop`` and the drain after it; then the record is gone.
 
-        Raises ``PortInUse``, ``DuplicateNode``, and nothing for what a registry, a model or a
-        driver does.
+        Raises ``PortInUse``, ``DuplicateNode``, with ``give_up`` a ``ConfigError`` when no model
+        works, and nothing else for what a registry, a model or a driver does.
         """
         self._listener.bind()
         if self._direct is not None:
@@ -251,6 +252,7 @@ class NodeAgent:
             await self._changed.wait()
             self._changed.clear()
             self._tell()
+            self._give_up()
 
     async def _watch_hardware(self) -> None:
         slow_at = gpus_at = float("-inf")
@@ -324,6 +326,17 @@ class NodeAgent:
             free_vram_bytes=tuple(gpu.free_bytes for gpu in record.gpus),
             expected_wait_s=self._server.expected_wait_s(),
         )
+
+    def _give_up(self) -> None:
+        """Raises ``ConfigError`` where a person waits for a node that cannot work."""
+        if self._said is None or not self._settings.give_up:
+            return
+        self._worked |= any(model.state is ModelState.RESIDENT for model in self._models)
+        if self._said.state is NodeState.FAILED and not self._worked:
+            raise ConfigError(
+                f"{self._said.reason}; mend that, or say --keep-trying for a node that waits until "
+                "one does"
+            )
 
     def _say(self, status: rules.Status) -> None:
         if status == self._said:

@@ -85,11 +85,12 @@ def ask(
 ) -> None:
     """Ask the mesh. Its answer is streamed as it is made.
 
-    PROMPT is the text; '-', or no PROMPT and a pipe, reads standard input.
+    PROMPT is the text; '-', or no PROMPT and a pipe, reads standard input. What is piped in beside
+    a PROMPT goes below it.
 
     \b
     mesh ask "What is 17 + 25?"
-    git diff | mesh ask --system "Say what this change does." --specialty code
+    git diff | mesh ask "Say what this change does." --specialty code
     """
     text = read_prompt(prompt)
     messages = [Message.of(Role.USER, text)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
-from mesh.cli.prompt import checked, read_prompt
+from mesh.cli.prompt import checked, piped_beside, read_prompt
 from mesh.validation import MAX_TEXTS
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def embed(
 
     A pipe or file gets a line of numbers a text; a terminal, the first few of them.
 
-    '-', or no TEXT and a pipe, reads standard input: each line that is not blank is one text.
+    '-', or no TEXT and a pipe, reads standard input: each line that is not blank is one text. So
+    are the lines that are piped in beside TEXTs, after them.
 
     \b
     mesh embed "a cat" "a kitten" "a tax return" --similarity
@@ -70,7 +71,8 @@ def embed(
 
 def _asked(texts: tuple[str, ...]) -> list[str]:
     if texts and texts != ("-",):
-        return [checked(text, f"text {number}") for number, text in enumerate(texts, 1)]
+        given = [checked(text, f"text {number}") for number, text in enumerate(texts, 1)]
+        return given + [line for line in piped_beside("the texts").splitlines() if line.strip()]
     lines = read_prompt(texts[0] if texts else None).splitlines()
     return [line for line in lines if line.strip()]
 

@@ -16,7 +16,7 @@ from mesh.cli.options import (
     preset_option,
     state_dir_option,
 )
-from mesh.cli.process import base_settings, become, default_name, put
+from mesh.cli.process import base_settings, become, default_name, is_service, put
 from mesh.errors import ConfigError
 from mesh.fleet.records import TRANSPORTS
 from mesh.settings.load import MAX_FILE_BYTES, load
@@ -65,6 +65,11 @@ from mesh.settings.toml import read_toml
 )
 @click.option("--threads", type=int, help="CPU threads, a model.  [default: physical cores]")
 @click.option("--gpu-layers", type=int, help="Layers on the GPU, -1 all, 0 none.  [default: -1]")
+@click.option(
+    "--keep-trying",
+    is_flag=True,
+    help="Stay and try again when no model works, as under systemd; else that ends it.",
+)
 @insecure_option
 @preset_option
 @otlp_option
@@ -84,6 +89,7 @@ def node(
     options: tuple[str, ...],
     threads: int | None,
     gpu_layers: int | None,
+    keep_trying: bool,
     insecure: bool,
     preset: str | None,
     otlp: str | None,
@@ -111,6 +117,9 @@ def node(
                 model["options"] = {**model.get("options", {}), **engine_options(options)}
     put(source, name=name, etcd=etcd, bind=bind and _address(bind), advertise=advertise)
     put(source, transport=transport, insecure=insecure, preset=preset, otlp_endpoint=otlp)
+    source.setdefault("give_up", not is_service())
+    if keep_trying:
+        source["give_up"] = False
     source.setdefault("name", default_name())
     if state_dir or "state_dir" not in source:
         source["state_dir"] = str(chosen_state_dir(state_dir))

@@ -31,6 +31,11 @@ def default_name() -> str:
     return name or "box"
 
 
+def is_service() -> bool:
+    """Whether systemd runs this, and not a person who waits for it."""
+    return any(name in os.environ for name in ("INVOCATION_ID", "NOTIFY_SOCKET"))
+
+
 def become(module: str, settings: ProcessSettings) -> NoReturn:
     """Replaces this process: signals, exit code and output are then the agent's own."""
     require(module)  # the extra is called as the package is

@@ -81,7 +81,12 @@ async def run(
 
     async def work() -> None:
         await wait_ready(
-            plan, pid_of=supervisor.pid, report=report, clock=clock, within_s=ready_within(plan)
+            plan,
+            pid_of=supervisor.pid,
+            says=supervisor.last_words,
+            report=report,
+            clock=clock,
+            within_s=ready_within(plan),
         )
         supervisor.settled()
         run_file.write(plan.state_dir, replace(mine, ready=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,17 +19,20 @@ from mesh.stream import NodeStatus
 
 POLL_S = 0.03  # a local call costs about 1 ms; start-up is measured in hundreds
 CALL_S = 2.0
-MURMUR_S = 2.0
+FIRST_MURMUR_S = 1.5
+MURMUR_S = 5.0
 ETCD = "etcd"
 
 Report = Callable[[str], None]
 PidOf = Callable[[str], int | None]
+Says = Callable[[str], str]
 
 
 async def wait_ready(
-    plan: MeshPlan, *, pid_of: PidOf, report: Report, clock: Clock, within_s: float
+    plan: MeshPlan, *, pid_of: PidOf, says: Says, report: Report, clock: Clock, within_s: float
 ) -> None:
-    """Reports each part as it comes up, with its time. ``pid_of``: a child's process id by name.
+    """Reports each part as it comes up, with its time, and what it waits for. ``pid_of``: a child's
+    process id by name. ``says``: a child's last words, "" while it has said nothing.
 
     Raises ``EngineFailed`` for a node that says it failed, ``DeadlineExceeded`` naming who is
     missing after ``within_s`` seconds.
@@ -67,10 +70,10 @@ async def wait_ready(
                 await clock.sleep(POLL_S)
 
     async def murmur() -> None:
+        await clock.sleep(FIRST_MURMUR_S)
         while missing:
+            report(f"still waiting for {waited_for(plan, missing, last, says)}")
             await clock.sleep(MURMUR_S)
-            why = f" ({last})" if last else ""
-            report(f"still waiting for {', '.join(sorted(missing))}{why}")
 
     try:
         async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
@@ -85,6 +88,20 @@ async def wait_ready(
             f"not ready after {within_s:g} s, still waiting for {names}"
             f"{f' ({last})' if last else ''}; the logs are in {plan.log_dir}"
         ) from None
+
+
+def waited_for(plan: MeshPlan, missing: Set[str], last: str, says: Says) -> str:
+    """In the order in which one needs the other, each with what it is doing as far as is known.
+    ``last``: what the orchestrator knows of a node."""
+    parts = []
+    for name in (ETCD, plan.orchestrator.name):
+        if name in missing:
+            words = says(name)
+            parts.append(f"{name} ({words})" if words else name)
+    if nodes := [node.name for node in plan.nodes if node.name in missing]:
+        why = last or ("nobody can see them before" if parts else "")
+        parts.append(f"{', '.join(nodes)}{f' ({why})' if why else ''}")
+    return "; ".join(parts)
 
 
 async def serving(endpoint: str) -> bool:

@@ -13,6 +13,7 @@ from mesh.backoff import exponential
 from mesh.child.ending import collect, describe_exit, kill_group, terminate
 from mesh.child.process import Process
 from mesh.child.start import start
+from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.errors import ConfigError, InternalError, MeshError
 from mesh.local import logs
@@ -23,6 +24,7 @@ ETCD_STOP_S = 2.0  # etcd goes last: the others still take their records out of 
 STEADY_S = 60.0  # a child that lived this long starts again without a wait's history
 LOG_CHECK_S = 10.0
 MAX_BACKOFF_S = 10.0
+WORDS_CHARS = 160  # of a child's last words, where they are told in passing
 BAD_SETTINGS = 2  # an exit code that no restart can mend
 
 # What our own processes put before a line's message (mesh.telemetry.logs).
@@ -112,6 +114,14 @@ class Supervisor:
             await self._clock.sleep(LOG_CHECK_S)
             for path in self._log_dir.glob("*.log"):  # our own, when detached, is one of them
                 await asyncio.to_thread(logs.bound, path)
+
+    def last_words(self, name: str) -> str:
+        """The last line of a child's log, without what stands before a message; "" for none. What
+        is no message of ours (etcd's log is JSON) is none."""
+        lines = logs.tail(self.log_path(name), 1)
+        if not lines or lines[0].startswith("{"):
+            return ""
+        return cleaned(_LOG_PREFIX.sub("", lines[0]), WORDS_CHARS)
 
     def _last_words(self, spec: ChildSpec) -> str:
         lines = logs.tail(self.log_path(spec.name), 1)

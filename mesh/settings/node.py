@@ -22,7 +22,9 @@ class NodeSettings(ProcessSettings):
     programs take it, idle models are unloaded. ``crash_limit``: a model whose runner ended so often
     within five minutes is given up until it may work again. ``hang_s``: a runner that owes a sign
     for so many seconds counts as hung and is killed. ``gpu_limits``: on power and clocks of the
-    box's GPUs; none: they are left alone."""
+    box's GPUs; none: they are left alone. ``give_up``: a node none of whose models can be made to
+    work ends, with exit code 2 and the reasons, before any of them ever has; False: it stays, says
+    why, and tries again."""
 
     models: tuple[ModelSettings, ...] = ()
     memory_limit_bytes: int | None = None
@@ -30,6 +32,7 @@ class NodeSettings(ProcessSettings):
     crash_limit: int = 5
     hang_s: float = 60.0
     gpu_limits: tuple[GpuLimits, ...] = ()
+    give_up: bool = False
     transport: str = "zeromq"
     bind: str = "tcp://127.0.0.1:0"
     direct_bind: str = ""

@@ -8,6 +8,7 @@ Rules that were compiled before need no child, where they are few enough to be r
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,8 @@ MAX_RESULT_BYTES = 256 * 1024 * 1024
 READ_HERE_BYTES = 256 * 1024  # are read within a tenth of a second
 _REMEDY = "counted gaps such as .{0,40} multiply: count lower, use '.*', or have fewer of them"
 
+_LOG = logging.getLogger(__name__)
+
 
 async def read_here(content: bytes, where: str) -> RuleSet:
     """Leaves compiling to the stage, in this process: for tools, and tests of everything else."""
@@ -59,6 +62,7 @@ class RulesCompiler:
             rules = await asyncio.to_thread(parse, content, where=where)
             if await asyncio.to_thread(self._known, rules):
                 return rules
+        _LOG.info("compiling the rules of %s, once: it takes some seconds", where)
         made = await self._made(content, where)
         return await asyncio.to_thread(self._taken, made)
 

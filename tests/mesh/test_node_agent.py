@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh.clock import ManualClock
-from mesh.errors import ConfigError, Draining, DuplicateNode, ModelFileError
+from mesh.errors import ConfigError, Draining, DuplicateNode, ModelFileError, first_of
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState, decode_node, encode_record
 from mesh.registry.base import NODES
 from mesh.registry.twin import TwinRegistry, TwinStore
@@ -72,7 +72,10 @@ class Node:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *models: tuple[str, dict[str, object]], store: TwinStore | None = None
+    folder: Path,
+    *models: tuple[str, dict[str, object]],
+    store: TwinStore | None = None,
+    give_up: bool = False,
 ) -> AsyncIterator[Node]:
     clock = ManualClock()
     store = store or TwinStore()
@@ -80,7 +83,7 @@ async def running(
     listener, probe = FakeListener(), FakeGpuProbe()
     with claim(folder, "math") as identity:
         agent = NodeAgent(
-            NodeSettings(name="math"),
+            NodeSettings(name="math", give_up=give_up),
             identity,
             registry=registry,
             listener=listener,
@@ -338,3 +341,24 @@ def test_a_whole_record_reads_back_as_it_was(tmp_path: Path) -> None:
         gpus=(gpu(5),),
     )
     assert decode_node(encode_record(record)) == record
+
+
+async def test_where_a_person_waits_a_node_whose_models_all_fail_ends_and_says_why(
+    tmp_path: Path,
+) -> None:
+    bad = ("bad", {"failing": ModelFileError("no file")})
+    with pytest.raises(ExceptionGroup) as raised:
+        async with running(tmp_path, bad, give_up=True) as node:
+            await node.reaches(NodeState.READY)
+    error = first_of(raised.value)
+    assert isinstance(error, ConfigError)
+    assert error.message.startswith("no model works: bad: no file; ")
+
+
+async def test_a_node_of_which_a_model_worked_once_stays(tmp_path: Path) -> None:
+    async with running(tmp_path, give_up=True) as node:
+        await node.reaches(NodeState.READY)
+        for _ in range(50):
+            node.hosted[0].runner.become(ModelState.FAILED, "it broke")
+            await node.clock.advance(0.1)
+        assert not node.task.done()

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from mesh.cli.main import cli
 from mesh.errors import ConfigError
 from mesh.local.plan import ProcessKind, children, make_plan
+from mesh.local.ready import waited_for
 from mesh.local.specialists import choose, shipped
 from mesh.settings.load import load
 from mesh.settings.node import NodeSettings
@@ -259,3 +260,18 @@ def test_a_stages_misspelt_setting_is_told_before_anything_starts(
     assert result.exit_code != 0
     assert f"{file}: {words}" in result.output
     assert become == []
+
+
+def test_what_is_waited_for_is_told_in_the_order_in_which_one_needs_the_other() -> None:
+    plan = plan_of()
+    words = {"orchestrator": "compiling the rules of rules.toml, once: it takes some seconds"}
+
+    def told(*missing: str, last: str = "") -> str:
+        return waited_for(plan, set(missing), last, lambda name: words.get(name, ""))
+
+    assert told("etcd", "orchestrator", "math", "code").startswith("etcd; orchestrator (compiling")
+    assert told("orchestrator", "math").endswith("; math (nobody can see them before)")
+    assert told("math", "code") == "math, code"
+    assert told("math", last="node 'math' is starting: loading math") == (
+        "math (node 'math' is starting: loading math)"
+    )
