@@ -31,6 +31,7 @@ from mesh.errors import (
     MeshError,
     NodeLost,
     Overloaded,
+    Quarantined,
 )
 from mesh.protobuf.direct import direct_to_wire, grant_from_wire
 from mesh.protobuf.events import decision_from_wire, event_from_wire
@@ -308,7 +309,7 @@ def _final(error: MeshError) -> bool:
     """Whether it would end alike anywhere. A context that is too short may be longer elsewhere."""
     if isinstance(error, ContextOverflow):
         return False
-    return isinstance(error, InvalidRequest | DeadlineExceeded)
+    return isinstance(error, InvalidRequest | DeadlineExceeded | Quarantined)
 
 
 def _key(request: Request, conversation: str) -> Key | None:

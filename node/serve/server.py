@@ -143,7 +143,7 @@ class AttemptServer:
             try:
                 model = self._checked(attempt)
                 if self._bound(attempt, model):
-                    attempt = await self._tried(attempt, model)
+                    attempt = await self._tried(attempt, model, sink)
                     model = self._checked(attempt)
                 claim = partial(self._claim, model, attempt, current_traceparent())
                 turn: RunningSequence | Waiter
@@ -166,12 +166,14 @@ class AttemptServer:
             and bool(traits_of(model.settings.engine).trial)
         )
 
-    async def _tried(self, attempt: Attempt, model: HostedModel) -> Attempt:
+    async def _tried(self, attempt: Attempt, model: HostedModel, sink: Sink) -> Attempt:
         """With the time that is left. Raises ``InvalidRequest``, ``Overloaded``."""
         begun = self._clock.now()
         if self._forms is not None and model.prepared is not None:
             module = traits_of(model.settings.engine).trial
             vocabulary = Vocabulary(module, model.prepared.spec.source)
+            if not self._forms.known(vocabulary, attempt.sampling):
+                await sink.send(Progress(phase="queued"))  # a sign of life: it may take seconds
             await self._forms.check(vocabulary, attempt.sampling, attempt.timeout_s)
         left = max(0.001, attempt.timeout_s - (self._clock.now() - begun))
         return replace(attempt, timeout_s=left)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 CPU_S = 2  # of one trial
 MEMORY_MB = 512  # that one trial may take beside the vocabulary
-WAIT_S = 14.0  # for a child that a busy box does not let run; an orchestrator waits for 15
+WAIT_S = 45.0  # for a child that a busy box does not let run; its start included
 MOST_WAITING = 8  # trials at one child, the running one included
 MOST_KNOWN = 512  # verdicts; the one asked for longest ago is dropped
 IDLE_S = 300.0
@@ -57,19 +57,26 @@ class _Verdict:
     explodes: bool = False
 
 
+_Key = tuple[Vocabulary, bytes]
+
+
+def _key(vocabulary: Vocabulary, sampling: Sampling) -> _Key:
+    form = repr((sampling.grammar, sampling.json_schema)).encode("utf-8", "replace")
+    return vocabulary, hashlib.blake2b(form, digest_size=16).digest()
+
+
 class FormTrials:
     """``run`` ends the children, and must run."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._benches: dict[Vocabulary, _Bench] = {}
-        self._known: OrderedDict[tuple[Vocabulary, bytes], _Verdict] = OrderedDict()
+        self._known: OrderedDict[_Key, _Verdict] = OrderedDict()
 
     async def check(self, vocabulary: Vocabulary, sampling: Sampling, timeout_s: float) -> None:
         """Raises ``FormExplodes``, ``InvalidRequest`` for what is no form, and ``Overloaded``
         when it cannot be said in time."""
-        form = repr((sampling.grammar, sampling.json_schema)).encode("utf-8", "replace")
-        key = (vocabulary, hashlib.blake2b(form, digest_size=16).digest())
+        key = _key(vocabulary, sampling)
         verdict = self._known.get(key)
         if verdict is None:
             bench = self._benches.setdefault(vocabulary, _Bench(vocabulary, self._clock))
@@ -83,6 +90,10 @@ class FormTrials:
         if verdict.wrong:
             kind = FormExplodes if verdict.explodes else InvalidRequest
             raise kind(verdict.wrong)
+
+    def known(self, vocabulary: Vocabulary, sampling: Sampling) -> bool:
+        """Whether ``check`` says it at once."""
+        return _key(vocabulary, sampling) in self._known
 
     async def run(self) -> None:
         """Ends children that are done with, until cancelled; then all of them."""
