@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 3.0
 LOOK_S = 0.25
+LEFT_OUT_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,9 +246,14 @@ def _using(record: OrchestratorRecord) -> Using:
 def _orchestrators(records: Mapping[bytes, bytes]) -> list[OrchestratorRecord]:
     """By name. What is no record (a newer version's, somebody's mistake) is left out."""
     found: list[OrchestratorRecord] = []
+    left_out = 0
     for key, value in records.items():
         try:
             found.append(decode_orchestrator(value))
         except ProtocolError as error:
-            click.echo(f"left out, {cleaned(key)}: {error.message}", err=True)
+            left_out += 1
+            if left_out <= LEFT_OUT_NAMED:
+                click.echo(f"left out, {cleaned(key)}: {error.message}", err=True)
+    if left_out > LEFT_OUT_NAMED:
+        click.echo(f"and {left_out - LEFT_OUT_NAMED:,} more", err=True)
     return sorted(found, key=lambda record: (record.name, record.endpoint))

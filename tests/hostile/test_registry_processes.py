@@ -51,8 +51,12 @@ async def answers(client: mesh.Client) -> bool:
 
 async def shown(endpoint: str, columns: int) -> str:
     """As `mesh status` prints it."""
+    return await printed("status", "--endpoint", endpoint, columns=columns)
+
+
+async def printed(*arguments: str, columns: int = 80) -> str:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mesh.cli", "status", "--endpoint", endpoint),
+        *(sys.executable, "-m", "mesh.cli", *arguments),
         env=os.environ | {"COLUMNS": str(columns)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -113,6 +117,10 @@ async def poisoned(hand: aetcd.Client, client: mesh.Client, real: RealMesh) -> N
     found = await until(lambda fleet: len(fleet.unreadable) > len(ROWS), client)
     assert serves(found)
     assert await answers(client)
+    rules = await printed("rules", "show", "--etcd", real.etcd)
+    assert "front" in rules
+    assert "left out" in rules
+    assert "\x1b[2J" not in rules
     for columns in (40, 200):
         words = await shown(real.endpoints[0], columns)
         assert "ready" in words
