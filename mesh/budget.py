@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from mesh.errors import Overloaded
 
-WAIT_S = 10.0  # in line, at most
+WAIT_S = 30.0  # in line, at most
 MOST_WAITING = 2048  # in line, of each kind; they hold a window of the wire each
 LARGE_PART = 0.75  # of the budget
 RETRY_AFTER_S = 2.0

@@ -221,6 +221,22 @@ def first_of(group: BaseExceptionGroup[E]) -> E:
     return error
 
 
+def without_frames(error: E) -> E:
+    """The error, and what led to it, as values: a traceback keeps every frame that it came through,
+    and a frame that has the error among its locals keeps the error, both for good. For an error
+    that is kept, and for one that has been told."""
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or (each.__traceback__ is None and each is not error):
+            continue
+        each.__traceback__ = None
+        left += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            left += each.exceptions
+    return error
+
+
 @contextmanager
 def of_request(request_id: str) -> Iterator[None]:
     """Every ``MeshError`` that leaves the context carries the request's id."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from mesh.allocator import return_memory
 from mesh.clock import SystemClock
 from mesh.doors.files import raise_limit
 from mesh.doors.guard import Guard
@@ -48,6 +49,7 @@ def run(
     except ConfigError as error:
         sys.stderr.write(f"{package}: {error.message}\n")
         return error.exit_code
+    return_memory()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_guarded(serve(settings), limit))

@@ -28,7 +28,7 @@ PLAIN_BYTES = SMALL_BYTES + 16 * 1024  # of one message: gRPC refuses more
 # and as an attempt's frame.
 WEIGHT = 4
 BASE_BYTES = 16 * 1024  # what any call costs beside that
-CHUNK_S = 10.0  # in which the next chunk comes
+CHUNK_S = 30.0  # in which the next chunk comes
 LARGE_AT_ONCE = 2  # read and parsed
 
 

@@ -23,6 +23,7 @@ from mesh.validation import (
     check_request_id,
     check_specialty,
     check_tenant,
+    check_timeout,
 )
 
 
@@ -111,6 +112,7 @@ def timeout_from_wire(timeout_s: float) -> float | None:
         raise InvalidRequest(
             f"timeout_s must be more than 0 seconds (or 0: the default), not {timeout_s}"
         )
+    check_timeout(timeout_s or None)  # here, before it is cut down to what gRPC's own deadline is
     return timeout_s or None
 
 

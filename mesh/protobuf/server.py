@@ -15,7 +15,14 @@ from google.protobuf.message import DecodeError, Message
 from mesh.doors.calls import Calls
 from mesh.doors.crowd import GREETING_S
 from mesh.doors.files import allowed, shares
-from mesh.errors import ConfigError, InternalError, InvalidRequest, MeshError, PortInUse
+from mesh.errors import (
+    ConfigError,
+    InternalError,
+    InvalidRequest,
+    MeshError,
+    PortInUse,
+    without_frames,
+)
 from mesh.protobuf.errors import details_of, status_of, trailers_of
 from mesh.protobuf.metadata import TRACEPARENT
 from mesh.types import RequestId
@@ -86,6 +93,7 @@ async def guarded(
             log.debug("request %s: its client has left: %s", request_id, type(error).__name__)
         else:
             log.exception("request %s met a defect", request_id)
+        without_frames(error)
         defect = InternalError(f"a defect of {what}: {type(error).__name__}; see its log")
         told = _told(defect, request_id)
     # Only words from here on: an error that a frame keeps keeps that frame by its traceback, and
@@ -103,6 +111,7 @@ async def _refuse(context: Any, error: MeshError) -> None:
 
 def _told(error: MeshError, request_id: RequestId) -> tuple[grpc.StatusCode, str, Any]:
     error.request_id = error.request_id or request_id
+    without_frames(error)
     return status_of(error), details_of(error), trailers_of(error)
 
 

@@ -12,7 +12,7 @@ from mesh.settings.router import RouterSettings
 from mesh.types import SPECIALTY_PATTERN
 from mesh.validation import MAX_TIMEOUT_S
 
-MAX_HELD_BYTES = 192 * 1024 * 1024
+MAX_HELD_BYTES = 320 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

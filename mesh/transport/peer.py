@@ -100,6 +100,7 @@ class PeerSession:
     def handler_done(self, sink: AttemptSink, task: asyncio.Task[None], *, stopping: bool) -> None:
         """Its task has ended, in whatever way, perhaps before its first step. ``stopping``: the
         listener cancels its handlers; the peers hear of that by the session's end."""
+        sink.task = None  # a cancelled task keeps its frames, and they the sink
         self._running -= 1
         self._open_bytes -= sink.frame_bytes
         ours = stopping or not self.alive or self._sinks.get(sink.id) is not sink

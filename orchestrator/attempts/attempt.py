@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from mesh.clock import Clock
 from mesh.embedding import count_of
-from mesh.errors import DeadlineExceeded, MeshError, NodeLost, ProtocolError, Unread, from_code
+from mesh.errors import (
+    DeadlineExceeded,
+    MeshError,
+    NodeLost,
+    ProtocolError,
+    Unread,
+    from_code,
+    without_frames,
+)
 from mesh.fleet.records import ModelRecord
 from mesh.fleet.weights import weights_of
 from mesh.transport.base import (
@@ -39,6 +47,9 @@ class Broken:
 
     error: MeshError
     blame: bool
+
+    def __post_init__(self) -> None:
+        without_frames(self.error)  # it is kept by the run, which is in those frames
 
 
 Outcome = Finished | Refused | Broken

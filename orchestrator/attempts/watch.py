@@ -51,15 +51,19 @@ class Watch:
         """Watches until cancelled."""
         while True:
             await self._clock.sleep(TICK_S)
-            now = self._clock.now()
-            suspects = self._fleet.suspects
-            for each in tuple(self._watched):
-                node = each.run.row.node
-                if node in suspects and now < each.run.deadline:
-                    why = f"silent for {now - suspects[node]:.1f} s"
-                    self._move(each, why, now, blame=False)
-                elif now >= each.look_at:  # never after its deadline
-                    self._look(each, now)
+            self._look_round()
+
+    def _look_round(self) -> None:
+        """Apart, so that no attempt outlives its request as the loop's last one."""
+        now = self._clock.now()
+        suspects = self._fleet.suspects
+        for each in tuple(self._watched):
+            node = each.run.row.node
+            if node in suspects and now < each.run.deadline:
+                why = f"silent for {now - suspects[node]:.1f} s"
+                self._move(each, why, now, blame=False)
+            elif now >= each.look_at:  # never after its deadline
+                self._look(each, now)
 
     @contextmanager
     def over(self, run: AttemptRun, move: Move) -> Iterator[None]:

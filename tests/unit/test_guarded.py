@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mesh.errors import InvalidRequest, MeshError
+from mesh.errors import InvalidRequest, MeshError, without_frames
 from mesh.protobuf import server
 from mesh.protobuf.server import guarded
 from mesh.types import RequestId
@@ -86,3 +86,22 @@ async def test_a_defect_is_logged_and_told_as_one() -> None:
     context = Context()
     await ended(context, lambda: ValueError("it was wrong"))
     assert "a defect of the node: ValueError; see its log" in context.told[1]
+
+
+def test_an_error_without_frames_has_none_and_none_of_what_led_to_it_has() -> None:
+    def fail() -> None:
+        try:
+            raise ValueError("first")
+        except ValueError as first:
+            group = ExceptionGroup("some", [first])
+            raise InvalidRequest("it was wrong") from group
+
+    caught: list[BaseException] = []
+    try:
+        fail()
+    except InvalidRequest as error:
+        caught.append(without_frames(error))
+    (error,) = caught
+    assert isinstance(error.__cause__, ExceptionGroup)
+    first = error.__cause__.exceptions[0]
+    assert [each.__traceback__ for each in (error, error.__cause__, first)] == [None] * 3
