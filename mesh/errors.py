@@ -226,10 +226,12 @@ def without_frames(error: E) -> E:
     and a frame that has the error among its locals keeps the error, both for good. For an error
     that is kept, and for one that has been told."""
     left: list[BaseException | None] = [error]
+    seen: set[int] = set()
     while left:
         each = left.pop()
-        if each is None or (each.__traceback__ is None and each is not error):
+        if each is None or id(each) in seen:
             continue
+        seen.add(id(each))
         each.__traceback__ = None
         left += (each.__cause__, each.__context__)
         if isinstance(each, BaseExceptionGroup):

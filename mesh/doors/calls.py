@@ -19,6 +19,7 @@ import grpc
 
 from mesh.doors.origin import Origin, of_grpc
 from mesh.errors import DeadlineExceeded, InvalidRequest, MeshError, Overloaded
+from mesh.protobuf.metadata import REQUEST_BYTES
 
 REQUEST_S = 30.0  # for a whole request to arrive, and between two messages of a stream of them
 YOUNG_S = 1.0  # a call that waits no longer than that is not made to leave
@@ -65,6 +66,8 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     if not streams:
                         return await inner(await self._one(requests, call), context)
                     async with self._awaited(call):
+                        if _announced(context):
+                            self._heard(call)
                         heard = _Heard(context, lambda: self._heard(call))
                         return await inner(heard.each(requests), heard)
             except _Refused as refused:
@@ -151,6 +154,12 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             del waiting[oldest]
             self._uncount(oldest)  # its place is free from now on
             scope.reschedule(newcomer.since)
+
+
+def _announced(context: Any) -> bool:
+    """Whether the call has said how large its request is: it waits for the word to send it, and
+    that wait is not its own (``mesh/protobuf/intake.py``)."""
+    return any(key == REQUEST_BYTES for key, _ in context.invocation_metadata() or ())
 
 
 @dataclass(slots=True, eq=False)

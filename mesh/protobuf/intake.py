@@ -28,8 +28,8 @@ PLAIN_BYTES = SMALL_BYTES + 16 * 1024  # of one message: gRPC refuses more
 # and as an attempt's frame.
 WEIGHT = 4
 BASE_BYTES = 16 * 1024  # what any call costs beside that
-CHUNK_S = 30.0  # in which the next chunk comes
-LARGE_AT_ONCE = 2  # read and parsed
+CHUNK_S = 10.0  # in which the next chunk comes
+LARGE_AT_ONCE = 4  # read and parsed
 
 
 class Intake:
@@ -58,8 +58,6 @@ class Intake:
             BASE_BYTES + size, large=large, within_s=context.time_remaining()
         )
         with share:
-            if declared is not None:
-                await context.send_initial_metadata(((GO_AHEAD, "1"),))
             yield Held(context, share, declared, self._large if large else None)
 
 
@@ -85,6 +83,7 @@ class Held:
     async def _read(self) -> bytes:
         if self._declared is None:
             return await self._chunk()
+        await self._context.send_initial_metadata(((GO_AHEAD, "1"),))
         chunks: list[bytes] = []
         size = 0
         while size < self._declared:

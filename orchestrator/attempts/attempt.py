@@ -192,5 +192,6 @@ class AttemptRun:
         if self._abandoned is None:
             return Broken(NodeLost("the node's stream ended without a last word"), blame=True)
         if isinstance(self._abandoned.error, DeadlineExceeded):
-            raise self._abandoned.error
+            # Another one: what is raised has its frames, and they this run, which keeps the first.
+            raise DeadlineExceeded(self._abandoned.error.message)
         return self._abandoned
