@@ -23,7 +23,7 @@ from node.engines.registry import known_engines, traits_of
 from node.hardware.care.cores import read_cores
 from node.hardware.care.limits import limited
 from node.hardware.care.surroundings import surroundings
-from node.hardware.gpu import GpuReader, NvmlProbe
+from node.hardware.gpu import GpuReader, NoProbe, NvmlProbe
 from node.hardware.host import Host
 from node.identity import Identity, claim
 from node.models.calibration import Calibration
@@ -80,7 +80,9 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                 clock=clock,
                 advertise=settings.advertise,
             ),
-            gpus=GpuReader(NvmlProbe(clock)),
+            gpus=GpuReader(
+                NvmlProbe(clock, memory=host.memory) if _may_use_gpus(settings) else NoProbe()
+            ),
             host=host,
             clock=clock,
             keyring=keyring,
@@ -128,6 +130,11 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
         check_ids(models)
         agent.host_models(models)
         yield agent
+
+
+def _may_use_gpus(settings: NodeSettings) -> bool:
+    """A driver is not even asked where all models are told to stay on the CPU."""
+    return not settings.models or any(model.gpu_layers != 0 for model in settings.models)
 
 
 def _direct(

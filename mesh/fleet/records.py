@@ -49,7 +49,8 @@ class Gpu:
     """One CUDA device or one MIG instance (``parent_uuid`` set). A reading that the driver does not
     give is None, never a guess. ``throttled``: why it runs slower than it could, in plain words, ""
     for not; ``throttled_to``: the share of its speed that is likely left. ``dtypes``: number
-    formats that it computes fast (``node/hardware/care/dtypes.py``)."""
+    formats that it computes fast (``node/hardware/care/dtypes.py``). ``unified``: its
+    memory is the box's own, of which these bytes are a budget."""
 
     uuid: border.Name
     name: border.Name
@@ -66,6 +67,7 @@ class Gpu:
     throttled: border.Words = ""
     throttled_to: border.Share = 1.0
     dtypes: Annotated[tuple[border.Name, ...], border.FEW] = ()
+    unified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

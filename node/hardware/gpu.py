@@ -1,7 +1,11 @@
 """GPUs as NVML shows them, through the ``pynvml`` module of ``nvidia-ml-py``.
 
-What the driver refuses to tell is None. What goes wrong is said in plain words, in ``Gpu.error`` or
-in the accelerator line, and never raised: a box whose driver is broken still serves on its CPU.
+What the driver refuses to tell is None, and so is what cannot be (``readings``). What goes wrong
+is said in plain words, in ``Gpu.error`` or in the accelerator line, and never raised: a box whose
+driver is broken still serves on its CPU.
+
+A card without memory of its own (GB10, Jetson) uses the box's: it has a budget of that, which
+leaves the system some.
 """
 
 from __future__ import annotations
@@ -16,13 +20,18 @@ from typing import Any, Protocol
 
 from mesh.cleaned import cleaned
 from mesh.clock import Clock
-from mesh.fleet.records import Gpu
+from mesh.fleet.records import Gpu, Memory
 from node import threads
+from node.hardware import readings
 from node.hardware.care import throttling
 from node.hardware.care.dtypes import fast_dtypes
-from node.hardware.plausible import plausible
 
 NO_DRIVER = "no NVIDIA driver on this box: models run on the CPU"
+
+LEFT_ALONE = "GPUs are left alone, since gpu_layers is 0: models run on the CPU"
+
+# Of the box's memory, what a card that shares it leaves to the system: the larger of these.
+SYSTEM_BYTES, SYSTEM_SHARE = 2 * 1024**3, 0.1
 
 _NAMELESS = "unknown NVIDIA GPU"  # a card that failed before it gave its UUID
 
@@ -70,15 +79,26 @@ class GpuProbe(Protocol):
         ...
 
 
+class NoProbe:
+    """Asks no driver for anything."""
+
+    def probe(self) -> tuple[tuple[Gpu, ...], str]:
+        return (), LEFT_ALONE
+
+
 class NvmlProbe:
     """NVML, initialised once and again after errors. Called from one thread at a time.
 
     A card that was seen and is gone stays listed with ``error`` set, so that people see which. A
-    card in MIG mode is not listed; its instances are.
+    card in MIG mode is not listed; its instances are. ``memory``: the box's, for cards that have
+    none of their own.
     """
 
-    def __init__(self, clock: Clock, nvml: Any = None) -> None:
+    def __init__(
+        self, clock: Clock, nvml: Any = None, *, memory: Callable[[], Memory] | None = None
+    ) -> None:
         self._clock = clock
+        self._memory = memory
         self._nvml = nvml
         self._initialised = False
         self._init_at = float("-inf")
@@ -92,37 +112,39 @@ class NvmlProbe:
                 self._nvml = importlib.import_module("pynvml")
             except ImportError:
                 return (), "the Python package nvidia-ml-py is not installed: models run on the CPU"
+            except Exception as error:  # noqa: BLE001 - a broken package is a missing one
+                return (), _failed(f"the Python package nvidia-ml-py is broken: {error}")
         if self._broken and self._clock.now() - self._init_at >= REINIT_EVERY_S:
             self._shut_down()
         if not self._initialised and (line := self._init()):
             return self._all_lost(line), line
         try:
-            count = int(self._nvml.nvmlDeviceGetCount())
-        except self._nvml.NVMLError as error:
+            count = self._nvml.nvmlDeviceGetCount()
+        except Exception as error:  # noqa: BLE001 - see ``readings.guarded``
             self._broken = True
-            line = f"the NVIDIA driver failed ({error}): models run on the CPU"
+            line = _failed(error)
             return self._all_lost(line), line
-        return self._read_all(count)
+        if (cards := readings.whole(count, 0, readings.MAX_CARDS)) is None:
+            line = _failed(f"it says that there are {count!r} GPUs")
+            return self._all_lost(line), line
+        return self._read_all(cards)
 
     def _init(self) -> str:
         """ "" when NVML is up, else why not."""
         self._init_at = self._clock.now()
         try:
             self._nvml.nvmlInit()
-        except self._nvml.NVMLError as error:
+        except Exception as error:  # noqa: BLE001 - see ``readings.guarded``
             for name, words in _INIT_FAILURES.items():
-                if error.value == getattr(self._nvml, name):
+                if self._is(error, name):
                     return words
-            return f"the NVIDIA driver failed ({error}): models run on the CPU"
+            return _failed(error)
         self._initialised, self._broken = True, False
         return ""
 
     def _shut_down(self) -> None:
         self._initialised = False
-        try:
-            self._nvml.nvmlShutdown()
-        except self._nvml.NVMLError:
-            return  # it was down already, which is what we want
+        readings.guarded(self._nvml.nvmlShutdown)  # down already is what we want
 
     def _read_all(self, count: int) -> tuple[tuple[Gpu, ...], str]:
         found: dict[str, Gpu] = {}
@@ -130,16 +152,16 @@ class NvmlProbe:
         for index in range(count):
             try:
                 handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                uuid = text_of(self._nvml.nvmlDeviceGetUUID(handle))
+                uuid = self._uuid(handle, f"unknown-{index}")
                 if self._mig_enabled(handle):
                     instances = self._instances(handle, uuid, index)
                     partitioned[uuid] = len(instances)
                     found |= {gpu.uuid: gpu for gpu in instances}
                 else:
                     found[uuid] = self._device(handle, uuid, index)
-            except self._nvml.NVMLError as error:
+            except Exception as error:  # noqa: BLE001 - see ``readings.guarded``
                 self._broken = True
-                for gpu in self._lost(index, f"GPU {index} does not answer: {error}"):
+                for gpu in self._lost(index, f"GPU {index} does not answer: {cleaned(str(error))}"):
                     found[gpu.uuid] = gpu
         cards = partitioned.keys() | found.keys()
         for uuid, gpu in self._known.items():
@@ -163,19 +185,28 @@ class NvmlProbe:
         return tuple(self._known.values())
 
     def _mig_enabled(self, handle: Any) -> bool:
-        mode = self._reading(lambda: self._nvml.nvmlDeviceGetMigMode(handle))
-        return mode is not None and mode[0] == self._nvml.NVML_DEVICE_MIG_ENABLE
+        return bool(
+            self._reading(
+                lambda: (
+                    self._nvml.nvmlDeviceGetMigMode(handle)[0] == self._nvml.NVML_DEVICE_MIG_ENABLE
+                )
+            )
+        )
+
+    def _uuid(self, handle: Any, otherwise: str) -> str:
+        found = self._reading(lambda: self._nvml.nvmlDeviceGetUUID(handle))
+        return readings.words(found) or otherwise
 
     def _instances(self, parent: Any, parent_uuid: str, index: int) -> list[Gpu]:
-        count = self._reading(lambda: self._nvml.nvmlDeviceGetMaxMigDeviceCount(parent)) or 0
+        count = self._reading(lambda: self._nvml.nvmlDeviceGetMaxMigDeviceCount(parent))
         gpus = []
-        for place in range(count):
+        for place in range(readings.whole(count, 0, readings.MAX_CARDS) or 0):
             handle = self._reading(
                 partial(self._nvml.nvmlDeviceGetMigDeviceHandleByIndex, parent, place)
             )
             if handle is None:  # places of instances that were not created
                 continue
-            gpu = self._device(handle, text_of(self._nvml.nvmlDeviceGetUUID(handle)), index)
+            gpu = self._device(handle, self._uuid(handle, f"{parent_uuid}/{place}"), index)
             # The instance is the parent's silicon; NVML answers this one only for the parent.
             capability = gpu.compute_capability or self._capability(parent)
             if not gpu.throttled:
@@ -193,32 +224,54 @@ class NvmlProbe:
 
     def _device(self, handle: Any, uuid: str, index: int) -> Gpu:
         nvml = self._nvml
-        name = self._reading(lambda: text_of(nvml.nvmlDeviceGetName(handle)))
-        memory = self._reading(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        name = self._reading(lambda: nvml.nvmlDeviceGetName(handle))
         temperature = self._reading(
             lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
         )
         milliwatts = self._reading(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
-        rates = self._reading(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
+        busy = self._reading(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        watts = readings.number(milliwatts, 0, 1000 * readings.MAX_WATTS)
+        percent = readings.number(busy, 0, 100)
         capability = self._capability(handle)
         throttled, left = self._slowed(handle, uuid)
-        card = Gpu(
+        memory, unified, error = self._room(handle)
+        total, used, free = memory
+        if uuid.startswith("unknown-"):
+            error = "the driver gives no UUID for this GPU"
+        return Gpu(
             uuid=uuid,
-            name=name or "NVIDIA GPU",
+            name=readings.words(name) or "NVIDIA GPU",
             index=index,
-            total_bytes=0 if memory is None else int(memory.total),
-            used_bytes=0 if memory is None else int(memory.used),
-            free_bytes=0 if memory is None else int(memory.free),
-            temperature_c=None if temperature is None else float(temperature),
-            power_w=None if milliwatts is None else milliwatts / 1000,
-            utilisation=None if rates is None else rates.gpu / 100,
+            total_bytes=total,
+            used_bytes=used,
+            free_bytes=free,
+            temperature_c=readings.number(temperature, *readings.CELSIUS),
+            power_w=None if watts is None else watts / 1000,
+            utilisation=None if percent is None else percent / 100,
             compute_capability=capability,
-            error="the driver gives no memory figures for this GPU" if memory is None else None,
+            error=error,
             throttled=throttled,
             throttled_to=left,
             dtypes=fast_dtypes(capability),
+            unified=unified,
         )
-        return plausible(card)
+
+    def _room(self, handle: Any) -> tuple[tuple[int, int, int], bool, str | None]:
+        """Bytes of memory (total, used, free), whether they are the box's, and why there are
+        none."""
+        shared = False
+        try:
+            info = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+            shared = getattr(info, "total", None) == 0
+        except Exception as error:
+            if self._gone(error):
+                raise
+            info, shared = None, self._is(error, "NVML_ERROR_NOT_SUPPORTED")
+        if (found := readings.memory(info)) is not None:
+            return found, False, None
+        if shared and self._memory is not None:
+            return _budget(self._memory()), True, None
+        return (0, 0, 0), False, "the driver gives no memory figures for this GPU"
 
     def _slowed(self, handle: Any, uuid: str) -> tuple[str, float]:
         """Why the card is slow now, or was within ``throttling.HOLD_S``, and the share of its speed
@@ -228,23 +281,38 @@ class NvmlProbe:
             call = getattr(self._nvml, name, None)
             if call is not None and (mask := self._reading(partial(call, handle))) is not None:
                 break
-        found = () if mask is None else throttling.reasons(int(mask))
+        mask = readings.whole(mask, 0, 2**63)
+        found = () if mask is None else throttling.reasons(mask)
         seen = throttling.held(self._throttled.get(uuid, {}), found, self._clock.now())
         self._throttled[uuid] = seen
         return throttling.in_order(seen), throttling.left(seen)
 
     def _capability(self, handle: Any) -> str | None:
         pair = self._reading(lambda: self._nvml.nvmlDeviceGetCudaComputeCapability(handle))
-        return None if pair is None else f"{pair[0]}.{pair[1]}"
+        return readings.capability(pair)
 
     def _reading(self, call: Callable[[], Any]) -> Any:
-        """None when the driver does not give it; raises ``NVMLError`` when the card is lost."""
-        try:
-            return call()
-        except self._nvml.NVMLError as error:
-            if any(error.value == getattr(self._nvml, name, None) for name in _LOST):
-                raise
-            return None
+        """None when the driver does not give it; raises when the card is lost."""
+        return readings.guarded(call, self._gone)
+
+    def _gone(self, error: Exception) -> bool:
+        return any(self._is(error, name) for name in _LOST)
+
+    def _is(self, error: Exception, name: str) -> bool:
+        code = getattr(error, "value", None)
+        return isinstance(error, self._nvml.NVMLError) and code == getattr(self._nvml, name, None)
+
+
+def _budget(box: Memory) -> tuple[int, int, int]:
+    """What a card may have of the box's memory (total, used, free)."""
+    system = min(box.total_bytes, max(SYSTEM_BYTES, int(SYSTEM_SHARE * box.total_bytes)))
+    total = box.total_bytes - system
+    free = min(total, max(0, box.available_bytes - system))
+    return total, total - free, free
+
+
+def _failed(why: object) -> str:
+    return f"the NVIDIA driver failed ({cleaned(str(why))}): models run on the CPU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,19 +342,19 @@ class GpuReader:
             async with asyncio.timeout(self._deadline_s):
                 gpus, line = await asyncio.wrap_future(self._pending)
         except TimeoutError:
-            line = (
+            return self._without(
                 f"the NVIDIA driver hangs (no answer within {self._deadline_s:g} s): see `dmesg`, "
                 "or reboot"
             )
-            return GpuReading(tuple(replace(gpu, error=line) for gpu in self._last), line)
+        except Exception as error:  # noqa: BLE001 - a probe's defect costs the box its GPUs only
+            self._pending = None
+            return self._without(_failed(error))
         self._pending = None
         self._last = gpus
         return GpuReading(gpus, line)
 
-
-def text_of(value: str | bytes) -> str:
-    """NVML's bindings give either, by their age; what is in it, the driver says."""
-    return cleaned(value)
+    def _without(self, line: str) -> GpuReading:
+        return GpuReading(tuple(replace(gpu, error=line) for gpu in self._last), line)
 
 
 def _nameless(index: int, words: str) -> Gpu:
@@ -310,7 +378,10 @@ def _line(gpus: tuple[Gpu, ...], partitioned: dict[str, int]) -> str:
             f"{empty} GPU(s) in MIG mode without instances: `nvidia-smi mig -cgi` makes them"
         )
     if usable:
-        names = ", ".join(f"{gpu.name} {gpu.total_bytes / 2**30:.1f} GiB" for gpu in usable)
+        names = ", ".join(
+            f"{gpu.name} {gpu.total_bytes / 2**30:.1f} GiB{' of the box' if gpu.unified else ''}"
+            for gpu in usable
+        )
         noun = "GPU" if len(usable) == 1 else "GPUs"
         return "; ".join([f"{len(usable)} {noun}: {names}", *notes])
     if notes:

@@ -69,6 +69,7 @@ GPUS = st.builds(
     throttled=WORDS,
     throttled_to=SHARE,
     dtypes=st.lists(WORDS, min_size=1, max_size=3).map(tuple),
+    unified=st.just(True),
 )
 SPECIALTIES = st.lists(WORDS.map(Specialty), min_size=1, max_size=3).map(tuple)
 MODELS = st.builds(

@@ -19,7 +19,7 @@ import msgspec
 
 from mesh.errors import ConfigError
 from mesh.settings.gpu import ALL, GpuLimits
-from node.hardware.gpu import text_of
+from node.hardware.readings import words
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _wanted(nvml: Any, limits: Sequence[GpuLimits]) -> list[tuple[str, GpuLimits
     """(UUID, limits) of each card. Raises ``ConfigError``."""
     try:
         handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-        there = [text_of(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        there = [words(nvml.nvmlDeviceGetUUID(handle)) or "" for handle in handles]
     except nvml.NVMLError as error:
         raise ConfigError(f"gpu_limits: the box's GPUs cannot be listed ({error})") from None
     wanted = []
