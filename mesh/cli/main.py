@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
+from mesh import preflight
 from mesh.cli.options import endpoint_option
 from mesh.errors import MeshError
 from mesh.version import __version__
@@ -29,6 +30,7 @@ COMMANDS = (
     "rules",
     "bench",
 )
+SERVERS = ("up", "node", "orchestrator")
 
 
 class MeshGroup(click.Group):
@@ -40,6 +42,8 @@ class MeshGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if not ctx.resilient_parsing:
+            preflight.check(preflight.PROCESS if cmd_name in SERVERS else preflight.CLIENT)
         command = getattr(importlib.import_module(f"mesh.cli.{cmd_name}"), cmd_name)
         if not isinstance(command, click.Command):
             raise TypeError(f"mesh.cli.{cmd_name} has no command of its name")
@@ -76,11 +80,12 @@ class MeshGroup(click.Group):
             complain(error.format_message(), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read us has enough (`mesh ask | head -1`). Python flushes once more at exit,
-            # and that must not complain either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # whoever read us has enough (`mesh ask | head -1`)
+            _let_go(sys.stdout)
             sys.exit(1)
+        except OSError as error:  # a full disk, a file that may not grow
+            _let_go(sys.stdout)
+            complain(f"the output cannot be written: {error.strerror}", 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -100,8 +105,16 @@ def one_line(error: MeshError) -> str:
 
 def complain(message: str, code: int) -> NoReturn:
     """One line on standard error, then exit with ``code``."""
-    click.echo(f"mesh: {' '.join(message.split())}", err=True)
+    try:
+        click.echo(f"mesh: {' '.join(message.split())}", err=True)
+    except OSError:  # nobody can be told
+        _let_go(sys.stderr)
     sys.exit(code)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Python flushes once more at exit, and that must not complain either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(
@@ -124,6 +137,7 @@ def main() -> NoReturn:
     # gRPC's C core writes notes on every connection that ends to standard error, where people look
     # for our one line; it reads nothing but the environment, once, when it is first imported.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    preflight.open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal that is not UTF-8 shows `?` for what it cannot; it does not end the answer.
