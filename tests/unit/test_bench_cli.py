@@ -91,6 +91,13 @@ def test_a_broken_stream_is_listed_and_exit_code_1(
     assert len(data["check"]["violations"]) == 3
 
 
+def test_a_stream_that_ends_without_a_last_word_is_an_error(mesh: FakeMesh) -> None:
+    mesh.answer = (decided(), assigned(), tokens(0, "a"))
+    result = bench(mesh, "--clients", "1", "--requests", "3")
+    assert result.exit_code == 1
+    assert "ended its stream without a last word" in result.stdout
+
+
 def test_what_only_the_warm_up_saw_counts_too(mesh: FakeMesh) -> None:
     mesh.answer = (decided(), assigned(), tokens(1, "b"), done(completion_tokens=1))
     result = bench(mesh, "--clients", "1", "--requests", "1", "--warmup", "2")
