@@ -8,7 +8,7 @@ record was deleted, and whoever still holds an attempt there learns of it from t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -28,6 +28,7 @@ from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put
 from mesh.types import NodeId, OrchestratorId
 
 FIRST_LINK_S = 1.0  # a node that was never reached counts as unreachable after so long
+PORTION, PORTION_BYTES = 32, 128 * 1024  # changes, and what they hold
 GONE_S = 600.0  # how long a node that left is remembered, for people who look for it
 GONE_NODES = 64  # of those, at most; the oldest is forgotten
 
@@ -83,6 +84,19 @@ def apply(
         gone=_lately(gone, now),
     )
     return after, tuple(problems)
+
+
+def portions(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    """A batch in pieces, each of which takes some milliseconds to apply: of a fleet of thousands,
+    or of values that are large, the whole would hold up what streams meanwhile."""
+    begin = size = 0
+    for at, each in enumerate(changes):
+        size += len(each.value) if isinstance(each, Put) else 0
+        if at - begin + 1 >= PORTION or size >= PORTION_BYTES:
+            yield changes[begin : at + 1]
+            begin, size = at + 1, 0
+    if begin < len(changes) or not changes:
+        yield changes[begin:]
 
 
 def heard(view: FleetView, heartbeat: Heartbeat, now: float) -> FleetView:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from mesh.clock import Clock
 from mesh.errors import BadTicket
 from mesh.fleet import view as fleet
+from mesh.fleet.complaints import Complaints
 from mesh.fleet.records import FleetView
 from mesh.registry.base import ORCHESTRATORS, Registry
 from mesh.security.tickets import CLOCK_SKEW_S, MAX_LIFETIME_S, Ticket, check, verify
@@ -31,6 +32,7 @@ class Keyring:
         self._registry = registry
         self._clock = clock
         self._view = FleetView()
+        self._complaints = Complaints()
         self._keys: dict[OrchestratorId, str] = {}
         self._gone: OrderedDict[OrchestratorId, tuple[str, float]] = OrderedDict()
 
@@ -38,9 +40,10 @@ class Keyring:
         """Until cancelled. With the registry away, the keys stay as they were."""
         async for changes in self._registry.watch(ORCHESTRATORS):
             before = self._keys
-            self._view, problems = fleet.apply(self._view, changes, self._clock.now())
-            for problem in problems:
-                log.warning("a record is of no use: %s", problem)
+            now = self._clock.now()
+            self._view, problems = fleet.apply(self._view, changes, now)
+            for line in self._complaints.lines(problems, now):
+                log.warning("%s", line)
             self._keys = {r.id: r.ticket_key for r in self._view.orchestrators.values()}
             for name in before.keys() - self._keys.keys():
                 self._gone[name] = (before[name], self._clock.now() + KEY_GRACE_S)

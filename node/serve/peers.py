@@ -16,6 +16,7 @@ from dataclasses import replace
 from mesh.clock import Clock
 from mesh.errors import NodeLost
 from mesh.fleet import view as fleet
+from mesh.fleet.complaints import Complaints
 from mesh.fleet.records import FleetView, Heartbeat, ModelRecord
 from mesh.registry.base import NODES, Change, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
@@ -24,7 +25,6 @@ from mesh.types import ModelId, NodeId
 
 log = logging.getLogger(__name__)
 
-CHANGES_AT_ONCE = 128  # of a batch: streams run meanwhile
 MAX_LINKS = 16
 IDLE_S = 60.0  # without a forward: links and the watch end
 SET_ASIDE_S = 2.0  # after a failure; the next forward after it is the probe
@@ -52,6 +52,7 @@ class Peers:
         self._connect_timeout_s = connect_timeout_s
         self._idle_s = idle_s
         self._view = FleetView()
+        self._complaints = Complaints()
         self._links = Links(
             dialers,
             clock,
@@ -148,16 +149,17 @@ class Peers:
     async def _watch(self) -> None:
         self._view = FleetView()
         async for changes in self._registry.watch(NODES):
-            for at in range(0, len(changes), CHANGES_AT_ONCE):
-                self._apply(changes[at : at + CHANGES_AT_ONCE])
+            for portion in fleet.portions(changes):
+                self._apply(portion)
                 await asyncio.sleep(0)
             self._snapshot.set()
 
     def _apply(self, changes: Sequence[Change]) -> None:
         before = self._view
-        self._view, problems = fleet.apply(before, changes, self._clock.now())
-        for problem in problems:
-            log.warning("a record is of no use: %s", problem)
+        now = self._clock.now()
+        self._view, problems = fleet.apply(before, changes, now)
+        for line in self._complaints.lines(problems, now):
+            log.warning("%s", line)
         for node in before.nodes.keys() - self._view.nodes.keys():
             self._links.release(node)
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from mesh.backoff import decorrelated
 from mesh.clock import Clock
 from mesh.fleet import view as change
+from mesh.fleet.complaints import Complaints
 from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelState
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
@@ -26,8 +27,6 @@ from orchestrator.picture.silence import Silence
 
 log = logging.getLogger(__name__)
 
-CHANGES_AT_ONCE = 32  # of a batch; a fresh orchestrator reads thousands, and streams run meanwhile
-PROBLEMS_LOGGED = 20  # of those
 
 TICK_S = 0.05  # grain of wake-ups: alarms that fall into one tick share one timer
 SET_ASIDE_BASE_S = 0.25
@@ -56,6 +55,7 @@ class Fleet:
         self._clock = clock
         self._rng = rng
         self._view = FleetView()
+        self._complaints = Complaints()
         dialers = dialer if isinstance(dialer, Mapping) else dict.fromkeys(TRANSPORTS, dialer)
         self._links = Links(dialers, clock, on_heartbeat=self._heard, on_link=self._linked)
         self._version = 0
@@ -205,9 +205,8 @@ class Fleet:
 
     async def _watch(self, prefix: str) -> None:
         async for changes in self._registry.watch(prefix):
-            kept = self._kept(changes)
-            for at in range(0, max(1, len(kept)), CHANGES_AT_ONCE):
-                self._apply(kept[at : at + CHANGES_AT_ONCE])
+            for portion in change.portions(self._kept(changes)):
+                self._apply(portion)
                 await asyncio.sleep(0)
 
     async def _ring(self, tick: int) -> None:
@@ -219,10 +218,8 @@ class Fleet:
         before = self._view
         now = self._clock.now()
         self._view, problems = change.apply(before, changes, now)
-        for problem in problems[:PROBLEMS_LOGGED]:
-            log.warning("a record is of no use: %s", problem)
-        if len(problems) > PROBLEMS_LOGGED:
-            log.warning("so are %d more", len(problems) - PROBLEMS_LOGGED)
+        for line in self._complaints.lines(problems, now):
+            log.warning("%s", line)
         for node in {NodeId(each.key.removeprefix(NODES)) for each in changes}:
             seen, old = self._view.nodes.get(node), before.nodes.get(node)
             if seen is None:
