@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mesh.clock import Clock
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, EngineLost
+from mesh.quarantine.marks import marks_of
 from mesh.quarantine.quarantine import Quarantine
 from mesh.registry.etcd import EtcdRegistry
 from mesh.settings.node import NodeSettings
@@ -29,6 +30,7 @@ from node.identity import Identity, claim
 from node.models.calibration import Calibration
 from node.models.forms.trials import FormTrials
 from node.models.hosted import HostedModel, Runner, check_ids
+from node.runner.messages import Opening
 from node.runner.process import RunnerProcess
 from node.serve.direct import DirectServer
 from node.serve.gate import Keyring, TicketGate
@@ -98,6 +100,10 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             calibration=calibration,
         )
 
+        def lost(opening: Opening, error: EngineLost) -> None:
+            sampling = None if opening.texts else opening.sampling
+            quarantine.strike(marks_of(opening.messages, sampling, opening.texts), error)
+
         def make_runner(engine: str, spec: ModelSpec, on_change: Callable[[], None]) -> Runner:
             around = surroundings(traits_of(engine), spec, inherited=os.environ, cores=cores)
 
@@ -113,6 +119,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                     instance=identity.instance,
                     hang_s=settings.hang_s,
                     crash_limit=settings.crash_limit,
+                    on_loss=lost,
                 )
 
             return calibration.runner(engine, around.spec, on_change, make)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from collections.abc import Sequence as Series
 from pathlib import Path
 
 from mesh.backoff import exponential
@@ -15,6 +14,7 @@ from mesh.errors import (
     BY_CODE,
     ConfigError,
     EngineFailed,
+    EngineLost,
     InvalidRequest,
     MeshError,
     Overloaded,
@@ -26,6 +26,7 @@ from node.engines.base import ModelFacts, ModelSpec
 from node.runner import messages as m
 from node.runner.at_work import SharedWord
 from node.runner.launch import RunnerChild, broke_inside, exit_reason, launch_runner, shut_down
+from node.runner.restarts import CRASH_LIMIT, CRASH_WINDOW_S, LONGEST_DELAY_S, restart_delay
 from node.runner.sequence import Sequence
 from node.runner.watching import POLL_S, WorkWatch, kernel_kills
 
@@ -33,21 +34,9 @@ log = logging.getLogger(__name__)
 
 HANG_S = 60.0  # silence while sequences could go on, before the engine counts as hung
 LOAD_SILENCE_S = 600.0  # the same while loading: a cold disk or a GPU's first start is slow
-CRASH_WINDOW_S = 300.0
-CRASH_LIMIT = 5
-LONGEST_DELAY_S = 30.0
 
 _EXIT_S = 2.0  # from the end of its socket to its exit
 _WATCHES = 10  # looks at the clock in one hang_s
-
-
-def restart_delay(crashes: Series[float], now: float, limit: int = CRASH_LIMIT) -> float | None:
-    """Seconds until the next start: 1, 2, 4 .. 30; None: not again, too many within the window.
-    ``crashes``: monotonic seconds of the crashes so far, the latest included."""
-    recent = sum(1 for at in crashes if now - at <= CRASH_WINDOW_S)
-    if recent >= limit:
-        return None
-    return exponential(recent, cap_s=LONGEST_DELAY_S)
 
 
 class _Lost(Exception):
@@ -72,7 +61,8 @@ class RunnerProcess:
     ``stderr``: file that the runner's standard error is appended to; None: the agent's own.
     ``hang_s``, ``load_silence_s``: seconds of ``clock``. ``environment``: variables beside the
     agent's own; ``cpus``: empty for all of its. ``crash_limit``: crashes within ``CRASH_WINDOW_S``
-    after which it is given up.
+    after which it is given up. ``on_loss``: of an engine that was lost to a sequence which nobody
+    reads any more, so that nobody else hears of it.
     """
 
     def __init__(
@@ -90,6 +80,7 @@ class RunnerProcess:
         hang_s: float = HANG_S,
         load_silence_s: float = LOAD_SILENCE_S,
         crash_limit: int = CRASH_LIMIT,
+        on_loss: Callable[[m.Opening, EngineLost], None] = lambda opening, error: None,
     ) -> None:
         self._engine = engine
         self._spec = spec
@@ -103,6 +94,7 @@ class RunnerProcess:
         self._hang_s = hang_s
         self._load_silence_s = load_silence_s
         self._crash_limit = crash_limit
+        self._on_loss = on_loss
         self._state = ModelState.COLD
         self._facts: ModelFacts | None = None
         self._error: str | None = None
@@ -390,7 +382,10 @@ class RunnerProcess:
         sequences = tuple(self._sequences.values())
         self._sequences.clear()
         for sequence in sequences:
-            sequence.fail(at.loss(sequence.number, reason) if lost.inside else EngineFailed(reason))
+            loss = at.loss(sequence.number, reason) if lost.inside else EngineFailed(reason)
+            if sequence.cancelled and isinstance(loss, EngineLost):
+                self._on_loss(sequence.opening, loss)
+            sequence.fail(loss)
         if self._state is ModelState.RESIDENT or sequences:
             self._change(ModelState.LOADING, reason)
 

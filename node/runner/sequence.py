@@ -35,6 +35,7 @@ class Sequence:
 
     def __init__(self, number: int, opening: Opening, *, send: Callable[[ToRunner], None]) -> None:
         self.number = number
+        self.opening = opening
         self._send = send
         # Pieces that the runner may still send, as far as it was told.
         self._credit = opening.credit
@@ -46,6 +47,10 @@ class Sequence:
         self._ended = False
         self._cancelled = False
         self._failure: EngineFailed | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
 
     @property
     def expects(self) -> bool:

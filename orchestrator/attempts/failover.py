@@ -229,6 +229,8 @@ class Failover:
             refusal = self.quarantine.strike(course.collector.marks(), lost)
             if refusal is not None:
                 raise refusal from error
+        # A node may have found out meanwhile what an attempt that was moved away from it did there.
+        self.quarantine.check(course.collector.marks)
         delivered = course.collector.delivered
         if delivered and not course.collector.resumable:
             why = "and this request may not be resumed; ask again"

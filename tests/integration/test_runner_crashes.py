@@ -15,7 +15,8 @@ import pytest
 from mesh.clock import ManualClock
 from mesh.errors import EngineFailed
 from mesh.fleet.records import ModelState
-from node.runner.process import CRASH_LIMIT, HANG_S, restart_delay
+from node.runner.process import HANG_S
+from node.runner.restarts import CRASH_LIMIT, restart_delay
 from tests.runner_rig import (
     DEADLINE_S,
     ENDLESS,

@@ -9,6 +9,7 @@ import pytest
 from mesh.errors import EngineFailed, EngineLost, FormLost
 from mesh.fleet.records import ModelState
 from mesh.types import Sampling
+from node.runner.messages import Opening
 from tests.integration.test_form_trials import HIDDEN
 from tests.runner_rig import ENDLESS, SLOW, read, read_on, running, some_pieces, start, until
 from tests.toy_models import toy_model
@@ -21,7 +22,8 @@ async def test_a_form_that_hangs_the_engine_costs_its_neighbour_a_moment() -> No
     async with running(
         engine="llama_cpp", source=str(toy_model("chat")), context_length=256, memory_bytes=10**10
     ) as runner:
-        beside = start(runner, tokenizer_hash="", sampling=ENDLESS)
+        endless = Sampling(max_tokens=10_000, grammar="root ::= [a-z] root")
+        beside = start(runner, tokenizer_hash="", sampling=endless, credit=4)
         await some_pieces(beside, 3)
         begun = time.monotonic()
         poison = start(runner, tokenizer_hash="", sampling=Sampling(grammar=HIDDEN))
@@ -46,6 +48,24 @@ async def test_a_runner_that_takes_too_much_memory_is_ended_while_it_answers() -
     async with running(options=SLOW, memory_bytes=1) as runner:
         with pytest.raises(EngineLost, match=r"GB of memory and may take 0\.00 GB"):
             await read_on(start(runner, sampling=ENDLESS))
+
+
+@pytest.mark.engine
+async def test_what_was_left_before_the_engine_was_lost_is_told_too() -> None:
+    """Who asked may have moved on from a runner that stood still: the strike must not be lost."""
+    told: list[tuple[Opening, EngineLost]] = []
+    async with running(
+        engine="llama_cpp",
+        source=str(toy_model("chat")),
+        context_length=256,
+        on_loss=lambda opening, error: told.append((opening, error)),
+    ) as runner:
+        poison = start(runner, tokenizer_hash="", sampling=Sampling(grammar=HIDDEN))
+        poison.cancel()
+        await until(lambda: bool(told))
+        ((opening, error),) = told
+        assert opening.sampling.grammar == HIDDEN
+        assert isinstance(error, FormLost)
 
 
 @pytest.mark.engine

@@ -6,7 +6,8 @@ from time import perf_counter
 
 import pytest
 
-from mesh.errors import EngineFailed, Quarantined
+from mesh.errors import EngineFailed, EngineLost, Quarantined
+from mesh.quarantine.marks import marks_of
 from mesh.types import Sampling
 from tests.mesh.fakes import Mesh, request
 from tests.mesh.scripted import ScriptedNode, answer, fail
@@ -52,6 +53,18 @@ async def test_a_form_that_engines_were_lost_at_is_refused_with_another_prompt()
         for node in nodes:
             node.scripts = [answer()]
         assert [event async for event in mesh.answered(request())]
+
+
+async def test_what_nodes_found_out_meanwhile_ends_it_before_the_next_is_asked() -> None:
+    async with Mesh() as mesh:
+        nodes = await three(mesh, "node_lost")
+        quarantine, asked = mesh.dispatch.failover.quarantine, request()
+        found = marks_of(asked.messages, asked.sampling)
+        for _ in range(2):  # as two nodes do, after the attempts had been moved away
+            quarantine.strike(found, EngineLost("the engine hangs"))
+        with pytest.raises(Quarantined):
+            await mesh.collect(asked)
+        assert lost(nodes) == 1
 
 
 async def test_who_was_beside_it_is_never_held_to_account() -> None:
