@@ -1,5 +1,7 @@
 """Text from strangers, as it may go to a client, a log or a terminal. Pure.
 
+``cleaned`` makes a line of it, ``harmless`` keeps its lines: an answer, a traceback.
+
 Nodes, upstreams, files, records and drivers say what they like: escape sequences that a terminal
 obeys, line breaks that forge a line of a log, marks that turn the reading direction, a megabyte.
 """
@@ -21,6 +23,11 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 _REPLACED = "�"
+# All but a tab and a line's end that a terminal could obey or turn around.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# The same within JSON, beyond what JSON has to escape itself.
+_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_PICTURES = 0x2400  # U+2400 on: a sign for each control character
 
 
 def cleaned(text: str | bytes, limit: int = 200) -> str:
@@ -45,6 +52,24 @@ def cleaned(text: str | bytes, limit: int = 200) -> str:
     if len(line) > limit or cut:
         return line[: limit - 1].rstrip() + CUT
     return line
+
+
+def harmless(text: str) -> str:
+    """``text`` with its lines, tabs and length, where whatever a terminal would obey is a sign that
+    stands for it: ``␛`` for an escape, ``�`` for marks of direction and what has no sign."""
+    return _OBEYED.sub(_sign, text.replace("\r\n", "\n"))
+
+
+def json_shown(text: str) -> str:
+    """JSON as it may go to a terminal: the same value, with more of it escaped."""
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(_PICTURES + code)
+    return "␡" if code == 0x7F else _REPLACED
 
 
 def _shown(character: str) -> str:

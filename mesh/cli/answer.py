@@ -6,10 +6,10 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any, TextIO
 
-import msgspec
 from rich.text import Text
 
-from mesh.cli.screen import console, milliseconds, printable
+from mesh.cleaned import cleaned, harmless
+from mesh.cli.screen import console, json_line, milliseconds
 from mesh.errors import MeshError
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens, Waiting
 from mesh.types import Decision, FinishReason
@@ -17,7 +17,8 @@ from mesh.types import Decision, FinishReason
 
 async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | None = None) -> None:
     """The answer on standard output; the closing line on ``closing``, by default standard error, so
-    that what is piped or kept is the answer alone. Raises what the stream raises."""
+    that what is piped or kept is the answer alone, and as it is; on a terminal what that would obey
+    is shown. Raises what the stream raises."""
     decision: Decision | None = None
     on_terminal = sys.stdout.isatty()
     at_line_start = True
@@ -30,20 +31,20 @@ async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | Non
                     text = "".join(piece.text for piece in event.pieces)
                     if text:
                         at_line_start = text.endswith("\n")
-                        _write(printable(text) if on_terminal else text)
+                        _write(harmless(text) if on_terminal else text)
                 case Done():
                     if not at_line_start:
                         _write("\n")
                         at_line_start = True
                     if decision is not None:
                         screen = console(closing or sys.stderr)
-                        line = Text(summary(decision, event), style="dim")
+                        line = Text(cleaned(summary(decision, event), 400), style="dim")
                         screen.print(line, soft_wrap=True)
                         if cut := cut_off(event):
                             screen.print(Text(cut, style="yellow"), soft_wrap=True)
                 case Waiting():
                     # The sentence stays where it is, so what goes on after the wait joins it.
-                    note = Text(f"[{printable(event.why)}]", style="dim")
+                    note = Text(f"[{cleaned(event.why)}]", style="dim")
                     if not at_line_start:
                         sys.stderr.write("\n")
                     console(closing or sys.stderr).print(note, soft_wrap=True)
@@ -207,7 +208,7 @@ def decided_by(decision: Decision) -> str:
 
 
 def _line(event: dict[str, Any]) -> None:
-    _write(msgspec.json.encode(event).decode() + "\n")
+    _write(json_line(event) + "\n")
 
 
 def _write(text: str) -> None:

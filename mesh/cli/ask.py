@@ -88,6 +88,9 @@ def ask(
     PROMPT is the text; '-', or no PROMPT and a pipe, reads standard input. What is piped in beside
     a PROMPT goes below it.
 
+    Into a pipe or a file the answer goes as it is. On a terminal its lines and tabs stay, and what
+    the terminal would obey is shown as a sign: an escape as ␛.
+
     \b
     mesh ask "What is 17 + 25?"
     git diff | mesh ask "Say what this change does." --specialty code
@@ -146,7 +149,7 @@ async def _ask(
             await (show_json(events) if as_json else show_text(events))
     except MeshError as error:
         if as_json and not streaming:  # show_json has written its own
-            import msgspec
+            from mesh.cli.screen import json_line
 
-            sys.stdout.write(msgspec.json.encode(error_event(error)).decode() + "\n")
+            sys.stdout.write(json_line(error_event(error)) + "\n")
         raise

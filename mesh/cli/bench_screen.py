@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from rich.live import Live
 from rich.text import Text
 
-from mesh.cli.screen import console, milliseconds, printable, table
+from mesh.cli.screen import console, milliseconds, table
 
 if TYPE_CHECKING:
     from mesh.bench.profile import LoadProfile
@@ -101,7 +101,7 @@ def show(report: dict[str, Any], file: TextIO) -> None:
             latencies.add_row(name, f"{figures['count']:,}", *cells)
     screen.print(latencies)
     for line in _lines(report):
-        screen.print(Text(printable(line)), soft_wrap=True)
+        screen.print(Text(line), soft_wrap=True)
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mesh.cleaned import cleaned
 from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, piped_beside, read_prompt
 from mesh.validation import MAX_TEXTS
@@ -124,7 +125,7 @@ async def _embed(
     else:
         _vectors(texts, found)
     sys.stdout.flush()
-    click.echo(_summary(found), err=True)
+    click.echo(cleaned(_summary(found), 400), err=True)
 
 
 def _done(found: Sequence[Embeddings], compared: Sequence[str]) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _vectors(texts: Sequence[str], found: Sequence[Embeddings]) -> None:
         first = " ".join(f"{value:+.3f}" for value in vector[:FIRST_SHOWN])
         left = len(vector) - FIRST_SHOWN
         made.add_row(str(number), _label(text), f"{first} … {left:,} more" if left > 0 else first)
-    console().print(made, markup=False)
+    console().print(made)
 
 
 def _cosines(found: Embeddings) -> list[list[float]]:
@@ -186,8 +187,6 @@ def _cosines(found: Embeddings) -> list[list[float]]:
 
 
 def _label(text: str) -> str:
-    from mesh.cleaned import cleaned
-
     return cleaned(text, _LABEL_CHARACTERS)
 
 
@@ -198,10 +197,10 @@ def _matrix(texts: Sequence[str], found: Embeddings) -> None:
     made = table("", "text", *numbers, right=("", *numbers), fixed=("", *numbers))
     for number, (text, row) in enumerate(zip(texts, _cosines(found), strict=True), 1):
         made.add_row(str(number), _label(text), *(f"{cosine:.2f}" for cosine in row))
-    console().print(made, markup=False)
+    console().print(made)
 
 
 def _line(event: dict[str, Any]) -> None:
-    import msgspec
+    from mesh.cli.screen import json_line
 
-    sys.stdout.write(msgspec.json.encode(event).decode() + "\n")
+    sys.stdout.write(json_line(event) + "\n")

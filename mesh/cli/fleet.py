@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import fields, is_dataclass, replace
-from enum import Enum
 from typing import Any
 
 import msgspec
@@ -13,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mesh.cleaned import cleaned
-from mesh.cli.screen import Sized, age, gigabytes, short_device, table
+from mesh.cli.screen import Sized, age, gigabytes, in_lines, short_device, table
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
@@ -23,7 +21,6 @@ NARROW = {"NODE": 12, "SERVES": 10, "DEVICE": 10}  # the rest is for the models'
 _WIDE = 118  # columns of a terminal that has room for them
 
 ROWS = 1_000  # of a table; the rest is counted
-_TEXT_CHARS = 1_000
 _CELL_CHARS = 40
 _MODELS_LISTED = 50
 
@@ -78,19 +75,8 @@ def render(fleet: FleetStatus) -> RenderableType:
 def shown(fleet: FleetStatus) -> FleetStatus:
     """As it may go to a terminal: names and reasons come from other boxes, and what they hold of
     escape sequences would be obeyed, what they hold of line breaks would tear the table."""
-    clean: FleetStatus = _cleaned(fleet)
+    clean: FleetStatus = in_lines(fleet)
     return clean
-
-
-def _cleaned(value: Any) -> Any:
-    made = value
-    if isinstance(value, str) and not isinstance(value, Enum):
-        made = cleaned(value, _TEXT_CHARS)
-    elif isinstance(value, tuple):
-        made = tuple(_cleaned(each) for each in value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        made = replace(value, **{f.name: _cleaned(getattr(value, f.name)) for f in fields(value)})
-    return made
 
 
 def _fleet(fleet: FleetStatus, width: int) -> RenderableType:

@@ -10,8 +10,9 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from mesh import preflight
+from mesh.cleaned import cleaned
 from mesh.cli.options import endpoint_option
-from mesh.errors import MeshError
+from mesh.errors import LONGEST_MESSAGE, MeshError
 from mesh.version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -100,13 +101,13 @@ def leaf(error: BaseException) -> BaseException:
 def one_line(error: MeshError) -> str:
     retry = error.retry_after_s
     hint = f" (try again in {retry:g} s)" if retry else ""
-    return " ".join(error.message.split()) + hint
+    return error.message + hint
 
 
 def complain(message: str, code: int) -> NoReturn:
     """One line on standard error, then exit with ``code``."""
     try:
-        click.echo(f"mesh: {' '.join(message.split())}", err=True)
+        click.echo(f"mesh: {cleaned(message, LONGEST_MESSAGE)}", err=True)
     except OSError:  # nobody can be told
         _let_go(sys.stderr)
     sys.exit(code)

@@ -72,9 +72,9 @@ def route(
     from mesh.cli.route_screen import as_data, show
 
     if as_json:
-        import msgspec
+        from mesh.cli.screen import json_page
 
-        click.echo(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2).decode())
+        click.echo(json_page(as_data(found)))
     else:
         show(found)
 

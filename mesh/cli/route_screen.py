@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
+from mesh.cleaned import cleaned
 from mesh.cli.answer import decided_by
-from mesh.cli.screen import console, printable, table
+from mesh.cli.screen import console, in_lines, json_line, table
 from mesh.errors import MeshError
 from mesh.stream import Ready, Route
 from mesh.types import Decision, StageVerdict
@@ -43,12 +44,14 @@ def line_of(number: int, found: Route | MeshError, *, candidates: bool) -> str:
         data |= as_data(found)
         if not candidates:
             del data["candidates"]
-    return msgspec.json.encode(data).decode()
+    return json_line(data)
 
 
 def show(found: Route) -> None:
     """Who decided and why; then what is ready, or who would be asked."""
     screen = console()
+    ready = found.ready
+    found = in_lines(found)
     decision = found.decision
     version = f"  rules {decision.rules_version[:12]}" if decision.rules_version else ""
     if decision.stage == "requested":
@@ -67,7 +70,7 @@ def show(found: Route) -> None:
         )
         for verdict in decision.verdicts:
             stages.add_row(
-                Text(printable(verdict.stage)),
+                Text(verdict.stage),
                 Text(verdict.specialty or "abstains", style="" if verdict.specialty else "dim"),
                 f"{verdict.confidence:.2f}" if verdict.specialty else "",
                 Text(_why(verdict, decision), style="" if verdict.specialty else "dim"),
@@ -79,14 +82,14 @@ def show(found: Route) -> None:
         listed = ", ".join(f"{other.specialty} {other.probability:.2f}" for other in others)
         screen.print(Text(f"otherwise: {listed}\n"))
     if found.ready is not None:
-        _show_ready(found.ready)
+        _show_ready(found.ready, "" if ready is None else ready.text)
     _show_candidates(found)
 
 
-def _show_ready(ready: Ready) -> None:
+def _show_ready(ready: Ready, text: str) -> None:
     screen = console()
     by = f", made by {ready.node_name}" if ready.node_name else ""
-    text = printable(ready.text).strip()
+    text = text.strip()
     if len(text) > READY_CHARACTERS:
         text = text[: READY_CHARACTERS - 1] + "…"
     screen.print(Text(f"the answer is there already ({ready.source}{by}), no node is asked:"))
@@ -110,8 +113,8 @@ def _show_candidates(found: Route) -> None:
         rank += candidate.eligible
         ranked.add_row(
             str(rank) if candidate.eligible else "-",
-            Text(_shortened(printable(candidate.node_name), NODE_WIDTH + wide)),
-            Text(_shortened(printable(candidate.model), MODEL_WIDTH + wide)),
+            Text(_shortened(candidate.node_name, NODE_WIDTH + wide)),
+            Text(_shortened(candidate.model, MODEL_WIDTH + wide)),
             Text(candidate.reason, style="" if candidate.eligible else "dim"),
         )
     screen.print(ranked)
@@ -128,7 +131,7 @@ def _why(verdict: StageVerdict, decision: Decision) -> str:
         note = f"leads '{others[0].specialty}' by {lead:.2f}"
     if note == f"fired: {rule}":
         note = ""
-    return printable(": ".join(part for part in (rule, note) if part))
+    return ": ".join(part for part in (rule, note) if part)
 
 
 def _shortened(name: str, width: int) -> str:
@@ -213,9 +216,7 @@ class RouteRows:
             (sure, 4),
             (by, STAGE_WIDTH),
         ):
-            cell = Text(
-                " ".join(printable(text.replace("\n", " ")).split()) if width != 5 else text
-            )
+            cell = Text(cleaned(text) if width != 5 else text)
             cell.truncate(width, overflow="ellipsis", pad=True)
             row.append(cell)
             row.append("  ")

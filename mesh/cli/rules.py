@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from mesh.cleaned import harmless
 from mesh.cli.options import HostPort, json_option
 from mesh.errors import ConfigError
 from mesh.extras import require
@@ -194,7 +195,10 @@ def pull(file: Path | None, etcd: str, prefix: str) -> None:
 
     content = asyncio.run(pull_rules(etcd, prefix))
     if file is None:
-        sys.stdout.buffer.write(content)
+        if sys.stdout.isatty():
+            sys.stdout.write(harmless(content.decode("utf-8", "replace")))
+        else:
+            sys.stdout.buffer.write(content)
         return
     try:
         file.write_bytes(content)

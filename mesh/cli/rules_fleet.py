@@ -194,11 +194,13 @@ async def drop_rules(etcd: str, prefix: str) -> bool:
 async def show_rules(etcd: str, prefix: str, *, as_json: bool) -> None:
     fleet = await RulesRegistry(etcd, prefix).fleet()
     if as_json:
+        from mesh.cli.screen import json_page
+
         data = {
             "registry": {"version": fleet.version, "bytes": fleet.size} if fleet.version else None,
             "orchestrators": msgspec.to_builtins(fleet.orchestrators),
         }
-        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+        click.echo(json_page(data))
         return
     _print(fleet)
 
@@ -206,9 +208,10 @@ async def show_rules(etcd: str, prefix: str, *, as_json: bool) -> None:
 def _print(fleet: FleetRules) -> None:
     from rich.text import Text
 
-    from mesh.cli.screen import console, printable, table
+    from mesh.cli.screen import console, in_lines, table
 
     screen = console()
+    fleet = in_lines(fleet)
     if fleet.version is None:
         screen.print("the registry has no rules: each orchestrator uses its own file")
     else:
@@ -219,9 +222,9 @@ def _print(fleet: FleetRules) -> None:
     made = table("ORCHESTRATOR", "ENDPOINT", "RULES", "")
     for each in fleet.orchestrators:
         made.add_row(
-            Text(printable(each.name)),
-            Text(printable(each.endpoint)),
-            Text(printable(each.version) or "unknown"),
+            Text(each.name),
+            Text(each.endpoint),
+            Text(each.version or "unknown"),
             Text(_why(each) if each in fleet.behind else "", style="yellow"),
         )
     screen.print(made)

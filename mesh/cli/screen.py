@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TextIO
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, TextIO
 
+import msgspec
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 
+from mesh.cleaned import cleaned, harmless, json_shown
 from mesh.fleet.records import Gpu
 from mesh.spans import span
 
-# What a model says may hold terminal escape sequences: they would be obeyed, not shown.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+TEXT_CHARACTERS = 1_000  # of a text in a table
+
+
+class _Harmless(Console):
+    """Whatever is printed, no text in it is obeyed by a terminal; colours are made behind this."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else harmless(text), style, control)
 
 
 def console(file: TextIO | None = None) -> Console:
-    """80 columns (or $COLUMNS) where output is no terminal."""
-    return Console(file=file or sys.stdout, highlight=False, soft_wrap=False, emoji=False)
+    """80 columns (or $COLUMNS) where output is no terminal. Brackets are brackets: no name is taken
+    for rich's markup."""
+    return _Harmless(
+        file=file or sys.stdout, highlight=False, soft_wrap=False, emoji=False, markup=False
+    )
 
 
-def printable(text: str) -> str:
-    return _CONTROL.sub("", text)
+def json_line(data: Any) -> str:
+    """``data`` as one line of JSON that a terminal may be shown."""
+    return json_shown(msgspec.json.encode(data).decode())
+
+
+def json_page(data: Any) -> str:
+    """The same with a line a value, for people."""
+    return json_shown(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+
+
+def in_lines(value: Any) -> Any:
+    """A record whose texts are all one printable line each, however deep they are in it."""
+    made = value
+    if isinstance(value, str) and not isinstance(value, Enum):
+        made = cleaned(value, TEXT_CHARACTERS)
+    elif isinstance(value, tuple):
+        made = tuple(in_lines(each) for each in value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        made = replace(value, **{f.name: in_lines(getattr(value, f.name)) for f in fields(value)})
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,14 +56,11 @@ def _screen(fleet: FleetStatus, models: bool) -> RenderableType:
 
 
 def _print(fleet: FleetStatus, as_json: bool, models: bool, *, one_line: bool) -> None:
-    import msgspec
-
     from mesh.cli.fleet import as_data
-    from mesh.cli.screen import console
+    from mesh.cli.screen import console, json_line, json_page
 
     if as_json:
-        data = msgspec.json.encode(as_data(fleet))
-        click.echo((data if one_line else msgspec.json.format(data, indent=2)).decode())
+        click.echo((json_line if one_line else json_page)(as_data(fleet)))
     else:
         console().print(_screen(fleet, models))
     sys.stdout.flush()

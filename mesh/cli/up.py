@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mesh.cleaned import harmless
 from mesh.cli.options import (
     HostPort,
     chosen_state_dir,
@@ -158,7 +159,7 @@ def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
     def report(line: str) -> None:
         # Whoever read the output may be gone (a closed terminal, `| head`): no reason to stop.
         with contextlib.suppress(OSError):
-            click.echo(line)
+            click.echo(harmless(line))
 
     async def after_ready() -> None:
         if tour:
@@ -181,7 +182,7 @@ def _in_background(plan: MeshPlan, *, tour: bool) -> None:
         detach.end(teller, _keep(plan, teller))
     if pipe is None:
         raise InternalError("neither in the background nor in the foreground")
-    detach.follow(pipe, click.echo)
+    detach.follow(pipe, lambda line: click.echo(harmless(line)))
     if tour:
         from mesh.cli.tour import take
 

@@ -6,8 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+from mesh.cleaned import cleaned
+
 LIMIT_BYTES = 16 * 1024 * 1024  # a file and its ``.1``: 32 MiB a child at most
 _TAIL_BYTES = 16 * 1024
+_LINE_CHARACTERS = 1_000
 
 
 def start_afresh(path: Path) -> None:
@@ -43,7 +46,7 @@ def tail(path: Path, lines: int = 8) -> list[str]:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+    return [cleaned(line, _LINE_CHARACTERS) for line in text.splitlines() if line.strip()][-lines:]
 
 
 def _older(path: Path) -> Path:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import datetime
+from typing import Any
 
+from mesh.cleaned import cleaned, harmless
 from mesh.errors import ConfigError, MeshError
 
+LONGEST_LINE = 8_000  # characters
+LONGEST_TRACEBACK = 32_000
 LEVELS = ("debug", "info", "warning", "error")
 
 
 class _Lines(logging.Formatter):
     """``time LEVEL process message``; at debug the logger's name too.
 
-    A ``MeshError`` says all that is needed in its message, so its traceback is left out; any other
-    exception is a defect and keeps it.
+    Whatever strangers said in it, a message is one line, and a traceback holds nothing that a
+    terminal obeys. A ``MeshError`` says all that is needed in its message, so its traceback is left
+    out; any other exception is a defect and keeps it.
     """
 
     def __init__(self, process_name: str, *, with_logger: bool) -> None:
@@ -26,6 +31,13 @@ class _Lines(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone()
         return moment.isoformat(timespec="milliseconds")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = cleaned(record.message, LONGEST_LINE)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return harmless(super().formatException(ei)[-LONGEST_TRACEBACK:])
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.cli.screen import console
+from mesh.cli.screen import console, json_page
 from mesh.errors import ConfigError, MeshError
 from mesh.settings.state import state_dir
 from mesh.types import SPECIALTY_PATTERN
@@ -148,7 +148,7 @@ def _cache() -> CompiledRules:
 
 def _print_json(result: Report | Mined, **more: Any) -> None:
     data = msgspec.to_builtins(result) | more
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+    sys.stdout.write(json_page(data) + "\n")
     sys.stdout.flush()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from mesh.cli.screen import printable, table
+from mesh.cleaned import cleaned
+from mesh.cli.screen import table
 from mesh.errors import InternalError
 from orchestrator.router.rule_file import Rule, read
 from orchestrator.rules.mine import Mined, PrecisionCount, Proposal
@@ -60,7 +61,7 @@ def _said(counted: PrecisionCount) -> str:
 
 def _comment(text: str) -> str:
     """A comment's line: TOML allows no control characters in it."""
-    return " ".join(printable(text).split())
+    return cleaned(text, 400)
 
 
 def show(mined: Mined, unreadable: int, screen: Console) -> None:
@@ -72,7 +73,7 @@ def show(mined: Mined, unreadable: int, screen: Console) -> None:
     )
     for each in mined.proposals:
         made.add_row(
-            Text(printable(each.rule.name)),
+            Text(cleaned(each.rule.name)),
             str(each.new),
             _short(each.logged),
             share(each.logged.lower),

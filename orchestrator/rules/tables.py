@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from mesh.cli.screen import printable, table
+from mesh.cleaned import cleaned
+from mesh.cli.screen import table
 from orchestrator.rules.check import Figures, Report, RuleFigures
 from orchestrator.rules.labelled import prompts
 from orchestrator.rules.statics import Finding, FindingKind
@@ -50,7 +51,7 @@ def _show_kind(kind: FindingKind, found: Sequence[Finding], screen: Console) -> 
     for each in found[:SHOWN_FINDINGS]:
         named = f"'{each.rule}' " if each.rule else ""
         line = Text.assemble(
-            (f"{kind}: ", _STYLES.get(kind, "yellow")), printable(f"{named}{each.message}")
+            (f"{kind}: ", _STYLES.get(kind, "yellow")), cleaned(f"{named}{each.message}", 1_000)
         )
         screen.print(line)
         if each.example:
@@ -60,8 +61,7 @@ def _show_kind(kind: FindingKind, found: Sequence[Finding], screen: Console) -> 
 
 
 def _short(text: str) -> str:
-    text = printable(text)
-    return text if len(text) <= 70 else text[:67].rstrip(" .") + "..."
+    return cleaned(text, 70)
 
 
 def _specialties(report: Report) -> object:
@@ -86,7 +86,7 @@ def _show_rules(figures: Sequence[RuleFigures], screen: Console) -> None:
         specialty = f"not {each.specialty}" if each.role == "veto" else each.specialty or each.role
         marker = each.role == "marker"
         made.add_row(
-            Text(printable(each.name)),
+            Text(cleaned(each.name)),
             Text(specialty),
             f"{each.fired:,}",
             "" if marker else f"{each.counted:,}",

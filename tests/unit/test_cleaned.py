@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.cleaned import CUT, cleaned
+from mesh.cleaned import CUT, cleaned, harmless, json_shown
 
 WILD = st.text(
     st.one_of(
@@ -91,3 +92,22 @@ def test_what_follows_much_that_is_not_shown_is_not_passed_over_in_silence() -> 
 def test_a_character_cut_between_its_bytes_is_no_odd_byte() -> None:
     text = b"a" + "é".encode() * 10_000
     assert cleaned(text, 10) == "aéééééééé" + CUT
+
+
+@given(WILD)
+def test_text_of_several_lines_keeps_them_and_nothing_that_is_obeyed(text: str) -> None:
+    shown = harmless(text)
+    assert len(shown) == len(text.replace("\r\n", "\n"))
+    assert harmless(shown) == shown
+    assert not set(shown) & set(map(chr, (*range(9), *range(11, 32), *range(127, 160))))
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    shown.encode()
+    if text.isprintable():
+        assert shown == text
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_json_that_is_shown_is_the_same_value(text: str) -> None:
+    shown = json_shown(json.dumps(text, ensure_ascii=False))
+    assert json.loads(shown) == text
+    assert harmless(shown) == shown
