@@ -177,6 +177,7 @@ def run(start: Start) -> tuple[int | None, str]:
             stdout=output,
             stderr=output,
             env=start.environment,
+            cwd=start.folder,
             start_new_session=True,
         )
     try:

@@ -12,5 +12,7 @@ def state_dir() -> Path:
     """Where identity, logs and etcd's data live: ``$MESH_STATE_DIR``, else XDG's."""
     if explicit := os.environ.get("MESH_STATE_DIR"):
         return Path(explicit).expanduser().resolve()
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "squadron"
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not base.is_absolute():  # "should consider the path invalid and ignore it"
+        base = Path("~/.local/state")
+    return base.expanduser() / "squadron"
