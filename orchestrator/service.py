@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from mesh.clock import Clock
+from mesh.doors.files import allowed, shares
 from mesh.errors import MeshError, first_of
 from mesh.fleet.records import OrchestratorRecord, encode_record
 from mesh.quarantine.quarantine import Quarantine
@@ -93,6 +94,7 @@ class Orchestrator:
             clock,
             rng,
             suspect_after_s=SUSPECT_BEATS * settings.timing.heartbeat_s,
+            links=shares(allowed()).links,
         )
         capacity = Capacity(self.fleet, clock, registry=f"the registry at {settings.etcd}")
         self.admission = Admission(self.fleet, capacity.take, clock, limit=settings.queue_limit)

@@ -76,6 +76,7 @@ class HandLink:
     on_link: OnLink
     up: bool = False
     running: bool = False
+    tries: int = 0
     opened: list[Attempt] = field(default_factory=list)
 
     async def run(self) -> None:

@@ -131,6 +131,14 @@ def link(view: FleetView, node: NodeId, up: bool, now: float) -> FleetView:
     return _with(view, replace(found, link_up=False, heartbeat=None, lost_at=lost_at))
 
 
+def unlinked(view: FleetView, node: NodeId) -> FleetView:
+    """There is no link to ``node``, and nobody tries to have one: that says nothing about it."""
+    found = view.nodes.get(node)
+    if found is None or not (found.link_up or found.heartbeat or found.lost_at is not None):
+        return view
+    return _with(view, replace(found, link_up=False, heartbeat=None, lost_at=None))
+
+
 def set_aside(view: FleetView, node: NodeId, until: float | None, reason: str) -> FleetView:
     """This process's own verdict after a failure: no new work for ``node`` before ``until``
     (monotonic seconds). None takes the verdict back."""

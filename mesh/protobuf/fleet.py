@@ -154,7 +154,8 @@ def _node_to_wire(node: NodeView, now: float, wall: float) -> pb.Node:
     if not reason and node.set_aside_until is not None and node.set_aside_until > now:
         reason = f"set aside after a failure: {node.set_aside_reason}"
     if not reason and not node.link_up:
-        reason = f"this orchestrator has no link to {record.endpoint}"
+        tried = "has no link to" if node.lost_at is not None else "did not need yet, or dials,"
+        reason = f"this orchestrator {tried} {record.endpoint}"
     lost_at = node.lost_at if node.lost_at is not None and node.lost_at <= now else None
     age = max(0.0, now - node.last_seen)
     data = encode_record(replace(record, reason=reason), indent=0)

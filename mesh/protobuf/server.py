@@ -66,6 +66,9 @@ def open_server(
             ("grpc.http2.max_ping_strikes", 0),
             ("grpc.server_handshake_timeout_ms", int(GREETING_S * 1000)),
             ("grpc.max_connection_idle_ms", int(IDLE_S * 1000)),
+            # Calls that come at once: else gRPC itself drops some of a thousand, whosever they are.
+            ("grpc.server.max_pending_requests", 2 * max_streams),
+            ("grpc.server.max_pending_requests_hard_limit", 4 * max_streams),
             # Before files run out; who of them has to go, the guard says (mesh/doors/guard.py).
             ("grpc.max_allowed_incoming_connections", shares(allowed()).connections),
         ],

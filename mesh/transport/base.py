@@ -171,6 +171,11 @@ class Link(Protocol):
         """Whether the handshake stands and the peer was heard within ``peer_timeout_s``."""
         ...
 
+    @property
+    def tries(self) -> int:
+        """How often it did not come up, since it last was."""
+        ...
+
     async def run(self) -> None:
         """Owns sockets and timers; reconnects until cancelled; then closes all streams."""
         ...

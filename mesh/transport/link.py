@@ -49,10 +49,15 @@ class FramedLink:
         self._on_heartbeat = on_heartbeat
         self._on_link = on_link
         self._session: DialSession | None = None
+        self._tries = 0
 
     @property
     def up(self) -> bool:
         return self._session is not None and self._session.heard
+
+    @property
+    def tries(self) -> int:
+        return self._tries
 
     def open(self, attempt: Attempt) -> DialedStream:
         """Raises ``NodeLost`` when the link is not up; see also ``DialSession.open``."""
@@ -85,7 +90,7 @@ class FramedLink:
             timing=self._timing,
             clock=self._clock,
             on_heartbeat=self._on_heartbeat,
-            on_link=self._on_link,
+            on_link=self._moved,
         )
         self._session = session
         try:
@@ -106,4 +111,9 @@ class FramedLink:
         finally:
             session.end("this process closed the link", bye=True)
             self._session = None
+        self._tries += 1
         return reason
+
+    def _moved(self, up: bool) -> None:
+        self._tries = 0 if up else -1  # the end of this very session is no failed try
+        self._on_link(up)

@@ -10,14 +10,15 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from mesh.backoff import decorrelated
 from mesh.clock import Clock
+from mesh.doors.files import MOST_LINKS
 from mesh.fleet import view as change
 from mesh.fleet.complaints import Complaints
-from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelState
+from mesh.fleet.records import TRANSPORTS, FleetView, Heartbeat, ModelState, NodeView
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put, Registry
 from mesh.transport.base import Attempt, AttemptStream, Dialer
 from mesh.transport.dialers import Dialers
@@ -40,6 +41,7 @@ class Fleet:
 
     ``suspect_after_s``: seconds without a heartbeat before a node whose link is still up gets no
     new work (and what runs there moves, see ``orchestrator/attempts/watch.py``); None: never.
+    ``links``: nodes that are linked at once, at most; the rest are when somebody needs them.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Fleet:
         rng: random.Random,
         *,
         suspect_after_s: float | None = None,
+        links: int = MOST_LINKS,
     ) -> None:
         self._registry = registry
         self._clock = clock
@@ -57,7 +60,14 @@ class Fleet:
         self._view = FleetView()
         self._complaints = Complaints()
         dialers = dialer if isinstance(dialer, Mapping) else dict.fromkeys(TRANSPORTS, dialer)
-        self._links = Links(dialers, clock, on_heartbeat=self._heard, on_link=self._linked)
+        self._links = Links(
+            dialers,
+            clock,
+            on_heartbeat=self._heard,
+            on_link=self._linked,
+            on_rest=self._rests,
+            limit=links,
+        )
         self._version = 0
         self._moved = asyncio.Event()
         self._held: dict[tuple[NodeId, ModelId], int] = {}
@@ -120,6 +130,17 @@ class Fleet:
         self._ticks.add(tick)
         self._group.create_task(self._ring(tick), name="alarm")
 
+    @property
+    def unlinked(self) -> int:
+        """Nodes that have no link now, since they did not answer or for want of room."""
+        return self._links.resting
+
+    def need(self, nodes: Iterable[NodeView]) -> None:
+        """Somebody waits for one of these: those without a link are dialled before all others, the
+        newest record first."""
+        ordered = sorted(nodes, key=lambda node: node.record.updated_at, reverse=True)
+        self._links.ask(node.record.id for node in ordered)
+
     def open(self, node: NodeId, attempt: Attempt) -> AttemptStream:
         """Raises ``NodeLost``."""
         return self._links.open(node, attempt)
@@ -150,7 +171,8 @@ class Fleet:
         self._held[key] = self._held.get(key, 0) + 1
         self._view = change.in_flight(self._view, node, 1)
         try:
-            yield
+            with self._links.hold(node):
+                yield
         finally:
             self._held[key] -= 1
             if not self._held[key]:
@@ -228,10 +250,15 @@ class Fleet:
                 continue
             if old is not None and old.record.instance != seen.record.instance:
                 self._probing.pop(node, None)  # a new start owes nothing to the old one's failures
-            if old is None or old.record.endpoint != seen.record.endpoint:
+            moved = old is None or old.record.endpoint != seen.record.endpoint
+            # A record that is written anew is a sign of life: who rests has its turn sooner.
+            if moved or self._links.rests(node):
                 self._links.want(seen.record)
+            if moved and self._links.tries(node):
                 # A record that came back may find its link still standing, or gone to elsewhere.
                 self._view = change.link(self._view, node, self._links.up(node), now)
+            elif moved:
+                self._view = change.unlinked(self._view, node)
         self._bump()
 
     def _kept(self, changes: tuple[Change, ...]) -> list[Change]:
@@ -270,6 +297,16 @@ class Fleet:
             self._outlived.discard(node)
             self._apply([Delete(f"{NODES}{node}")])
         self._bump()
+
+    def _rests(self, node: NodeId, failed: bool) -> None:
+        """It has no link for now. Only one that was dialled in vain counts as out of reach."""
+        if self._silence is not None:
+            self._silence.forget(node)
+        if failed:
+            self._view = change.link(self._view, node, False, self._clock.now())
+        else:
+            self._view = change.unlinked(self._view, node)
+            self._bump()
 
     async def _listen(self, silence: Silence) -> None:
         """Sets nodes aside that fell silent, until they are heard again or their link goes down."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from mesh.clock import Clock
-from mesh.fleet.outlook import Absent, Busy, absent
+from mesh.fleet.eligibility import able
+from mesh.fleet.outlook import Absent, Busy, absent, concerned
 from mesh.fleet.placement import Ranking, rank, relieved
 from mesh.fleet.reasons import candidate
 from mesh.fleet.records import ModelRecord
@@ -16,6 +18,7 @@ from mesh.fleet.work import Work
 from mesh.types import Candidate
 from orchestrator.picture.fleet import Fleet
 
+SEEK_S = 1.0  # between two looks for nodes without a link, for one kind of work
 FEW = 8  # candidates that are looked at before all are
 
 
@@ -46,12 +49,17 @@ class Capacity:
         self._clock = clock
         self._registry = registry
         self._standings = Standings()
+        self._sought: dict[tuple[object, ...], float] = {}
 
     def take(self, work: Work) -> Reservation | Busy | Absent:
         """The best candidate with a free slot, held; else why there is none. Never waits."""
         ranking = rank(self._fleet.view, work, self._clock.now(), self._standings)
         if len(ranking):
-            return self._held(ranking)
+            found = self._held(ranking)
+            if isinstance(found, Busy):
+                self._seek(ranking)
+            return found
+        self._seek(ranking)
         away = "" if self._fleet.registry_connected else f"{self._registry} is unreachable"
         outlook = absent(ranking, registry=away)
         # A specialist that will be there in a moment is worth waiting for, and one that began the
@@ -60,6 +68,21 @@ class Capacity:
             return outlook
         relief = relieved(ranking, self._standings)
         return self._held(relief) if relief is not None else outlook
+
+    def _seek(self, ranking: Ranking) -> None:
+        """Has those linked that could take the work and have no link."""
+        kind, now = ranking.work.kind, ranking.now
+        if not self._fleet.unlinked or self._sought.get(kind, -math.inf) > now - SEEK_S:
+            return
+        self._sought = {k: at for k, at in self._sought.items() if at > now - SEEK_S} | {kind: now}
+        self._fleet.need(
+            row.view
+            for row in concerned(ranking)
+            if not row.view.link_up
+            and row.model is not None
+            and able(row.model, ranking.work)
+            and row.view.record.id not in ranking.work.exclude
+        )
 
     def _held(self, ranking: Ranking) -> Reservation | Busy:
         row = self._free_row(ranking)

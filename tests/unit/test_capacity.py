@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.fleet.outlook import Absent, Busy, Missing
-from mesh.fleet.records import FleetView, ModelRecord, NodeState
+from mesh.fleet.records import FleetView, ModelRecord, NodeState, NodeView
 from mesh.fleet.work import Work
 from mesh.types import ModelId, NodeId
 from orchestrator.slots.capacity import FEW, Capacity, Reservation
@@ -26,8 +26,13 @@ class Fleet:
     view: FleetView
     free: dict[str, int] = field(default_factory=dict)
     registry_connected: bool = True
+    unlinked: int = 0
+    needed: list[str] = field(default_factory=list)
     held: Counter[tuple[str, str]] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
+
+    def need(self, nodes: Iterable[NodeView]) -> None:
+        self.needed += [node.record.name for node in nodes]
 
     def free_slots(self, node: NodeId, model: ModelId) -> int:
         name = self.view.nodes[node].record.name
@@ -215,3 +220,20 @@ def test_what_a_reservation_holds_is_of_that_moment() -> None:
     second = source.take(work())
     assert isinstance(second, Reservation)
     assert (first.model.context_length, second.model.context_length) == (0, 512)
+
+
+def test_who_may_serve_and_has_no_link_is_needed_and_nobody_else() -> None:
+    boxes = [
+        Box(name="far", link=False),
+        Box(name="other", link=False, serves=(CHAT,)),
+        Box(name="full", slots=1, used=1),
+    ]
+    fleet = Fleet(_fleet(*boxes), free={"full": 0})
+    source = capacity(fleet)
+    assert isinstance(source.take(work()), Busy)
+    assert fleet.needed == []  # all have the link that they may have
+    fleet.unlinked = 2
+    assert isinstance(source.take(work()), Busy)
+    assert fleet.needed == ["far"]
+    source.take(work())
+    assert fleet.needed == ["far"]  # not again at once

@@ -246,14 +246,15 @@ async def test_at_the_limit_the_idlest_makes_room_and_nobody_who_is_used_or_want
         assert len(rig.links) == 3
 
 
-async def test_a_node_beyond_the_limit_is_not_linked_and_the_log_says_why(
+async def test_a_node_beyond_the_limit_rests_and_the_log_says_why(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with running(limit=1) as rig:
-        rig.links.want(record())
-        with caplog.at_level(logging.WARNING):
-            rig.links.want(record(B))
-        assert "box b is not linked: all 1 links" in caplog.text
+        rig.links.want(record(A))
+        rig.links.want(record(B))
+        assert [link.node for link in rig.dialed] == [A]
+        assert rig.links.rests(B)
+        assert "all 1 links that this process may have are taken" in caplog.text
         rig.links.want(record(endpoint="elsewhere"))
         assert rig.link().endpoint == "elsewhere", "its own link makes room for its next"
 

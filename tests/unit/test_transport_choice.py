@@ -29,6 +29,7 @@ from mesh.settings.timing import PRESETS
 from mesh.transport.dialers import all_dialers
 from mesh.transport.links import Links
 from mesh.types import ModelId, NodeId, Specialty
+from tests.fleet_rig import HandLink
 
 MATH = Specialty("math")
 RECORD = NodeRecord(
@@ -61,8 +62,9 @@ class Dialed:
     def __init__(self) -> None:
         self.endpoints: list[str] = []
 
-    def link(self, endpoint: str, *_: Any) -> Any:
+    def link(self, endpoint: str, *rest: Any) -> HandLink:
         self.endpoints.append(endpoint)
+        return HandLink(endpoint, *rest)
 
 
 def links(**dialers: Dialed) -> Links:
