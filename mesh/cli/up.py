@@ -223,4 +223,4 @@ def _keep(plan: MeshPlan, teller: Teller) -> MeshError | None:
 
 
 def where(plan: MeshPlan) -> str:
-    return f"mesh at {plan.endpoint}, etcd at {plan.etcd}, logs in {plan.log_dir}"
+    return f"mesh at {plan.endpoint} (gRPC), etcd at {plan.etcd}, logs in {plan.log_dir}"

@@ -14,7 +14,6 @@ from mesh.client.embed import EmbedOptions, embed, embed_request
 from mesh.client.options import FLAG, NUMBER, TEXTS, check_kind
 from mesh.client.request import Prompt, RequestOptions, request_of
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
-from mesh.client.sending import asked
 from mesh.client.stream import Events, EventStream, Generation
 from mesh.embedding import Embeddings
 from mesh.errors import ConfigError, InvalidRequest, MeshError
@@ -150,7 +149,7 @@ class Client:
     async def _call(self, method: str, message: Any) -> Any:
         for turn in self._contacts.in_turn(wire.never_arrived):
             with turn as contact:
-                return await asked(contact, method, message, CALL_TIMEOUT_S)
+                return await self._contacts.ask(contact, method, message, CALL_TIMEOUT_S)
         raise self._contacts.nobody()
 
     async def _orchestrators(self) -> tuple[OrchestratorRecord, ...]:

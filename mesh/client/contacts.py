@@ -12,7 +12,8 @@ import grpc
 
 from mesh.channel import open_channel
 from mesh.client import wire
-from mesh.client.silence import Reach, reach
+from mesh.client.sending import asked
+from mesh.client.silence import Reach, listens, reach, watched
 from mesh.errors import ConfigError, InternalError, MeshError, Unreachable
 from mesh.fleet.records import OrchestratorRecord
 from mesh.v1 import mesh_pb2_grpc
@@ -61,7 +62,24 @@ class Contacts:
                 if look.result() is Reach.THERE:
                     self.prefer(contact)
                     return
+        for contact in known:
+            # Refused by what does take connections: an HTTP server, say.
+            if await reach(contact.channel, FIRST_LOOK_S) is Reach.REFUSED and await listens(
+                contact.endpoint, FIRST_LOOK_S
+            ):
+                raise Unreachable(
+                    f"no orchestrator answers at {contact.endpoint}: what listens there does not "
+                    "speak gRPC; say where the orchestrator is"
+                )
         raise self.nobody()
+
+    async def ask(self, contact: Contact, method: str, message: Any, timeout_s: float) -> Any:
+        """One answer to one message. Raises what the call raises, and ``Unreachable`` when the
+        contact goes silent and there is somebody else to ask."""
+        call = asked(contact, method, message, timeout_s)
+        if not self.others(contact):
+            return await call
+        return await watched(call, contact.channel, contact.endpoint)
 
     def beats(self, contact: Contact, *, every_ms: int) -> None:
         """As its newest stream says: 0, it says nothing of itself."""

@@ -16,7 +16,6 @@ from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.client import wire
 from mesh.client.contacts import Contacts
 from mesh.client.options import NUMBER, PRIORITY, TEXT, Kind, check_options
-from mesh.client.sending import asked
 from mesh.embedding import Embeddings, EmbedRequest
 from mesh.errors import DeadlineExceeded, InvalidRequest
 from mesh.protobuf.embed import embed_request_to_wire, embeddings_from_wire
@@ -103,6 +102,6 @@ async def embed(request: EmbedRequest, contacts: Contacts) -> Embeddings:
                     request_id=request.id,
                 )
             message = embed_request_to_wire(replace(request, timeout_s=left))
-            answer = await asked(contact, "Embed", message, wire.call_timeout(left))
+            answer = await contacts.ask(contact, "Embed", message, wire.call_timeout(left))
             return embeddings_from_wire(answer, texts=len(request.texts))
     raise contacts.nobody()

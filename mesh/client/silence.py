@@ -7,15 +7,23 @@ second. One that is has been stopped, hangs, or is cut off.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.errors import Unreachable
+from mesh.errors import Unreachable, first_of
 
 SILENCE_S = 0.75  # three beats: with what a resume takes, the gap stays below a second
 LATE_S = 0.1  # this process was held itself: what came meanwhile is read before anyone is blamed
+
+
+PROBE_EVERY_S = 0.5
+PROBE_S = 1.5
+
+T = TypeVar("T")
 
 
 class Reach(Enum):
@@ -57,6 +65,46 @@ async def heard(call: Any, who: str, within_s: float = SILENCE_S) -> Any:
     finally:
         if timer is not None:
             timer.cancel()
+
+
+async def watched(work: Coroutine[Any, Any, T], channel: Any, who: str) -> T:
+    """What ``work`` returns or raises. It is given up, with ``Unreachable``, when who is to answer
+    it stops answering at all: a call of one answer has no heartbeats, so that is asked after."""
+    found: list[T] = []
+
+    async def run() -> None:
+        found.append(await work)
+
+    async def watch() -> None:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        while True:
+            await asyncio.sleep(PROBE_EVERY_S)
+            try:
+                await check(health_pb2.HealthCheckRequest(), timeout=PROBE_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise Unreachable(f"{who} has said nothing for {PROBE_S:g} s") from None
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch())
+            await group.create_task(run())
+            watching.cancel()
+    except BaseExceptionGroup as several:
+        raise first_of(several) from None
+    return found[0]
+
+
+async def listens(endpoint: str, within_s: float) -> bool:
+    """Whether anything takes a connection there."""
+    host, _, port = endpoint.rpartition(":")
+    try:
+        async with asyncio.timeout(within_s):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 async def reach(channel: Any, timeout_s: float) -> Reach:

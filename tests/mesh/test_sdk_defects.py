@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ import grpc
 import pytest
 
 import mesh as squadron
-from mesh.errors import InternalError, InvalidRequest, MeshError
+from mesh.errors import InternalError, InvalidRequest, MeshError, Unreachable
 from tests.fake_mesh import ANSWER, Broken, FakeMesh, assigned, decided, done, serving, tokens
 
 HALF = (decided(), assigned(), tokens(0, "It is", " 42"))
@@ -135,3 +136,20 @@ async def test_one_that_says_nothing_of_heartbeats_may_be_silent() -> None:
             timer.start()
             assert [event async for event in events]
     assert not second.requests
+
+
+async def test_what_is_no_orchestrator_is_called_so() -> None:
+    async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(http, "127.0.0.1", 0)
+    endpoint = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        with pytest.raises(Unreachable, match=f"{endpoint}: what listens there does not speak"):
+            async with squadron.connect(endpoint):
+                pass
+    with pytest.raises(Unreachable, match="is `mesh up` running"):
+        async with squadron.connect(endpoint):
+            pass
