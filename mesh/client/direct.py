@@ -21,7 +21,7 @@ from mesh.channel import Keepalive, open_channel
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.sending import DIRECT, Reading, answered
-from mesh.client.silence import Reach, reach
+from mesh.client.silence import SILENCE_S, Reach, heard, reach
 from mesh.client.stream import EventStream, fresh_trace
 from mesh.clock import Clock, SystemClock
 from mesh.errors import (
@@ -32,6 +32,7 @@ from mesh.errors import (
     NodeLost,
     Overloaded,
     Quarantined,
+    Unreachable,
 )
 from mesh.protobuf.direct import direct_to_wire, grant_from_wire
 from mesh.protobuf.events import decision_from_wire, event_from_wire
@@ -274,7 +275,7 @@ class _Answer:
             if not ready and await reach(line.channel, CONNECT_S) is not Reach.THERE:
                 raise NodeLost(f"{name} does not answer at {endpoint}")
             timeout_s = self.request.timeout_s
-            reading = Reading(line.stub)
+            reading, beats = Reading(line.stub), False
             call = self._call = answered(
                 line.channel,
                 line.stub,
@@ -285,10 +286,10 @@ class _Answer:
             )
             try:
                 while True:
-                    await reading.taken(self._begun.tokens)
-                    message: Any = await call.read()
+                    message: Any = await self._message(call, reading, name, beats)
                     if message is grpc.aio.EOF:
                         raise NodeLost(f"{name} ended its stream without a last word")
+                    beats = beats or message.heartbeat_ms > 0
                     event = event_from_wire(message)
                     if event is None:
                         continue
@@ -303,6 +304,22 @@ class _Answer:
                 raise wire.translated(error, endpoint) from None
             finally:
                 call.cancel()
+
+    async def _message(self, call: Any, reading: Reading, name: str, beats: bool) -> Any:
+        """The call's next one. ``beats``: the node's silence means something. Raises what the call
+        raises, and ``NodeLost`` when it has gone silent and the rest may be had elsewhere."""
+        if not beats or not (self.request.resumable or not self._begun.tokens):
+            await reading.taken(self._begun.tokens)
+            return await call.read()
+        try:
+            await reading.taken(self._begun.tokens, SILENCE_S)
+            return await heard(call, name)
+        except Unreachable as error:
+            raise NodeLost(error.message) from None
+        except grpc.aio.AioRpcError as error:
+            if call.done() or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise  # the answer's own
+            raise NodeLost(f"{name} has said nothing for {SILENCE_S:g} s") from None
 
 
 def _final(error: MeshError) -> bool:

@@ -17,7 +17,7 @@ from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.contacts import Contact, Contacts
 from mesh.client.sending import ACKNOWLEDGE_S, MESH, Reading, answered
-from mesh.client.silence import SILENCE_S, Reach, heard, reach
+from mesh.client.silence import SILENCE_S, Reach, heard, reach, watched
 from mesh.clock import Clock, SystemClock
 from mesh.errors import InternalError, MeshError, NotServed, Unreachable
 from mesh.protobuf.events import event_from_wire
@@ -280,10 +280,16 @@ class Events(AsyncIterator[StreamEvent]):
 
     async def _message_of(self, call: Any) -> Any:
         """The next one. Raises ``Unreachable`` when who sends them has gone silent."""
-        if not self._minded:
+        contact = self._contact
+        may_move = self.request.resumable or not self._begun.tokens
+        if contact is None or not may_move or not self._contacts.others(contact):
             return await call.read()
         try:
-            return await heard(call, self._endpoint)
+            if self._contacts.minded(contact):
+                return await heard(call, contact.endpoint)
+            if self._fresh:  # whether it beats, its first event says
+                return await watched(call.read(), contact.channel, contact.endpoint)
+            return await call.read()
         except Unreachable:
             self._stopped = True
             raise

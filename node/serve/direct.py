@@ -27,6 +27,7 @@ from mesh.errors import (
     InvalidRequest,
     from_code,
 )
+from mesh.protobuf.beats import beating
 from mesh.protobuf.flow import Flow, Flows
 from mesh.protobuf.intake import PLAIN_BYTES, Intake
 from mesh.protobuf.request import request_from_wire
@@ -136,8 +137,9 @@ class DirectServer:
     async def _held(self, context: Any, fresh_id: RequestId) -> None:
         async with self._intake.held(context) as held:
             wire = await held.message(pb.DirectRequest)
-            with self._flows.of(context) as flow:
-                await self._stream(wire, context, flow, fresh_id)
+            async with beating(context) as beats:
+                with self._flows.of(context, beats.write) as flow:
+                    await self._stream(wire, context, flow, fresh_id)
 
     async def _acknowledge(self, wire: Any, context: Any) -> pb.Acknowledged:
         fresh_id = RequestId(uuid.uuid4().hex)

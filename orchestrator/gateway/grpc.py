@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from mesh.budget import Budget
 from mesh.clock import Clock, SystemClock
 from mesh.errors import DeadlineExceeded, InternalError, InvalidRequest, MeshError
+from mesh.protobuf.beats import Beats, beating
 from mesh.protobuf.direct import grant_to_wire
 from mesh.protobuf.embed import embed_request_from_wire, embeddings_to_wire
 from mesh.protobuf.events import event_to_bytes
@@ -32,7 +33,6 @@ from mesh.types import Request, RequestId
 from mesh.v1 import mesh_pb2 as pb
 from orchestrator.api import Api
 from orchestrator.gateway.base import GatewaySpec
-from orchestrator.gateway.beats import Beats, beating
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
 WHO = "the orchestrator"  # in the words of a defect

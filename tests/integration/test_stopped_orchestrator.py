@@ -121,3 +121,13 @@ async def test_a_call_of_one_answer_goes_to_the_other(tmp_path: Path) -> None:
         assert time.monotonic() - begun < 2 * GAP_S
         assert client.endpoint == endpoints[1]
         assert await client.nodes()
+
+
+async def test_one_that_is_stopped_before_anything_was_asked_of_it_costs_little(
+    tmp_path: Path,
+) -> None:
+    async with two(tmp_path) as (endpoints, pids), mesh.connect(endpoints) as client:
+        os.kill(pids[0], signal.SIGSTOP)
+        begun = time.monotonic()
+        assert await client.generate("1 + 1", max_tokens=100).text() == WORDS
+        assert time.monotonic() - begun < 1.0 + 2 * GAP_S  # an answer takes one

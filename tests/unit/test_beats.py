@@ -8,10 +8,10 @@ import pytest
 
 from mesh.clock import ManualClock
 from mesh.errors import NoCandidate
+from mesh.protobuf.beats import BEAT_S, beating
 from mesh.protobuf.events import event_from_wire, event_to_bytes
 from mesh.stream import Progress
 from mesh.v1 import mesh_pb2 as pb
-from orchestrator.gateway.beats import BEAT_S, beating
 
 EVENT = event_to_bytes(Progress(phase="queued", done=1, total=2))
 

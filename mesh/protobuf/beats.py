@@ -1,4 +1,4 @@
-"""A stream that is never silent while its orchestrator lives: where there is nothing to say for
+"""A stream that is never silent while its sender lives: where there is nothing to say for
 ``BEAT_S``, an event without content says that somebody is there.
 
 A connection is no sign of life: the kernel keeps a stopped process's connections open, and gRPC's
