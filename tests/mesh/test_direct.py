@@ -218,6 +218,27 @@ async def test_a_ticket_in_use_to_its_limit_is_refused_and_then_good_again(tmp_p
             await until(lambda: node.gate.streams == 0 and node.runner.used_slots == 0)
 
 
+async def test_a_stream_beats_while_the_runner_says_nothing(tmp_path: Path) -> None:
+    async with (
+        Mesh() as mesh,
+        real_node(mesh, tmp_path, slots=4, script=(OPENED, words_from(0, 1))) as node,
+    ):
+        signer = Signer.generate()
+        trusted(node, signer)
+        token = signer.sign(node.ticket(max_streams=2))
+        async with grpc.aio.insecure_channel(node.record().direct_endpoint) as channel:
+            call = ask(channel, token)
+            async with asyncio.timeout(10):
+                seen = [await call.read() for _ in range(4)]
+            assert [(each.WhichOneof("event"), each.heartbeat_ms) for each in seen] == [
+                ("assigned", 250),
+                ("tokens", 0),
+                (None, 250),
+                (None, 250),
+            ]
+            call.cancel()
+
+
 async def test_bad_requests_are_the_clients_mistake_and_not_asked_again(tmp_path: Path) -> None:
     async with direct(tmp_path, script=whole_answer()) as (_, node, whole):
         calls = served(whole)
