@@ -18,6 +18,7 @@ from mesh.quarantine.strikes import (
     Strike,
     decode,
     encode,
+    heard,
     struck,
     totals,
 )
@@ -57,6 +58,12 @@ class Quarantine:
         mark = marks.form if of_form else marks.whole
         now = self._clock.wall()
         self._own = struck(self._own, mark, error.message, now)
+        log.warning(
+            "a request was too much for an engine, %d times as told here (%s): %s",
+            self._own[mark].count,
+            mark,
+            self._own[mark].why,
+        )
         self._tell()
         self._sum(now)
         strike = self._refused.get(mark)
@@ -86,7 +93,7 @@ class Quarantine:
         if key not in self._told and len(self._told) >= MOST_TELLERS:
             return
         try:
-            self._told[key] = decode(value)
+            self._told[key] = heard(decode(value), self._clock.wall())
         except ProtocolError as error:
             log.warning("a record is of no use: %s: %s", shown_key(key), error.message)
 

@@ -19,7 +19,7 @@ from mesh.quarantine.marks import MARK_BYTES
 STRIKES = 2  # after so many a request is refused
 STRIKE_S = 600.0  # so long each of them counts
 MOST_STRIKES = 64  # that one process tells; the oldest is dropped
-MOST_TELLERS = 1024  # processes that are listened to
+MOST_TELLERS = 256  # processes that are listened to
 MAX_VALUE_BYTES = 64 * 1024
 WHY_CHARS = 200
 
@@ -69,20 +69,28 @@ def struck(own: Mapping[str, Strike], mark: str, why: str, now: float) -> dict[s
     return left
 
 
+def heard(strikes: Iterable[Strike], now: float) -> tuple[Strike, ...]:
+    """What another process told now: one that claims to last longer than any does, lasts as long as
+    one of this moment."""
+    return tuple(
+        msgspec.structs.replace(strike, until=min(strike.until, now + STRIKE_S))
+        for strike in strikes
+        if strike.until > now
+    )
+
+
 def totals(tellers: Iterable[Iterable[Strike]], now: float) -> dict[str, Strike]:
-    """By mark, over all that tell of it. A strike that claims to last longer than any does, lasts
-    as long as one that was told now."""
+    """By mark, over all that tell of it."""
     found: dict[str, Strike] = {}
     for strikes in tellers:
         for strike in strikes:
             if strike.until <= now:
                 continue
             before = found.get(strike.mark)
-            until = min(strike.until, now + STRIKE_S)
             found[strike.mark] = Strike(
                 mark=strike.mark,
                 count=strike.count + (before.count if before is not None else 0),
-                until=max(until, before.until if before is not None else 0.0),
+                until=max(strike.until, before.until if before is not None else 0.0),
                 why=strike.why,
             )
     return found

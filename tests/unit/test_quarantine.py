@@ -116,8 +116,11 @@ def test_a_value_that_is_no_list_of_strikes_says_why(value: bytes) -> None:
 
 def test_a_strike_lasts_no_longer_than_any_does() -> None:
     told = s.Strike(mark=f"{1:032x}", count=2, until=1e10)
-    assert s.totals([[told]], 1000.0)[told.mark].until == 1000.0 + s.STRIKE_S
-    assert not s.totals([[told]], 1e10)
+    (heard,) = s.heard([told], 1000.0)
+    assert heard.until == 1000.0 + s.STRIKE_S
+    assert s.totals([[heard]], 1000.0) == {told.mark: heard}
+    assert not s.totals([[heard]], 1000.0 + s.STRIKE_S)
+    assert not s.heard([told], 1e10)
 
 
 async def test_strikes_count_over_the_fleet_and_outlive_who_told_them() -> None:
@@ -141,6 +144,11 @@ async def test_strikes_count_over_the_fleet_and_outlive_who_told_them() -> None:
             with pytest.raises(Quarantined):
                 each.check(marks)
         await sessions[2].put("quarantine/stranger", b"[" * 6000)
+        told = s.encode([s.Strike(mark=marks(OTHER).whole, count=2, until=1e11)])
+        await sessions[2].put("quarantine/for good", told)
+        await soon()
+        with pytest.raises(Quarantined):
+            first.check(lambda: marks(OTHER))
         tasks[1].cancel()
         await soon()
         with pytest.raises(Quarantined):
@@ -148,8 +156,10 @@ async def test_strikes_count_over_the_fleet_and_outlive_who_told_them() -> None:
         await clock.advance(s.STRIKE_S)
         await soon()
         third.check(marks)
+        first.check(lambda: marks(OTHER))
         await clock.advance(31.0)
+        first.check(lambda: marks(OTHER))
         await soon()
-        assert set(store.snapshot("quarantine/")) == {"quarantine/stranger"}
+        assert set(store.snapshot("quarantine/")) == {"quarantine/stranger", "quarantine/for good"}
         for task in tasks:
             task.cancel()
