@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,10 @@ KEYS = st.sampled_from(["a", "b", "c", "d"])
 VALUES = st.sampled_from([b"", b"1", b"2"])
 SNAPSHOTS = st.dictionaries(KEYS, VALUES)
 CHANGES = st.one_of(st.builds(Put, KEYS, VALUES), st.builds(Delete, KEYS))
+
+
+NAMES = st.sampled_from([f"k{number}" for number in range(8)])
+SIZES = st.sampled_from([b"", b"x", b"x" * 15, b"x" * 60])
 
 
 @given(SNAPSHOTS, SNAPSHOTS)
@@ -103,3 +108,40 @@ async def test_what_cancels_out_while_the_reader_lags_is_not_told() -> None:
     feed.apply([Delete("a")])
     feed.apply([Put("b", b"1")])
     assert await feed.next() == (Put("b", b"1"),)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.dictionaries(NAMES, SIZES, max_size=8),
+            st.lists(st.tuples(NAMES, st.none() | SIZES), max_size=6),
+        ),
+        max_size=12,
+    )
+)
+async def test_a_feed_holds_no_more_than_its_limits_and_says_what_it_leaves_out(
+    steps: list[dict[str, bytes] | list[tuple[str, bytes | None]]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mesh.registry.feed.MAX_KEYS", 4)
+        patch.setattr("mesh.registry.feed.MAX_BYTES", 40)
+        feed = Feed(what="nodes/")
+        truth: dict[str, bytes] = {}
+        seen: dict[str, bytes] = {}
+        feed.replace({})
+        for step in steps:
+            if isinstance(step, dict):
+                truth = dict(step)
+                feed.replace(step)
+            else:
+                changes = [Delete(k) if v is None else Put(k, v) for k, v in step]
+                apply(truth, changes)
+                feed.apply(changes)
+            if feed.wants_snapshot:
+                feed.replace(truth)
+            while feed.depth:
+                apply(seen, await feed.next())
+            assert len(seen) <= 4
+            assert sum(len(key) + len(value) for key, value in seen.items()) <= 40
+            if not feed.shortfall:
+                assert seen == truth
