@@ -11,12 +11,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mesh.cleaned import cleaned
-from mesh.cli.screen import Sized, age, gigabytes, in_lines, short_device, table
+from mesh.cli.screen import Sized, age, gigabytes, in_lines, short_device, table, without
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
 MEMORY = "GiB used\n/free/total"
 SENSORS = "GPU NOW"
+NARROWEST = 64  # columns below which only the first things to know have room
 NARROW = {"NODE": 12, "SERVES": 10, "DEVICE": 10}  # the rest is for the models' long names
 _WIDE = 118  # columns of a terminal that has room for them
 
@@ -182,7 +183,7 @@ def _nodes(fleet: FleetStatus, width: int) -> RenderableType:
             *([Text("-" if gone else now)] if sensors else []),
             age(node.last_seen_age_s),
         )
-    return made
+    return made if width >= NARROWEST else without(made, "MODELS", "DEVICE", MEMORY, "SEEN")
 
 
 def _sensors(gpu: Gpu) -> list[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.fleet import ROWS, shown
-from mesh.cli.screen import Sized, age, megabytes, rate, share, short_device, table
+from mesh.cli.fleet import NARROWEST, ROWS, shown
+from mesh.cli.screen import Sized, age, megabytes, rate, share, short_device, table, without
 from mesh.fleet.records import ModelRecord, ModelState, NodeRecord
 from mesh.stream import FleetStatus
 
@@ -77,6 +77,8 @@ def _models(fleet: FleetStatus, wall: float, width: int) -> RenderableType:
                 *(each.cell(model) or "-" for each in columns),
             )
             said += _words(record.name, model, [each.words(model) for each in below])
+    if width < NARROWEST:
+        made = without(made, "NEEDS", "TAKES", "DEVICE", "TTL")
     parts: list[RenderableType] = [made if made.row_count else Text("no model is known")]
     if rows > ROWS:
         parts.append(Text(f"and {rows - ROWS:,} models more; --json has them all", style="yellow"))

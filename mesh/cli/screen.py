@@ -91,6 +91,13 @@ def table(
     return made
 
 
+def without(made: Table, *columns: str) -> Table:
+    """``made`` without those columns: in a narrow terminal the others would be squeezed to
+    nothing, names first."""
+    made.columns = [column for column in made.columns if column.header not in columns]
+    return made
+
+
 def gigabytes(size: int) -> str:
     """Bytes as GiB with as many digits as matter: ``0.3``, ``7.8``, ``24``, ``128``."""
     value = size / 2**30

@@ -221,3 +221,15 @@ def test_figures_are_as_long_as_they_need_to_be() -> None:
         "100%",
         "0%",
     ]
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 63])
+@pytest.mark.parametrize("screen", [nodes, models])
+def test_a_narrow_terminal_shows_names_states_and_slots(
+    screen: Callable[[FleetStatus], RenderableType], width: int
+) -> None:
+    found = lines(screen, fleet(), width)
+    assert found[0].split()[0] == "NODE"
+    assert found[2].split()[0] == "box"
+    assert "1/4" in found[2]
+    assert all(len(line) <= width for line in found[:3])
