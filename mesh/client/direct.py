@@ -275,7 +275,7 @@ class _Answer:
             if not ready and await reach(line.channel, CONNECT_S) is not Reach.THERE:
                 raise NodeLost(f"{name} does not answer at {endpoint}")
             timeout_s = self.request.timeout_s
-            reading, beats = Reading(line.stub), False
+            reading, beats = Reading(line.stub, self._clock), False
             call = self._call = answered(
                 line.channel,
                 line.stub,

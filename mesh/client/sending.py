@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from mesh.clock import Clock
 from mesh.protobuf.flow import WINDOW_PIECES
 from mesh.protobuf.intake import SMALL_BYTES
 from mesh.protobuf.metadata import ACKNOWLEDGES, GO_AHEAD, REQUEST_BYTES
@@ -15,6 +16,7 @@ from mesh.v1 import mesh_pb2 as pb
 
 CHUNK_BYTES = 128 * 1024
 STEP_PIECES = WINDOW_PIECES // 4  # between two words of how far the reader is
+PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)  # after each such word that found no place
 ACKNOWLEDGE_S = 5.0  # for one such word
 
 MESH = f"/{pb.DESCRIPTOR.services_by_name['Mesh'].full_name}/"
@@ -34,8 +36,9 @@ _ANSWERS: dict[str, Any] = {
 class Reading:
     """How far one answer was read, as its sender is told: it sends a window beyond that."""
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Any, clock: Clock) -> None:
         self._stub = stub
+        self._clock = clock
         self._name = secrets.token_hex(16)
         self._told = 0
         self._heard = True  # whether there is somebody who wants to know
@@ -46,15 +49,19 @@ class Reading:
         whose sender cannot be told within ``timeout_s`` seconds is lost."""
         if pieces - self._told < STEP_PIECES or not self._heard:
             return
-        told, self._told = self._told, pieces
-        try:
-            taken = pb.Taken(answer=self._name, pieces=pieces)
-            await self._stub.Acknowledge(taken, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:  # an older one does not ask
-                self._told = told
-                raise
-            self._heard = False
+        taken = pb.Taken(answer=self._name, pieces=pieces)
+        for pause_s in (*PAUSES_S, None):
+            try:
+                await self._stub.Acknowledge(taken, timeout=timeout_s)
+                break
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # an older one does not ask
+                    self._heard = False
+                    return
+                if pause_s is None or error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise
+            await self._clock.sleep(pause_s)  # it has all the calls that it may, for a moment
+        self._told = pieces
 
 
 def answered(

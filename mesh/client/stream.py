@@ -233,7 +233,7 @@ class Events(AsyncIterator[StreamEvent]):
     def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
         self._contact, self._fresh = contact, True
         self._loop = asyncio.get_running_loop()
-        reading = self._reading = Reading(contact.stub)
+        reading = self._reading = Reading(contact.stub, self._clock)
         self._call = answered(
             contact.channel,
             contact.stub,

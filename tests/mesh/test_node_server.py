@@ -166,6 +166,7 @@ async def test_a_draining_node_refuses_new_attempts() -> None:
         {"sampling": Sampling(max_tokens=-1)},
         {"sampling": Sampling(temperature=float("nan"))},
         {"timeout_s": 0.0},
+        {"timeout_s": 1e9},
         {"timeout_s": float("inf")},
         {"timeout_s": float("nan")},
         {"credit": 0},
