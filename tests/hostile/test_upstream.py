@@ -24,9 +24,19 @@ from mesh.errors import (
     NotServed,
     Overloaded,
 )
-from mesh.types import FinishReason
+from mesh.types import FinishReason, Sampling
 from node.engines.openai import client
-from tests.openai_rig import Patient, ask, assert_words, ended, failure, loaded, said
+from tests.openai_rig import (
+    HELLO,
+    Patient,
+    ask,
+    assert_words,
+    ended,
+    failure,
+    loaded,
+    said,
+    until_over,
+)
 from tests.openai_upstream import HANG_UP, Behaviour, Connection, Request, Upstream, upstream
 
 STOP, LENGTH = FinishReason.STOP, FinishReason.LENGTH
@@ -89,6 +99,7 @@ WHOLE: list[tuple[str, Behaviour, str, FinishReason]] = [
     ("openai usage last", body(sse(*HI, END, usage())), "hi there", STOP),
     ("usage then finish", body(sse(*HI, usage(), END)), "hi there", STOP),
     ("usage is a list", body(sse({**delta("hi "), "usage": []}, delta("there"), END)), "hi there", STOP),
+    ("usage twice", body(sse(*HI, usage(7, 1), usage(7, 2), END, usage(7, 2))), "hi there", STOP),
     ("usage is words", body(sse(*HI, END, {"choices": [], "usage": "none"})), "hi there", STOP),
     ("usage of strings and NaN", body(sse(*HI, END, '{"choices":[],"usage":{"prompt_tokens":"7","completion_tokens":NaN}}')), "hi there", STOP),
     ("choices of null", body(sse({"choices": [None]}, *HI, {"choices": None}, END)), "hi there", STOP),
@@ -299,3 +310,26 @@ def test_a_reason_that_came_early_does_not_cut_what_follows_after_a_while(
     found = ask(engine)
     assert said(found).endswith("there")
     assert ended(found) == STOP
+
+
+@pytest.mark.parametrize(
+    ("code", "said_there", "words"),
+    [
+        (404, '{"detail":"Not Found"}', "nothing at http://127.*/v1/chat/completions.*check base"),
+        (404, "404 page not found", "nothing at http://127.*/v1/chat/completions"),
+        (404, "<html><title>404 Not Found</title></html>", "nothing at http://127.*Not Found"),
+        (405, "", "nothing at http://127"),
+        (404, '{"error":{"message":"model \'tiny\' not found"}}', "has no model 'tiny'"),
+    ],
+)
+def test_a_path_that_is_not_there_is_blamed_on_the_address_and_a_model_on_the_model(
+    code: int, said_there: str, words: str
+) -> None:
+    def answer(connection: Connection, request: Request) -> None:
+        connection.reply(code, said_there)
+
+    with upstream(answer) as server, loaded(server) as engine:
+        engine.open(0, HELLO, Sampling(), (), "")
+        with pytest.raises(EngineFailed, match=words) as caught:
+            until_over(engine)
+        assert caught.value.message.isprintable()

@@ -42,6 +42,9 @@ def test_tokens_are_what_the_upstream_counted() -> None:
     assert read(answer([1.0], usage={"prompt_tokens": 12}), 1).tokens == 12
     assert read(answer([1.0], usage={"prompt_tokens": None}), 1).tokens == 0
     assert read(answer([1.0]), 1).tokens == 0
+    for odd in ([], "none", {"prompt_tokens": []}, {"prompt_tokens": -5}):
+        assert read(answer([1.0], usage=odd), 1).tokens == 0
+    assert read(answer([1.0], usage={"total_tokens": "7"}), 1).tokens == 7
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,8 @@ def test_tokens_are_what_the_upstream_counted() -> None:
         (answer("###", "###"), "no base64"),
         (answer("AAA=", "AAA="), "no base64"),
         (b'{"error": {"message": "broken model"}}', "broken model"),
+        (b'{"message": "broken model"}', "broken model"),
+        (b'{"detail": "broken model", "data": []}', "broken model"),
     ],
 )
 def test_what_is_no_answer_is_refused_in_one_line(body: bytes, words: str) -> None:

@@ -167,7 +167,7 @@ def test_a_listing_says_what_server_it_is_and_how_long_its_context_is() -> None:
     assert read_listing(b'{"object": "list", "data": null}') == []
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": [{"name": "x"}]}', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"3", b'{"x": 1}', b'{"data": "x"}', b"\xff"])
 def test_what_is_no_listing_points_at_base_url(body: bytes) -> None:
     with pytest.raises(ConfigError, match="check base_url"):
         read_listing(body)
@@ -187,3 +187,20 @@ def test_an_absent_model_is_answered_with_what_is_there() -> None:
         find("x", listed, "http://up/v1")
     with pytest.raises(ModelFileError, match="it has nothing"):
         find("x", [], "http://up/v1")
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b'{"data": [null, 3, {}, {"id": null}, {"id": "a"}]}', ["a"]),
+        (b'{"data": [{"id": "a", "meta": 3, "aliases": "x", "owned_by": []}]}', ["a"]),
+        (b'{"data": [{"id": "a", "max_model_len": "x", "context_length": 1e99}]}', ["a"]),
+        (b'{"data": ["a", "b"]}', ["a", "b"]),
+        (b'[{"id": "a"}]', ["a"]),
+        (b'{"models": [{"name": "a:latest", "model": "a:latest"}]}', ["a:latest"]),
+        (b'{"models": [], "data": [{"id": "a"}]}', ["a"]),
+        (b'{"data": []}', []),
+    ],
+)
+def test_an_odd_entry_of_a_listing_hides_no_other(body: bytes, names: list[str]) -> None:
+    assert [listed.name for listed in read_listing(body)] == names

@@ -185,9 +185,9 @@ def _counts(event: dict[str, Any], choice: dict[str, Any] | None) -> UpstreamUsa
         return None
     details = usage.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}
-    prompt = _count(usage.get("prompt_tokens") or usage.get("input_tokens"))
-    completion = _count(usage.get("completion_tokens") or usage.get("output_tokens"))
-    cached = _count(
+    prompt = count_of(usage.get("prompt_tokens") or usage.get("input_tokens"))
+    completion = count_of(usage.get("completion_tokens") or usage.get("output_tokens"))
+    cached = count_of(
         details.get("cached_tokens")
         or usage.get("cached_tokens")  # Moonshot
         or usage.get("prompt_cache_hit_tokens")  # DeepSeek
@@ -195,7 +195,8 @@ def _counts(event: dict[str, Any], choice: dict[str, Any] | None) -> UpstreamUsa
     return UpstreamUsage(prompt=prompt, completion=completion, cached=min(cached, prompt))
 
 
-def _count(number: Any) -> int:
+def count_of(number: Any) -> int:
+    """A count of tokens, whatever it came as; 0 for what is none."""
     if isinstance(number, str):
         number = int(number) if number.isdecimal() and len(number) < 16 else 0
     if not isinstance(number, int | float) or number != number:

@@ -12,10 +12,14 @@ import msgspec
 
 from mesh.cleaned import cleaned
 from mesh.errors import ConfigError, ModelFileError
+from node.engines.openai.chunks import count_of
 
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 
 _SHOWN = 12
+_NONE = object()
+_NAMES = ("id", "name", "model")
+_LENGTHS = ("max_model_len", "context_length", "max_context_length")  # vLLM, OpenRouter, LM Studio
 _OWNERS = {
     "vllm": "vllm",
     "sglang": "sglang",
@@ -36,43 +40,43 @@ class Listed:
     aliases: tuple[str, ...] = ()
 
 
-class _Meta(msgspec.Struct):
-    n_ctx: int | None = None
-    n_ctx_train: int | None = None
-
-
-class _Entry(msgspec.Struct):
-    id: str
-    owned_by: str | None = None
-    max_model_len: int | None = None  # vLLM, SGLang
-    context_length: int | None = None  # OpenRouter
-    meta: Any = None  # llama-server
-    aliases: list[str] | None = None  # llama-server
-
-
-class _Listing(msgspec.Struct):
-    data: list[_Entry] | None = None
-
-
 def read_listing(body: bytes) -> list[Listed]:
-    """Raises ``ConfigError`` when it is none."""
+    """What is listed; an entry that names nothing is passed over. Raises ``ConfigError`` when it is
+    no listing."""
     try:
-        listing = msgspec.json.decode(body, type=_Listing, strict=False)
+        listing = msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        start = cleaned(body)
+        listing = None
+    if isinstance(listing, dict):
+        # Some servers have both; Ollama's own interface has the second alone.
+        listing = listing.get("data", listing.get("models", _NONE)) or []
+    if not isinstance(listing, list):
         raise ConfigError(
-            f"what answers at base_url lists no models as OpenAI's interface does: {start}; check "
-            "base_url, it usually ends in /v1"
-        ) from None
-    return [
-        Listed(
-            name=entry.id,
-            aliases=tuple(entry.aliases or ()),
-            server=_OWNERS.get((entry.owned_by or "").lower(), ""),
-            context_length=max(0, entry.max_model_len or entry.context_length or _context(entry)),
+            f"what answers at base_url lists no models as OpenAI's interface does: {cleaned(body)}"
+            "; check base_url, it usually ends in /v1"
         )
-        for entry in listing.data or ()
-    ]
+    return [found for entry in listing if (found := _listed(entry)) is not None]
+
+
+def _listed(entry: Any) -> Listed | None:
+    if isinstance(entry, str):
+        entry = {"id": entry}
+    if not isinstance(entry, dict):
+        return None
+    name = next((n for key in _NAMES if isinstance(n := entry.get(key), str) and n), None)
+    if name is None:
+        return None
+    others, owner, meta = entry.get("aliases"), entry.get("owned_by"), entry.get("meta")
+    others = others if isinstance(others, list) else []
+    lengths = [entry.get(key) for key in _LENGTHS]
+    if isinstance(meta, dict):  # llama-server: what a slot has, else what it was trained for
+        lengths += [meta.get("n_ctx"), meta.get("n_ctx_train")]
+    return Listed(
+        name=name,
+        aliases=tuple(each for each in others if isinstance(each, str)),
+        server=_OWNERS.get(owner.lower(), "") if isinstance(owner, str) else "",
+        context_length=next(filter(None, map(count_of, lengths)), 0),
+    )
 
 
 def find(source: str, listed: list[Listed], where: str) -> Listed:
@@ -91,12 +95,3 @@ def find(source: str, listed: list[Listed], where: str) -> Listed:
         f"the upstream {where} has no model '{source}'; it has {there}{more}; give one of these "
         "with --model"
     )
-
-
-def _context(entry: _Entry) -> int:
-    """llama-server: what a slot has, else what the model was trained for."""
-    try:
-        meta = msgspec.convert(entry.meta or {}, _Meta)
-    except msgspec.ValidationError:
-        return 0
-    return meta.n_ctx or meta.n_ctx_train or 0

@@ -20,7 +20,7 @@ from mesh.cleaned import cleaned
 from mesh.embedding import MAX_DIMENSION
 from mesh.errors import EngineFailed
 from node.engines.embedding_batch import normalised
-from node.engines.openai.chunks import MOST_COUNTED
+from node.engines.openai.chunks import count_of
 from node.engines.openai.options import OpenAiOptions
 from node.engines.openai.reading import Rows
 from node.engines.openai.words import reported
@@ -38,17 +38,16 @@ class Texts:
 
 class _Row(msgspec.Struct):
     embedding: list[float] | str
-    index: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = 0
+    index: Any = None
 
 
 class _Answer(msgspec.Struct):
     data: list[_Row] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
     error: Any = None
+    message: Any = None
+    detail: Any = None
+    code: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_Answer, strict=False)
@@ -69,12 +68,12 @@ def read(data: bytes, count: int) -> Rows:
     except (msgspec.DecodeError, ValueError, RecursionError):
         start = cleaned(data)
         raise EngineFailed(f"the upstream answered with what are no embeddings: {start}") from None
-    if answer.error:
-        raise reported(answer.error)
+    if answer.error or (not answer.data and (answer.message or answer.detail or answer.code)):
+        raise reported(msgspec.structs.asdict(answer))
     rows = answer.data or []
     if len(rows) != count:
         raise EngineFailed(f"the upstream sent {len(rows)} vectors for {count} texts")
-    places = [number if row.index is None else row.index for number, row in enumerate(rows)]
+    places = [row.index if type(row.index) is int else at for at, row in enumerate(rows)]
     if sorted(places) != list(range(count)):
         raise EngineFailed("the upstream's vectors are not numbered as the texts are")
     found = [_numbers(row.embedding) for _, row in sorted(zip(places, rows, strict=True), key=_at)]
@@ -87,8 +86,9 @@ def read(data: bytes, count: int) -> Rows:
         packed = normalised(np.stack(found))
     except ValueError as error:
         raise EngineFailed(f"the upstream sent no vector: {error}") from None
-    tokens = answer.usage.prompt_tokens if answer.usage is not None else 0
-    return Rows(dimension=dimension, data=packed, tokens=max(0, min(tokens or 0, MOST_COUNTED)))
+    usage = answer.usage if isinstance(answer.usage, dict) else {}
+    tokens = count_of(usage.get("prompt_tokens") or usage.get("total_tokens"))
+    return Rows(dimension=dimension, data=packed, tokens=tokens)
 
 
 def _at(numbered: tuple[int, _Row]) -> int:
