@@ -14,7 +14,6 @@ from google.protobuf.message import DecodeError, Message
 
 from mesh.doors.calls import Calls
 from mesh.doors.crowd import GREETING_S
-from mesh.doors.files import allowed, shares
 from mesh.errors import (
     ConfigError,
     InternalError,
@@ -69,8 +68,6 @@ def open_server(
             # Calls that come at once: else gRPC itself drops some of a thousand, whosever they are.
             ("grpc.server.max_pending_requests", 2 * max_streams),
             ("grpc.server.max_pending_requests_hard_limit", 4 * max_streams),
-            # Before files run out; who of them has to go, the guard says (mesh/doors/guard.py).
-            ("grpc.max_allowed_incoming_connections", shares(allowed()).connections),
         ],
         interceptors=(Calls(max_streams, _refuse),),
     )

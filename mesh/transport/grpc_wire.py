@@ -21,7 +21,6 @@ from google.protobuf.message import DecodeError
 from mesh.channel import open_channel
 from mesh.doors.calls import Calls
 from mesh.doors.crowd import GREETING_S, QUIET_S
-from mesh.doors.files import allowed, shares
 from mesh.errors import ConfigError, MeshError, PortInUse, Unreachable
 from mesh.transport.address import advertised, bracketed, own_address, split
 from mesh.transport.frames import MAX_FRAME_BYTES
@@ -220,11 +219,7 @@ class SessionServer:
         address = own_address(host)
         port = self._free_port(address, port)
         server = grpc.aio.server(
-            options=[
-                *_SERVER_OPTIONS,
-                ("grpc.max_allowed_incoming_connections", shares(allowed()).connections),
-            ],
-            interceptors=(Calls(MAX_SESSIONS, _refuse),),
+            options=_SERVER_OPTIONS, interceptors=(Calls(MAX_SESSIONS, _refuse),)
         )
         handler = grpc.stream_stream_rpc_method_handler(self._session)
         server.add_generic_rpc_handlers(
