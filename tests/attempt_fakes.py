@@ -231,14 +231,14 @@ class FakeFleet:
     def refused(self, node: NodeId, model: ModelId, retry_after_s: float | None) -> None:
         self.said.append(("refused", self.name(node), model, retry_after_s))
 
-    def failed(self, node: NodeId, reason: str) -> None:
+    def failed(self, node: NodeId, reason: str, model: ModelId | None = None) -> None:
         self.said.append(("failed", self.name(node), reason))
         self.of(node).aside = True
 
-    def accepted(self, node: NodeId) -> None:
+    def accepted(self, node: NodeId, model: ModelId) -> None:
         self.said.append(("accepted", self.name(node)))
 
-    def succeeded(self, node: NodeId) -> None:
+    def succeeded(self, node: NodeId, model: ModelId) -> None:
         self.said.append(("succeeded", self.name(node)))
         self.of(node).aside = False
 
@@ -248,6 +248,7 @@ class FakeFleet:
             node
             for node in self.nodes
             if node.id not in work.exclude
+            and (node.id, node.model) not in work.tried
             and node.model not in work.unable
             and not 0 < node.context_length <= work.larger_than
             and not node.aside

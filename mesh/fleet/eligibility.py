@@ -167,6 +167,14 @@ def node_refusal(node: NodeView, now: float, exclude: frozenset[NodeId]) -> Refu
     return None
 
 
+def row_refusal(node: NodeView, model: ModelId, now: float, work: Work) -> Refusal | None:
+    """Why this model on this node takes the work no more, or not yet, though the node may."""
+    if (node.record.id, model) in work.tried:
+        return Refusal(RefusalCode.TRIED)
+    until, reason = node.models_aside.get(model, (now, ""))
+    return Refusal(RefusalCode.SET_ASIDE, reason, seconds=until - now) if until > now else None
+
+
 def most_bytes(context_length: int) -> float:
     """Of a prompt. A context that is not known yet rules nothing out: heartbeats say ``ready``
     before the registry has the whole record, and the node checks the prompt itself."""

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mesh.fleet.eligibility import PASSING, RefusalCode, able, asked_for, node_refusal, served
+from mesh.fleet.eligibility import (
+    PASSING,
+    RefusalCode,
+    able,
+    asked_for,
+    node_refusal,
+    row_refusal,
+    served,
+)
 from mesh.fleet.placement import Ineligible, Ranking, known_models, known_specialties
 from mesh.fleet.records import ModelRecord, ModelState, NodeState
 
@@ -102,6 +110,8 @@ def _may_embed(row: Ineligible, ranking: Ranking) -> bool:
 
 def _may_come(row: Ineligible, ranking: Ranking) -> bool:
     refusal = node_refusal(row.view, ranking.now, ranking.work.exclude)
+    if refusal is None and row.model is not None:
+        refusal = row_refusal(row.view, row.model.id, ranking.now, ranking.work)
     return refusal is not None and refusal.code in PASSING
 
 

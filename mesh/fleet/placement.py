@@ -23,6 +23,7 @@ from mesh.fleet.eligibility import (
     model_refusal,
     node_refusal,
     offer_of,
+    row_refusal,
     served,
 )
 from mesh.fleet.records import FleetView, ModelRecord, NodeView
@@ -111,7 +112,11 @@ class Ranking:
             why = node_refusal(node, self.now, self.work.exclude)
             for model in node.record.models:
                 state = (node.load(model.id) or model).state
-                refusal = self._verdicts[offer_of(model, state, offers)] or why
+                refusal = (
+                    self._verdicts[offer_of(model, state, offers)]
+                    or why
+                    or row_refusal(node, model.id, self.now, self.work)
+                )
                 if refusal is not None:
                     rows.append(Ineligible(node, model, refusal))
             if not node.record.models:
@@ -137,6 +142,9 @@ def rank(view: FleetView, work: Work, now: float, standings: Standings | None = 
     rows = (standings if standings is not None else Standings()).rows(view, now, work.exclude)
     specialty, instead = work.specialty, None
     verdicts = _Verdicts(work, specialty)
+    # Nearly always nothing is known against single models.
+    if work.tried or any(node.models_aside for node in view.nodes.values()):
+        rows = [row for row in rows if row_refusal(row.row.view, row.model, now, work) is None]
     found = [row for row in rows if verdicts[row.offer] is None]
     if not found and work.model is None:  # whoever can take it serves it: no need to look
         specialty, instead = stand_in(view, work)

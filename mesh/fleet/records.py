@@ -8,7 +8,7 @@ temperatures degrees Celsius, power watts, shares 0..1.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
@@ -286,6 +286,7 @@ class NodeView:
     ``last_seen``: monotonic seconds of the last sign of life (record change or heartbeat).
     ``in_flight``: this process's own attempts on the node. ``link_up``: a handshake stands.
     ``set_aside_until``: monotonic seconds; a local verdict after a failure, None when healthy.
+    ``models_aside``: the same of single models, until when and why; the others go on.
     ``lost_at``: monotonic seconds, from when it counts as unreachable; None: it was reached, or
     nobody tried.
     """
@@ -297,6 +298,7 @@ class NodeView:
     link_up: bool = False
     set_aside_until: float | None = None
     set_aside_reason: str = ""
+    models_aside: Mapping[ModelId, tuple[float, str]] = field(default_factory=dict)
     lost_at: float | None = None
 
     @property

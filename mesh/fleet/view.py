@@ -25,7 +25,7 @@ from mesh.fleet.records import (
     decode_orchestrator,
 )
 from mesh.registry.base import NODES, ORCHESTRATORS, Change, Delete, Put
-from mesh.types import NodeId, OrchestratorId
+from mesh.types import ModelId, NodeId, OrchestratorId
 
 FIRST_LINK_S = 1.0  # a node that was never reached counts as unreachable after so long
 PORTION, PORTION_BYTES = 32, 128 * 1024  # changes, and what they hold
@@ -139,12 +139,22 @@ def unlinked(view: FleetView, node: NodeId) -> FleetView:
     return _with(view, replace(found, link_up=False, heartbeat=None, lost_at=None))
 
 
-def set_aside(view: FleetView, node: NodeId, until: float | None, reason: str) -> FleetView:
+def set_aside(
+    view: FleetView,
+    node: NodeId,
+    until: float | None,
+    reason: str,
+    model: ModelId | None = None,
+) -> FleetView:
     """This process's own verdict after a failure: no new work for ``node`` before ``until``
-    (monotonic seconds). None takes the verdict back."""
+    (monotonic seconds). None takes the verdict back. ``model``: for that model of it alone."""
     found = view.nodes.get(node)
     if found is None:
         return view
+    if model is not None:
+        others = {each: said for each, said in found.models_aside.items() if each != model}
+        said = {} if until is None else {model: (until, reason)}
+        return _with(view, replace(found, models_aside=others | said))
     why = reason if until is not None else ""
     return _with(view, replace(found, set_aside_until=until, set_aside_reason=why))
 
@@ -195,6 +205,7 @@ def _renewed(before: NodeView | None, record: NodeRecord, now: float) -> NodeVie
         last_seen=now,
         set_aside_until=None,
         set_aside_reason="",
+        models_aside={},
     )
 
 

@@ -21,7 +21,8 @@ class Work:
 
     ``substitutes``: who else may answer where no model has the specialty, the nearest first; none:
     nobody may. ``named``: the client named the specialty itself, so that the fallback is none of
-    them. ``exclude``: nodes that said they will not take this request. ``unable``: models that said
+    them. ``exclude``: nodes that are not asked (again). ``tried``: models on nodes that said they
+    will not take this request, or whose word on it is not believed. ``unable``: models that said
     they cannot answer it, whatever the node (``inability`` is the first such refusal); as good as
     not in the fleet. ``larger_than``: tokens of context that proved too few (``overflow`` is the
     refusal that said so). ``resuming``: tokens were delivered, so it goes before new work and is
@@ -42,6 +43,7 @@ class Work:
     priority: Priority = Priority.NORMAL
     arrived: float = 0.0
     exclude: frozenset[NodeId] = frozenset()
+    tried: frozenset[Home] = frozenset()
     larger_than: int = 0
     overflow: ContextOverflow | None = None
     unable: frozenset[ModelId] = frozenset()
@@ -66,6 +68,7 @@ class Work:
             self.model,
             size,
             self.exclude,
+            self.tried,
             self.unable,
             self.larger_than,
             self.settled,

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from math import inf
 
 from mesh.clock import Clock
 from mesh.embedding import count_of
 from mesh.errors import (
+    AttemptFailed,
     DeadlineExceeded,
+    Draining,
     MeshError,
     NodeLost,
     ProtocolError,
     Unread,
-    from_code,
     without_frames,
 )
 from mesh.fleet.records import ModelRecord
 from mesh.fleet.weights import weights_of
+from mesh.spans import span
 from mesh.transport.base import (
     DEFAULT_CREDIT,
     Accepted,
@@ -31,22 +35,33 @@ from mesh.transport.base import (
     Vectors,
 )
 from mesh.types import Candidate
+from orchestrator.attempts.claims import counted, ended, error_of
 from orchestrator.attempts.collect import Collector
 from orchestrator.attempts.race import next_within
-from orchestrator.attempts.stall import Pace, Phase
+from orchestrator.attempts.stall import Pace, Phase, known_token_s
 
 # Credit goes back in steps, not piece by piece: a quarter of the window keeps the node from ever
 # waiting for a reader that keeps up, at a sixteenth of the frames.
 GRANT_STEP = DEFAULT_CREDIT // 4
+# Seconds before the deadline from which on a node may say that it is over: clocks and ways differ.
+EARLY_S = 0.5
+
+
+class Blame(Enum):
+    """Request, model and node are three things: a model that breaks on a node is set aside there,
+    and that node's other models go on."""
+
+    NOBODY = auto()
+    MODEL = auto()  # this model, on this node
+    NODE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The attempt ended badly; what was delivered stands. ``blame``: the node is to be set aside
-    (a draining node is not)."""
+    """The attempt ended badly; what was delivered stands. ``blame``: who is to be set aside."""
 
     error: MeshError
-    blame: bool
+    blame: Blame
 
     def __post_init__(self) -> None:
         without_frames(self.error)  # it is kept by the run, which is in those frames
@@ -60,7 +75,8 @@ class AttemptRun:
     ends. ``row``, ``model``: where it runs.
 
     Credit is granted as the consumer comes back for more, so a client that does not read stops its
-    own node and nothing else. ``give_back``: gives its slot back, idempotent. Nothing is timed
+    own node and nothing else. ``give_back``: gives its slot back, idempotent.
+    ``first_s``: seconds that its first token may take (``Pace``). Nothing is timed
     here: whoever watches (``orchestrator/attempts/watch.py``) looks at ``pace``.
     """
 
@@ -74,13 +90,22 @@ class AttemptRun:
         *,
         deadline: float,
         give_back: Callable[[], None] = lambda: None,
+        first_s: float = inf,
     ) -> None:
         self.row = row
         self.model = model
         self.stream = stream
         self.deadline = deadline
         self.ahead: tuple[AttemptEvent, ...] = ()  # read from the stream, and not taken yet
-        self.pace = Pace(since=clock.now(), heard=clock.now(), credit=DEFAULT_CREDIT)
+        now = clock.now()
+        self.pace = Pace(
+            since=now,
+            heard=now,
+            opened=now,
+            credit=DEFAULT_CREDIT,
+            first_s=first_s,
+            known_s=known_token_s(model),
+        )
         self.outcome: Outcome | None = None
         self._collector = collector
         self._clock = clock
@@ -109,7 +134,7 @@ class AttemptRun:
         """Ends the attempt and gives its slot back now, although nobody comes for what it brought:
         who does so later finds it ended, and goes on in another."""
         if self.outcome is None and self._abandoned is None:
-            self.abandon(Broken(why, blame=False))
+            self.abandon(Broken(why, blame=Blame.NOBODY))
             self._give_back()
 
     async def signs(self, seconds: float) -> AsyncGenerator[Accepted | Progress, None]:
@@ -127,7 +152,7 @@ class AttemptRun:
                         self.ahead = (event,)
                         return
         except NodeLost as error:
-            self.outcome = Broken(error, blame=True)
+            self.outcome = Broken(error, blame=Blame.NODE)
 
     async def events(self) -> AsyncGenerator[Accepted | Progress | Tokens, None]:
         """Raises ``DeadlineExceeded``; every other end is an ``outcome``."""
@@ -144,6 +169,9 @@ class AttemptRun:
                         fresh = take(tokens, tokenizer)
                         if fresh is not None:
                             yield fresh
+                        if (over := self._collector.over) is not None:
+                            self.outcome = ended(over, self._collector.delivered)
+                            return
                         if owed >= GRANT_STEP:
                             self.stream.grant(owed)
                             pace.credit += owed
@@ -157,18 +185,31 @@ class AttemptRun:
                         yield sign
                     case Finished() as end:
                         self._collector.finish()
-                        self.outcome = end
+                        self.outcome = counted(end)
                     case Refused() as end:
                         self.outcome = end
                     case Failed(code=code, message=message):
-                        error = from_code(code, message)
-                        if isinstance(error, DeadlineExceeded):
-                            raise error
-                        self.outcome = Broken(error, blame=code != "draining")
+                        self.outcome = self._failed(error_of(code, message))
                     case None:
                         self.outcome = self._ended()
-        except (NodeLost, ProtocolError) as error:
-            self.outcome = Broken(error, blame=True)
+        except NodeLost as error:
+            self.outcome = Broken(error, blame=Blame.NODE)
+        except ProtocolError as error:
+            self.outcome = Broken(error, blame=Blame.MODEL)
+
+    def _failed(self, error: MeshError) -> Broken:
+        match error:
+            case DeadlineExceeded():
+                left = self.deadline - self._clock.now()
+                if left <= EARLY_S:
+                    raise error
+                early = f"the node gave up {span(left)} before the deadline"
+                return Broken(AttemptFailed(early), blame=Blame.MODEL)
+            case Draining():
+                return Broken(error, blame=Blame.NOBODY)
+            case NodeLost():  # it passed the request on, and lost that peer
+                return Broken(error, blame=Blame.NODE)
+        return Broken(error, blame=Blame.MODEL)
 
     def _note(self, sign: Accepted | Progress) -> None:
         match sign:
@@ -190,7 +231,8 @@ class AttemptRun:
 
     def _ended(self) -> Broken:
         if self._abandoned is None:
-            return Broken(NodeLost("the node's stream ended without a last word"), blame=True)
+            error = NodeLost("the node's stream ended without a last word")
+            return Broken(error, blame=Blame.MODEL)
         if isinstance(self._abandoned.error, DeadlineExceeded):
             # Another one: what is raised has its frames, and they this run, which keeps the first.
             raise DeadlineExceeded(self._abandoned.error.message)

@@ -17,9 +17,12 @@ import numpy as np
 from mesh.delivery import Delivery
 from mesh.embedding import EmbedRequest, count_of
 from mesh.errors import ProtocolError
+from mesh.fleet.records import ModelRecord
+from mesh.parts import prompt_bytes
 from mesh.quarantine.marks import Marks, marks_of
-from mesh.transport.base import Attempt, Tokens, Vectors
-from mesh.types import ModelId, Request, Sampling
+from mesh.transport.base import Attempt, Finished, Tokens, Vectors
+from mesh.types import FinishReason, ModelId, Piece, Request, Sampling
+from orchestrator.attempts import claims
 
 _LENGTH_SLACK = 1e-3  # float32, after thousands of squares
 
@@ -59,8 +62,22 @@ class Collector(Protocol):
         Raises ``ProtocolError``."""
         ...
 
+    @property
+    def over(self) -> FinishReason | None:
+        """Why nothing more may come: a limit of the request, which a node went past."""
+        ...
+
+    @property
+    def full(self) -> bool:
+        """Whether the client has all that it asked for, whatever the node still says."""
+        ...
+
     def finish(self) -> None:
         """The node says that this was all. Raises ``ProtocolError`` when something is missing."""
+        ...
+
+    def doubt(self, end: Finished, model: ModelRecord) -> str:
+        """Why such an end is not to be believed at once, "" where it is."""
         ...
 
     def marks(self) -> Marks:
@@ -78,7 +95,12 @@ class TokenCollector:
         self.request = request
         self.resumable = request.resumable
         self.strict = request.strict
+        self.over: FinishReason | None = None
         self.delivery = Delivery(list(begun.pieces), begun.tokenizer_hash) if begun else Delivery()
+        self._stops = request.sampling.stop
+        # Of the text so far, where a stop string may have begun that a later piece completes.
+        self._reach = max((len(stop) for stop in self._stops), default=1) - 1
+        self._tail = self._last("".join(piece.text for piece in self.delivery.pieces))
 
     @property
     def delivered(self) -> int:
@@ -104,10 +126,53 @@ class TokenCollector:
     def take(self, part: Tokens | Vectors, tokenizer: str) -> Tokens | None:
         if isinstance(part, Vectors):
             raise ProtocolError("the node sent vectors for an answer")
-        return self.delivery.accept(part, tokenizer)
+        allowed = self._allowed(part)
+        return self.delivery.accept(allowed, tokenizer) if allowed is not None else None
+
+    @property
+    def full(self) -> bool:
+        return self.delivered >= self.request.sampling.max_tokens
 
     def finish(self) -> None:
-        pass  # how long an answer is, its node alone knows
+        pass  # how long an answer is, its node alone knows: ``doubt``
+
+    def doubt(self, end: Finished, model: ModelRecord) -> str:
+        if self.delivered and not self.resumable:
+            return ""  # nobody else may be asked
+        return claims.doubt(
+            end,
+            model,
+            self.request.sampling,
+            prompt=prompt_bytes(self.request.messages),
+            delivered=self.delivered,
+            text=any(piece.text for piece in self.delivery.pieces),
+        )
+
+    def _allowed(self, part: Tokens) -> Tokens | None:
+        """What of it the request's limits let through; ``over`` says which one cut the rest off."""
+        had, most = self.delivered, self.request.sampling.max_tokens
+        if part.first > had:
+            return part  # a gap, as the delivery finds
+        if part.first + len(part.pieces) > most:
+            self.over = FinishReason.LENGTH
+        pieces = part.pieces[had - part.first : most - part.first]
+        if self._stops:
+            pieces = self._before_stop(pieces)
+        return Tokens(first=had, pieces=pieces) if pieces else None
+
+    def _before_stop(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+        for number, piece in enumerate(pieces):
+            text = self._tail + piece.text
+            found = [at for at in map(text.find, self._stops) if at >= 0]
+            if found:
+                self.over = FinishReason.STOP_STRING
+                kept = piece.text[: max(0, min(found) - len(self._tail))]
+                return (*pieces[:number], Piece(piece.id, kept)) if kept else pieces[:number]
+            self._tail = self._last(text)
+        return pieces
+
+    def _last(self, text: str) -> str:
+        return text[-self._reach :] if self._reach else ""
 
     def marks(self) -> Marks:
         return marks_of(self.request.messages, self.request.sampling)
@@ -128,6 +193,8 @@ class VectorCollector:
     request: EmbedRequest
     resumable: bool = True
     strict: bool = False
+    over: FinishReason | None = None
+    full: bool = False
     dimension: int = 0
     _count: int = 0
     _parts: list[bytes] = field(default_factory=list)
@@ -177,6 +244,9 @@ class VectorCollector:
             raise ProtocolError(
                 f"the node ended after {self._count} of {len(self.request.texts)} vectors"
             )
+
+    def doubt(self, end: Finished, model: ModelRecord) -> str:
+        return ""  # vectors are counted
 
     def marks(self) -> Marks:
         return marks_of((), texts=self.request.texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span
@@ -11,6 +12,7 @@ from mesh.fleet.weights import same_weights
 from mesh.fleet.work import Work
 from mesh.spans import span
 from mesh.stream import Resume, Waiting
+from mesh.transport.base import Finished
 from orchestrator.attempts.attempt import AttemptRun
 from orchestrator.attempts.collect import Collector
 
@@ -28,12 +30,24 @@ class Break:
     at_token: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a node said of the request that is not believed before another was asked: an end, or
+    that the request is wrong. ``why`` it is doubted; ``delivered`` by then."""
+
+    run: AttemptRun
+    said: Finished | MeshError
+    delivered: int
+    why: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Course:
     """One request. Times are monotonic seconds. ``work``: what its next attempt needs of a node.
     ``newest``: its attempt of this moment, or the last one. ``attempts``: accepted or broken;
     ``strikes``: those that count against the limit. ``begun_at``: pieces delivered before the
-    newest. ``refusal``: the last one, in words. ``lost``: what the last broken attempt cost."""
+    newest. ``refusal``: the last one, in words. ``lost``: what the last broken attempt cost.
+    ``claim``: the one about which a second node was asked; a request has no other."""
 
     collector: Collector
     arrived: float
@@ -51,6 +65,7 @@ class Course:
     last_token: float = 0.0
     resumed: bool = False
     broken: Break | None = None
+    claim: Claim | None = None
     resumes: list[Resume] = field(default_factory=list)
 
     @property
@@ -58,6 +73,20 @@ class Course:
         if self.newest is None:
             raise InternalError("this request has no attempt yet")
         return self.newest
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether a second node is asked about a claim, and has not told otherwise."""
+        return self.claim is not None and self.claim.delivered == self.collector.delivered
+
+    def believe(self) -> bool:
+        """Nobody else can say: whether an end that was claimed stands. Raises an error that was."""
+        if self.claim is None or not self.asks_again:
+            return False
+        if not isinstance(self.claim.said, Finished):
+            raise copy(self.claim.said)  # what is raised has frames, and they this course
+        self.newest = self.claim.run
+        return True
 
     def refused(self, why: str) -> None:
         """The node would not take it."""

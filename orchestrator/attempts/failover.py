@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
+from copy import copy
 from dataclasses import replace
 from functools import partial
 
@@ -33,12 +34,20 @@ from mesh.fleet.work import Work
 from mesh.quarantine.quarantine import Quarantine
 from mesh.stream import Assigned, Waiting
 from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
+from mesh.types import FinishReason
 from orchestrator.attempts.attempt import AttemptRun, Broken
-from orchestrator.attempts.course import Course
+from orchestrator.attempts.claims import ended, error_of, shown
+from orchestrator.attempts.course import Claim, Course
 from orchestrator.attempts.hedge import HedgePolicy
 from orchestrator.attempts.opening import opened
 from orchestrator.attempts.race import race
-from orchestrator.attempts.refusal import after_break, after_refusal, troubles, without
+from orchestrator.attempts.refusal import (
+    after_break,
+    after_refusal,
+    troubles,
+    without,
+    wrong_by_its_word,
+)
 from orchestrator.attempts.standby import Standby
 from orchestrator.attempts.watch import Watch
 from orchestrator.picture.fleet import Fleet
@@ -47,6 +56,8 @@ from orchestrator.slots.queue import RECOVERY_S, Admission
 # Attempts that each brought the answer further are not counted against ``max_attempts``, since it
 # was not the request that broke them; but they end too.
 MOST_ATTEMPTS = 64
+# How long the second node that is asked about a claim may be waited for.
+OPINION_S = 10.0
 
 Event = Assigned | Waiting | Progress | Tokens
 
@@ -85,10 +96,15 @@ class Failover:
             with Standby(self._admission) as standby:
                 finished = False
                 while not finished:
-                    async with aclosing(self._attempt(course, standby)) as events:
-                        async for event in events:
-                            yield event
-                    finished = self._finished(course)
+                    try:
+                        async with aclosing(self._attempt(course, standby)) as events:
+                            async for event in events:
+                                yield event
+                        finished = self._finished(course)
+                    except (NotServed, DeadlineExceeded, AttemptFailed):
+                        finished = course.believe()
+                        if not finished:
+                            raise
         except DeadlineExceeded as error:
             why = troubles(self._fleet.view, course.work)
             raise course.too_late(error, self._clock.now(), why) from error
@@ -109,7 +125,7 @@ class Failover:
                         yield Progress(phase=place.phase)
                     if course.lost is not None:
                         yield course.waiting(begun, lonely=place.lonely)
-                slot = await place.reservation(course.deadline)
+                slot = await place.reservation(self._until(course, begun))
             course.queued_s += self._clock.now() - begun
         course.begun_at = course.collector.delivered
         number = course.attempts + 1
@@ -135,6 +151,10 @@ class Failover:
                 self._hedging.first_token(run.row.model, course.first_token - begun)
         if isinstance(course.run.outcome, Broken):
             course.attempts = max(course.attempts, number)
+
+    def _until(self, course: Course, now: float) -> float:
+        """How long to wait for a slot."""
+        return min(course.deadline, now + OPINION_S) if course.asks_again else course.deadline
 
     def _late_s(self, course: Course, run: AttemptRun) -> float | None:
         """Seconds after which the first token is late; None: it may take its time. A resume has its
@@ -165,7 +185,8 @@ class Failover:
         """Leaves the attempt, if a slot elsewhere is in hand."""
         work = _onward(course)
         work = replace(work, exclude=work.exclude | {course.run.row.node})
-        if standby.hold(work):
+        # Whoever has all that it asked for waits for nobody else.
+        if course.collector.full or standby.hold(work):
             course.run.abandon(why)
 
     def _shown(self, course: Course, event: Accepted | Progress | Tokens) -> Event | None:
@@ -175,10 +196,10 @@ class Failover:
                 course.tokens(self._clock.now())
                 return event
             case Progress():
-                return None if course.begun_at else event
+                return None if course.begun_at else shown(event)
             case Accepted():
                 row = course.run.row
-                self._fleet.accepted(row.node)
+                self._fleet.accepted(row.node, row.model)
                 course.accepted()
                 return Assigned(
                     node=row.node,
@@ -192,28 +213,68 @@ class Failover:
 
     def _finished(self, course: Course) -> bool:
         """Whether that was all; else ``course.work`` says who may be asked next."""
-        run = course.run
+        run, collector = course.run, course.collector
         match run.outcome:
-            case Finished():
-                self._fleet.succeeded(run.row.node)
+            case Finished() as end:
+                return self._ended(course, end)
+            case Refused(code=code, message=message, retry_after_s=retry_after_s):
+                error = error_of(code, message, run.row.node)
+                course.refused(error.message)
+                if isinstance(error, FormExplodes):
+                    raise self._exploded(course, error)
+                if wrong_by_its_word(error, run, course.work, collector.delivered):
+                    return self._doubted(course, error, error.message)
+                if isinstance(error, DeadlineExceeded) and self._clock.now() >= course.deadline:
+                    raise error
+                course.work = after_refusal(self._fleet, course.work, run, error, retry_after_s)
+            case Broken(error=FormExplodes() as error):
+                raise self._exploded(course, error)
+            case Broken(error=InvalidRequest() as error):
+                return self._doubted(course, error, error.message)
+            case Broken(error=CannotAnswer() as error) if not collector.delivered:
+                course.work = without(self._fleet.view, course.work, run, error)
+            case Broken() as broken if collector.full:
+                after_break(self._fleet, run.row, broken)
+                run.outcome = ended(FinishReason.LENGTH, collector.delivered)
                 return True
-            case Refused() as refused:
-                course.refused(refused.message)
-                course.work = self._after_refusal(course, refused)
-            case Broken(error=CannotAnswer() as error) if not course.collector.delivered:
-                course.work = without(course.work, run.row.model, error)
             case Broken() as broken:
                 course.lost = self._after_failure(course, broken)
             case None:
                 raise InternalError("an attempt ended without an outcome")
         return False
 
-    def _after_refusal(self, course: Course, refused: Refused) -> Work:
-        """The work as it is to be offered next. Raises what would be refused anywhere alike."""
-        try:
-            return after_refusal(self._fleet, course.work, course.run, refused)
-        except FormExplodes as error:
-            raise self._exploded(course, error) from None
+    def _ended(self, course: Course, end: Finished) -> bool:
+        """Whether the node's end is the answer's."""
+        run, claim = course.run, course.claim
+        why = course.collector.doubt(end, run.model)
+        if why and claim is None:
+            return self._doubted(course, end, why)
+        self._fleet.succeeded(run.row.node, run.row.model)
+        if claim is not None and isinstance(claim.said, Finished) and not course.asks_again:
+            # Another one answered where that one said that this was all.
+            row = claim.run.row
+            self._fleet.failed(row.node, claim.why, row.model)
+        return True
+
+    def _doubted(self, course: Course, said: Finished | MeshError, why: str) -> bool:
+        """A second node is asked, once, before what this one said is believed. Raises an error that
+        is."""
+        run, collector = course.run, course.collector
+        unasked = collector.delivered > 0 and not collector.resumable
+        if (course.claim is not None or unasked) and isinstance(said, MeshError):
+            raise copy(said)
+        course.claim = Claim(run=run, said=said, delivered=collector.delivered, why=why)
+        work = _onward(course) if collector.delivered else _likewise(course.work, run)
+        # Nobody is waited for who is not there.
+        course.work = replace(
+            work,
+            tried=work.tried | {(run.row.node, run.row.model)},
+            home=None,
+            resuming=True,
+            patience_s=0.0,
+            settled=True,
+        )
+        return False
 
     def _exploded(self, course: Course, error: FormExplodes) -> MeshError:
         refusal = self.quarantine.strike(course.collector.marks(), error)
@@ -222,8 +283,6 @@ class Failover:
     def _after_failure(self, course: Course, broken: Broken) -> AttemptFailed:
         """What the request lost. Raises when it may not try again."""
         row, error = course.run.row, broken.error
-        if isinstance(error, FormExplodes):
-            raise self._exploded(course, error)
         lost = after_break(self._fleet, row, broken)
         if isinstance(error, EngineLost):
             refusal = self.quarantine.strike(course.collector.marks(), lost)

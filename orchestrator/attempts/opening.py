@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 
 from opentelemetry.trace import Span, SpanKind
 
@@ -13,6 +14,7 @@ from mesh.telemetry import spans
 from mesh.transport.base import AttemptEvent, AttemptStream, Finished, Refused
 from orchestrator.attempts.attempt import AttemptRun, Broken, Outcome
 from orchestrator.attempts.course import Course
+from orchestrator.attempts.stall import first_token_s
 from orchestrator.picture.fleet import Fleet
 from orchestrator.slots.capacity import Reservation
 
@@ -55,6 +57,8 @@ def opened(
         except NodeLost as error:
             stream = _LostStream(error)
         deadline = course.deadline
+        # Whoever goes on computes what was delivered, too: a few bytes a token.
+        prompt = course.work.prompt_bytes + 4 * course.begun_at
         run = AttemptRun(
             row,
             slot.model,
@@ -63,6 +67,7 @@ def opened(
             clock,
             deadline=deadline,
             give_back=slot.release,
+            first_s=inf if course.work.embeds else first_token_s(prompt, slot.model),
         )
         try:
             yield run

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
+
+from mesh.fleet.records import ModelRecord
 
 # Seconds. A runner answers an attempt between two steps of its engine, and a first step on a slow
 # box is the longest there is.
@@ -28,9 +31,23 @@ LONGEST_S = 60.0  # the node itself gives its engine up after this
 # back in any case, since another orchestrator's requests may wait for it.
 UNREAD_AWAITED_S = 2.0
 UNREAD_S = 120.0
+# Before the first token. A node may show growth without end: how long all of that may take is
+# judged by its own measured speed, and never beyond what is stated here.
+UNMEASURED_S, UNMEASURED_TPS = 60.0, 10.0  # of a model whose prompts nobody has timed
+BYTES_PER_TOKEN = 2.0  # of a prompt, where a tokenizer is at its worst
+FIRST_FACTOR = 8.0  # other prompts are computed beside it
+FIRST_MOST_S = 300.0
+QUEUED_S = 60.0  # more, once it said that it waits in the node's own line
+LOADED_S = 300.0  # more, once it said that its model is being loaded
+# While tokens come: a model whose speed is known is not as slow as it likes.
+SLOW_FACTOR = 8.0  # x the time a token takes there with all slots at work
+SLOW_S = 0.5  # but so long a token may always take
 AWAY_S = 0.1  # a client that comes back later than this after an event did not wait for the node
 SETTLED_SAMPLES = 3  # waits for tokens before their mean says something
 _SMOOTHING = 0.2  # weight of the newest wait
+
+
+_EXTRA_S = {"queued": QUEUED_S, "loading": LOADED_S}
 
 
 class Phase(Enum):
@@ -49,7 +66,9 @@ class Pace:
     ``heard``: when anything at all came last.
     ``credit``: pieces that the node may still send. ``token_s``: mean seconds between tokens.
     ``chunk_s``: longest gap between signs before the first token. ``done``: of what the node
-    says that it is ``at``.
+    says that it is ``at``. ``opened``: when it was sent; ``first_s``: what may pass from there to
+    the first token, but for a line or a load (``extra_s``); ``known_s``: what a token takes there
+    when all slots are at work, 0 for not known.
     """
 
     since: float
@@ -62,6 +81,10 @@ class Pace:
     chunk_s: float = 0.0
     token_s: float = 0.0
     samples: int = 0
+    opened: float = 0.0
+    first_s: float = inf
+    extra_s: float = 0.0
+    known_s: float = 0.0
 
     def wait(self, now: float) -> None:
         """The client wants more. When it stayed away, the node's silence counts from here."""
@@ -78,6 +101,7 @@ class Pace:
         self.heard = now
         if phase != self.at:  # seconds in a line, percent of a load, tokens of a prompt
             self.at, self.done = phase, -1
+            self.extra_s = max(self.extra_s, _EXTRA_S.get(phase, 0.0))
         prefilling = phase == Phase.PREFILLING.value
         self.phase = Phase.PREFILLING if prefilling else Phase.PREPARING
         if done > self.done:
@@ -112,6 +136,8 @@ def allowance_s(pace: Pace, *, beside_prefill: bool = False) -> float:
     match pace.phase:
         case Phase.OPENING:
             return OPENING_S
+        case Phase.PREPARING if not pace.at:  # accepted, and not a word since
+            return min(PREPARING_S, max(OPENING_S, pace.first_s))
         case Phase.PREPARING:
             return PREPARING_S
         case Phase.PREFILLING:
@@ -120,7 +146,34 @@ def allowance_s(pace: Pace, *, beside_prefill: bool = False) -> float:
             return PREFILL_FLOOR_S
         case Phase.DECODING:
             floor = BESIDE_PREFILL_FLOOR_S if beside_prefill else TOKEN_FLOOR_S
-            return min(LONGEST_S, max(floor, TOKEN_FACTOR * pace.token_s))
+            token_s = pace.token_s
+            if pace.known_s:
+                token_s = min(token_s, max(SLOW_S, SLOW_FACTOR * pace.known_s))
+            return min(LONGEST_S, max(floor, TOKEN_FACTOR * token_s))
+
+
+def overdue(pace: Pace, now: float) -> bool:
+    """Whether the first token is owed for longer than anything known explains, whatever the node
+    says that it is at."""
+    if not pace.waiting or pace.phase is Phase.DECODING:
+        return False
+    return now - pace.opened > pace.first_s + pace.extra_s
+
+
+def first_token_s(prompt_bytes: int, model: ModelRecord) -> float:
+    """Seconds that a prompt may take on this model, by its measured speed."""
+    least, tps = PREFILL_FLOOR_S, model.prefill_tps
+    if tps <= 0.0:
+        least, tps = UNMEASURED_S, UNMEASURED_TPS
+    return min(FIRST_MOST_S, least + FIRST_FACTOR * prompt_bytes / BYTES_PER_TOKEN / tps)
+
+
+def known_token_s(model: ModelRecord) -> float:
+    """Seconds that a token takes on this model at most, by its measured speeds; 0: not known."""
+    full = model.decode_tps_full
+    if full > 0.0:
+        return max(1, model.slots) / full
+    return max(1, model.slots) / model.decode_tps if model.decode_tps > 0.0 else 0.0
 
 
 def stalled(pace: Pace, now: float, *, beside_prefill: bool = False) -> bool:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, NodeLost, Unread
 from mesh.fleet.records import ModelRecord
-from orchestrator.attempts.attempt import AttemptRun, Broken
-from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, stalled, unread
+from mesh.spans import span
+from orchestrator.attempts.attempt import AttemptRun, Blame, Broken
+from orchestrator.attempts.claims import PHASE_CHARS
+from orchestrator.attempts.stall import TOKEN_FLOOR_S, Phase, overdue, stalled, unread
 from orchestrator.picture.fleet import Fleet
 
 TICK_S = 0.05
@@ -61,7 +64,7 @@ class Watch:
             node = each.run.row.node
             if node in suspects and now < each.run.deadline:
                 why = f"silent for {now - suspects[node]:.1f} s"
-                self._move(each, why, now, blame=False)
+                self._move(each, why, now, blame=Blame.NOBODY)
             elif now >= each.look_at:  # never after its deadline
                 self._look(each, now)
 
@@ -80,7 +83,7 @@ class Watch:
     def _look(self, each: _Watched, now: float) -> None:
         pace, run = each.run.pace, each.run
         if now >= run.deadline:
-            run.abandon(Broken(DeadlineExceeded(""), blame=False))
+            run.abandon(Broken(DeadlineExceeded(""), blame=Blame.NOBODY))
             return
         if not pace.waiting and unread(pace, now, awaited=self._awaited(run.model)):
             run.pause(Unread(f"its client has read nothing for {now - pace.heard:.0f} s"))
@@ -91,20 +94,20 @@ class Watch:
             and other.run.pace.phase is not Phase.DECODING
             for other in self._watched
         )
-        if stalled(pace, now, beside_prefill=beside):
-            self._move(
-                each,
-                f"no sign of the answer for {now - pace.since:.1f} s, though its link is up",
-                now,
-                blame=True,
-            )
+        late = overdue(pace, now)
+        if late or stalled(pace, now, beside_prefill=beside):
+            why = f"no sign of the answer for {span(now - pace.since)}, though its link is up"
+            if late:
+                doing = cleaned(pace.at, PHASE_CHARS) or "at work"
+                why = f"no token for {span(now - pace.opened)}, though it says that it is {doing}"
+            self._move(each, why, now, blame=Blame.MODEL)
             each.look_at = min(run.deadline, now + RETRY_S)
             return
         # ``since`` only grows and no allowance is shorter, so it cannot have stalled before this.
         since = pace.since if pace.waiting else now
         each.look_at = min(run.deadline, max(since + TOKEN_FLOOR_S, now + TICK_S))
 
-    def _move(self, each: _Watched, why: str, now: float, *, blame: bool) -> None:
+    def _move(self, each: _Watched, why: str, now: float, *, blame: Blame) -> None:
         if now < each.move_at or not each.run.movable:
             return
         each.move_at = now + RETRY_S

@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from mesh.backoff import decorrelated
 from mesh.clock import Clock
@@ -33,6 +34,7 @@ TICK_S = 0.05  # grain of wake-ups: alarms that fall into one tick share one tim
 SET_ASIDE_BASE_S = 0.25
 SET_ASIDE_CAP_S = 15.0
 LOOKS = 16  # for silent nodes, in the time after which a node counts as one
+LEAST_REFUSED_S = 0.02  # whatever the node says: it is not asked in a circle
 REFUSED_S = 1.0  # a refusal counts until the node's next heartbeat, and no longer than this
 
 
@@ -72,8 +74,10 @@ class Fleet:
         self._moved = asyncio.Event()
         self._held: dict[tuple[NodeId, ModelId], int] = {}
         self._refused: dict[tuple[NodeId, ModelId], float] = {}
-        self._last_pause: dict[NodeId, float] = {}
-        self._probing: dict[NodeId, int] = {}  # to how many attempts the probe may come on top
+        # Of a node, or of one model on it (None: of all that it has).
+        self._last_pause: dict[tuple[NodeId, ModelId | None], float] = {}
+        # To how many attempts there the probe may come on top.
+        self._probing: dict[tuple[NodeId, ModelId | None], int] = {}
         self._silence = Silence(suspect_after_s) if suspect_after_s is not None else None
         self._outlived: set[NodeId] = set()
         self._ticks: set[int] = set()
@@ -157,11 +161,12 @@ class Fleet:
             return 0
         if self._refused.get((node, model), 0.0) > self._clock.now():
             return 0
-        if node in self._probing:
-            held = self._held_on(node)
-            if held > self._probing[node]:
-                return 0
-            self._probing[node] = held
+        for whom in ((node, None), (node, model)):
+            if whom in self._probing:
+                held = self._held_on(*whom)
+                if held > self._probing[whom]:
+                    return 0
+                self._probing[whom] = held
         return load.slots - max(load.used_slots, self._held.get((node, model), 0))
 
     @contextmanager
@@ -182,47 +187,74 @@ class Fleet:
 
     def refused(self, node: NodeId, model: ModelId, retry_after_s: float | None) -> None:
         """The node had no slot after all: its next heartbeat will say when it has."""
-        until = self._clock.now() + min(retry_after_s or REFUSED_S, REFUSED_S)
+        pause = retry_after_s or REFUSED_S
+        until = self._clock.now() + min(REFUSED_S, max(LEAST_REFUSED_S, pause))
         self._refused[(node, model)] = until
         self.alarm(until)
 
-    def failed(self, node: NodeId, reason: str) -> None:
-        """Sets the node aside at once, for a decorrelated back-off: each pause is drawn between the
-        base and three times the last one (Brooker, "Exponential Backoff And Jitter", AWS 2015).
-        The first request after the pause is the probe, and alone until the node has accepted it.
-        Failures during a pause are of the same cause, several streams on one node that died for
-        example, and do not lengthen it."""
-        self._probing.setdefault(node, self._held_on(node))
+    def failed(self, node: NodeId, reason: str, model: ModelId | None = None) -> None:
+        """Sets the node, or ``model`` on it alone, aside at once, for a decorrelated back-off: each
+        pause is drawn between the base and three times the last one (Brooker, "Exponential Backoff
+        And Jitter", AWS 2015). The first request after the pause is the probe, and alone until the
+        node has accepted it. Failures during a pause are of the same cause, several streams on one
+        node that died for example, and do not lengthen it."""
+        whom = (node, model)
+        self._probing.setdefault(whom, self._held_on(node, model))
+        if model is not None:
+            self._model_failed(node, model, reason)
+            return
         # From now on it is this verdict that holds, and not that the node is silent.
         suspect = self._silence is not None and self._silence.suspects.pop(node, None) is not None
         seen = self._view.nodes.get(node)
         aside = seen.set_aside_until if seen is not None else None
         if aside is not None and aside > self._clock.now() and not suspect:
             return
-        last = self._last_pause.get(node, SET_ASIDE_BASE_S)
-        pause = decorrelated(last, base_s=SET_ASIDE_BASE_S, cap_s=SET_ASIDE_CAP_S, rng=self._rng)
-        self._last_pause[node] = pause
-        until = self._clock.now() + pause
+        pause = self._pause(whom)
         log.warning("node %s set aside for %.2f s: %s", self.name(node), pause, reason)
-        self._view = change.set_aside(self._view, node, until, reason)
+        self._aside(whom, pause, reason)
+
+    def _model_failed(self, node: NodeId, model: ModelId, reason: str) -> None:
+        seen = self._view.nodes.get(node)
+        aside = seen.models_aside.get(model) if seen is not None else None
+        if aside is not None and aside[0] > self._clock.now():
+            return
+        pause = self._pause((node, model))
+        log.warning(
+            "model %s on node %s set aside for %.2f s: %s", model, self.name(node), pause, reason
+        )
+        self._aside((node, model), pause, reason)
+
+    def _pause(self, whom: tuple[NodeId, ModelId | None]) -> float:
+        last = self._last_pause.get(whom, SET_ASIDE_BASE_S)
+        pause = decorrelated(last, base_s=SET_ASIDE_BASE_S, cap_s=SET_ASIDE_CAP_S, rng=self._rng)
+        self._last_pause[whom] = pause
+        return pause
+
+    def _aside(self, whom: tuple[NodeId, ModelId | None], pause: float, reason: str) -> None:
+        until = self._clock.now() + pause
+        self._view = change.set_aside(self._view, whom[0], until, reason, whom[1])
         self.alarm(until)
         self._bump()
 
-    def accepted(self, node: NodeId) -> None:
+    def accepted(self, node: NodeId, model: ModelId) -> None:
         """It took an attempt, so what set it aside is over, as far as anyone can tell."""
-        if self._probing.pop(node, None) is not None:
-            self._bump()
+        for whom in ((node, None), (node, model)):
+            if self._probing.pop(whom, None) is not None:
+                self._bump()
 
-    def succeeded(self, node: NodeId) -> None:
+    def succeeded(self, node: NodeId, model: ModelId) -> None:
         """Takes an earlier verdict back."""
-        if self._last_pause.pop(node, None) is not None:
-            self._view = change.set_aside(self._view, node, None, "")
-            self._bump()
+        for whom in ((node, None), (node, model)):
+            if self._last_pause.pop(whom, None) is not None:
+                self._view = change.set_aside(self._view, node, None, "", whom[1])
+                self._bump()
 
     def name(self, node: NodeId) -> str:
         return self._view.name(node)
 
-    def _held_on(self, node: NodeId) -> int:
+    def _held_on(self, node: NodeId, model: ModelId | None = None) -> int:
+        if model is not None:
+            return self._held.get((node, model), 0)
         return sum(count for (where, _), count in self._held.items() if where == node)
 
     async def _watch(self, prefix: str) -> None:
@@ -249,7 +281,7 @@ class Fleet:
                     self._forget(node)
                 continue
             if old is not None and old.record.instance != seen.record.instance:
-                self._probing.pop(node, None)  # a new start owes nothing to the old one's failures
+                self._pardon(self._probing, node)  # a new start owes nothing to the old one's
             moved = old is None or old.record.endpoint != seen.record.endpoint
             # A record that is written anew is a sign of life: who rests has its turn sooner.
             if moved or self._links.rests(node):
@@ -324,12 +356,16 @@ class Fleet:
 
     def _forget(self, node: NodeId) -> None:
         self._links.release(node)
-        self._last_pause.pop(node, None)
-        self._probing.pop(node, None)
+        self._pardon(self._last_pause, node)
+        self._pardon(self._probing, node)
         if self._silence is not None:
             self._silence.forget(node)
         for key in [key for key in self._refused if key[0] == node]:
             del self._refused[key]
+
+    def _pardon(self, what: dict[tuple[NodeId, ModelId | None], Any], node: NodeId) -> None:
+        for whom in [whom for whom in what if whom[0] == node]:
+            del what[whom]
 
     def _bump(self) -> None:
         self._version += 1

@@ -70,7 +70,7 @@ async def test_a_stream_that_stalls_goes_on_elsewhere_though_the_link_is_up() ->
             took = await advance_until(clock, lambda: tokens(events) == 10, 10.0)
         assert 2.0 < took < 16 * 0.2 + 1.0, "judged by its own pace: 16 x 0.2 s"
         assert mesh.fleet.view.nodes[first.id].link_up
-        assert mesh.fleet.view.nodes[first.id].set_aside_until is not None
+        assert mesh.fleet.view.nodes[first.id].models_aside
         assert first.used == 0, "the stalled attempt was cancelled"
         done = done_of(events)
         (resume,) = done.resumes

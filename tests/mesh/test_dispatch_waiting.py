@@ -19,7 +19,7 @@ from mesh.errors import (
 from mesh.fleet.records import NodeState
 from mesh.stream import Progress, Tokens
 from mesh.transport.base import DEFAULT_CREDIT
-from mesh.types import ModelId, Priority, Specialty
+from mesh.types import ModelId, Priority, Sampling, Specialty
 from orchestrator.picture.fleet import SET_ASIDE_BASE_S
 from orchestrator.slots.queue import SETTLING_S
 from tests.mesh.fakes import Mesh, caught, done_of, manual_node, request, text_of, until
@@ -130,7 +130,8 @@ async def test_a_client_that_does_not_read_bounds_what_its_node_sends() -> None:
         node = await mesh.node("a")
         node.scripts = [answer(total)]
         events: list[Any] = []
-        async with aclosing(mesh.generate(request())) as stream:
+        asked = request(sampling=Sampling(max_tokens=total))
+        async with aclosing(mesh.generate(asked)) as stream:
             async for event in stream:
                 events.append(event)
                 if isinstance(event, Tokens):

@@ -229,13 +229,13 @@ async def test_a_text_too_long_for_one_model_goes_to_one_with_a_longer_context()
         assert len(short.attempts) == 2
 
 
-async def test_a_model_that_says_it_cannot_is_not_asked_again_on_another_node() -> None:
+async def test_a_model_that_says_it_cannot_is_asked_on_one_other_node_and_no_more() -> None:
     async with Mesh() as mesh:
         refusal = refuse("cannot_answer", "a vector holds what is no number")
-        nodes = [await embedding_node(mesh, name, refusal, refusal) for name in "ab"]
+        nodes = [await embedding_node(mesh, name, refusal, refusal) for name in "abc"]
         with pytest.raises(CannotAnswer, match="no number"):
             await embedded(mesh)
-        assert sum(len(node.attempts) for node in nodes) == 1
+        assert sum(len(node.attempts) for node in nodes) == 2
 
 
 async def test_after_so_many_broken_attempts_it_gives_up_and_says_why() -> None:

@@ -56,22 +56,26 @@ async def test_any_other_refusal_is_not_asked_for_twice(code: str) -> None:
         await here.settle()
         a.stream.refuse(code)
         await here.settle()
-        assert here.fleet.taken[-1].exclude == {a.id}
+        assert here.fleet.taken[-1].tried == {(a.id, a.model)}
         assert not here.fleet.said
         b.stream.refuse(code)
         await here.settle()
-        assert here.fleet.taken[-1].exclude == {a.id, b.id}
+        assert here.fleet.taken[-1].tried == {(a.id, a.model), (b.id, b.model)}
 
 
-async def test_what_everybody_would_refuse_ends_the_request() -> None:
-    async with rig(a := FakeNode("a"), b := FakeNode("b")) as here:
+@pytest.mark.parametrize("others", [0, 1, 2])
+async def test_what_a_second_node_refuses_too_ends_the_request(others: int) -> None:
+    nodes = [FakeNode(name) for name in "abc"][: 1 + others]
+    async with rig(*nodes) as here:
         asked = here.ask()
         await here.settle()
-        a.stream.refuse("invalid_request")
-        await here.settle()
+        for node in nodes[:2]:
+            assert asked.error is None
+            node.stream.refuse("invalid_request")
+            await here.settle()
         assert isinstance(asked.error, InvalidRequest)
-        assert asked.error.node_id == a.id
-        assert not b.streams
+        assert asked.error.node_id == nodes[min(others, 1)].id
+        assert not any(node.streams for node in nodes[2:])
         assert not here.fleet.said
 
 
@@ -159,14 +163,15 @@ async def test_a_failure_is_told_to_the_fleet_at_once(code: str, said: tuple[obj
         assert resume.reason == code
 
 
-async def test_a_failure_that_any_node_would_have_ends_the_request() -> None:
-    async with rig(a := FakeNode("a"), b := FakeNode("b")) as here:
+async def test_a_failure_that_a_second_node_has_too_ends_the_request() -> None:
+    async with rig(a := FakeNode("a"), b := FakeNode("b"), FakeNode("c")) as here:
         asked = await started(here, 1)
         a.stream.fail("invalid_request")
         await here.settle()
+        b.stream.fail("invalid_request")
+        await here.settle()
         assert isinstance(asked.error, InvalidRequest)
-        assert not b.streams
-        assert len(here.fleet.said) == 1
+        assert len(here.fleet.said) == 1, "nobody is set aside for it"
 
 
 async def test_after_tokens_the_same_model_goes_on_if_it_can_and_before_new_work() -> None:

@@ -34,7 +34,7 @@ async def test_a_stalled_attempt_is_left_only_with_a_slot_elsewhere_in_hand() ->
         assert here.held == {"b": 1}, "the slot that was held is the one that it goes on in"
         how, name, why = here.fleet.said[-1]
         assert (how, name) == ("failed", "a")
-        assert why.startswith("no sign of the answer for 30.")
+        assert why.startswith("no sign of the answer for 30 s")
         b.stream.accept()
         b.stream.tokens(2)
         b.stream.finish()

@@ -8,7 +8,7 @@ from mesh.errors import DeadlineExceeded, NodeLost
 from mesh.stream import Assigned, Progress, Tokens
 from mesh.transport.base import DEFAULT_CREDIT, Finished, Vectors
 from mesh.types import Candidate
-from orchestrator.attempts.attempt import GRANT_STEP, AttemptRun, Broken
+from orchestrator.attempts.attempt import EARLY_S, GRANT_STEP, AttemptRun, Broken
 from orchestrator.attempts.collect import TokenCollector
 from orchestrator.attempts.stall import OPENING_S, PREFILL_FLOOR_S, PREPARING_S, TOKEN_FLOOR_S
 from orchestrator.attempts.watch import RETRY_S, TICK_S
@@ -260,15 +260,35 @@ async def test_the_deadline_holds_for_a_client_that_comes_back_too_late() -> Non
 
 async def test_a_node_that_says_the_time_is_up_ends_the_request() -> None:
     async with rig(a := FakeNode("a"), b := FakeNode("b")) as here:
-        asked = here.ask()
+        begun = here.clock.now()
+        asked = here.ask(timeout_s=5.0)
         await here.settle()
         await began(here, a, 1)
+        await here.advance(5.0 - EARLY_S - here.clock.now() + begun)
+        a.stream.tokens()
+        await here.settle()
         a.stream.fail("deadline_exceeded")
         await here.settle()
         assert isinstance(asked.error, DeadlineExceeded)
         assert not b.streams
         assert not here.held
         assert here.fleet.said == [("accepted", "a")]
+
+
+async def test_a_node_that_says_so_too_early_is_left() -> None:
+    async with rig(a := FakeNode("a"), b := FakeNode("b")) as here:
+        asked = here.ask()
+        await here.settle()
+        await began(here, a, 1)
+        a.stream.fail("deadline_exceeded")
+        await here.settle()
+        assert here.fleet.said[1][:2] == ("failed", "a")
+        assert "the node gave up" in here.fleet.said[1][2]
+        b.stream.accept()
+        b.stream.tokens()
+        b.stream.finish()
+        await here.settle()
+        assert asked.done.node_name == "b"
 
 
 async def test_what_is_asked_of_a_node_says_how_long_it_has() -> None:

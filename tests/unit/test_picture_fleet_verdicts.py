@@ -88,10 +88,10 @@ async def test_success_pardons_a_node_and_its_earlier_pauses() -> None:
         await made.clock.advance(1.0)
         made.fleet.failed(A, "stalled")
         version = made.fleet.version
-        made.fleet.succeeded(A)
+        made.fleet.succeeded(A, TOY)
         assert made.verdict == (None, "")
         assert made.fleet.version == version + 1
-        made.fleet.succeeded(A)
+        made.fleet.succeeded(A, TOY)
         assert made.fleet.version == version + 1, "there is nothing more to take back"
         made.fleet.failed(A, "once more")
         assert made.verdict == (3 * SET_ASIDE_BASE_S, "once more")
@@ -126,10 +126,10 @@ async def test_after_a_failure_one_attempt_goes_alone_until_the_node_has_accepte
         with made.fleet.hold(A, TOY):
             assert made.free() == 0
             version = made.fleet.version
-            made.fleet.accepted(A)
+            made.fleet.accepted(A, TOY)
             assert made.free() == 3
             assert made.fleet.version == version + 1, "who waits for a slot is told"
-            made.fleet.accepted(A)
+            made.fleet.accepted(A, TOY)
             assert made.fleet.version == version + 1
 
 
@@ -169,7 +169,7 @@ async def test_a_probe_is_of_one_node_and_a_success_elsewhere_ends_it_not() -> N
         with made.fleet.hold(B, TOY):
             assert (made.free(A), made.free(B)) == (4, 3)
         with made.fleet.hold(A, TOY):
-            made.fleet.accepted(B)
+            made.fleet.accepted(B, TOY)
             assert (made.free(A), made.free(B)) == (0, 4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +19,12 @@ from orchestrator.attempts.stall import (
     Pace,
     Phase,
     allowance_s,
+    first_token_s,
+    known_token_s,
+    overdue,
     stalled,
 )
+from tests.attempt_fakes import FakeNode
 
 NOW = 1000.0
 
@@ -188,3 +193,55 @@ def test_an_event_without_pieces_took_no_time_a_piece() -> None:
     state.received(1, 1.0)
     state.received(0, 2.0)
     assert (state.token_s, state.samples, state.credit) == (0.0, 1, 63)
+
+
+@pytest.mark.parametrize(
+    ("tps", "prompt_bytes", "seconds"),
+    [
+        (0.0, 0, 60.0),
+        (0.0, 100, 100.0),
+        (0.0, 10**6, 300.0),
+        (1000.0, 0, 10.0),
+        (100.0, 1000, 50.0),
+    ],
+)
+def test_a_first_token_has_the_time_that_its_models_speed_explains(
+    tps: float, prompt_bytes: int, seconds: float
+) -> None:
+    model = replace(FakeNode("a").record, prefill_tps=tps)
+    assert first_token_s(prompt_bytes, model) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("phase", "extra_s"),
+    [("prefilling", 0.0), ("queued", 60.0), ("loading", 300.0), ("mining", 0.0)],
+)
+def test_growth_without_end_is_overdue_in_the_end(phase: str, extra_s: float) -> None:
+    pace = Pace(since=NOW, opened=NOW, heard=NOW, credit=9, first_s=60.0, waiting=True)
+    pace.accepted(NOW)
+    for second in range(60 + int(extra_s)):
+        pace.progressed(phase, second, NOW + second)
+    assert not overdue(pace, NOW + 60.0 + extra_s)
+    assert overdue(pace, NOW + 60.1 + extra_s)
+    pace.waiting = False
+    assert not overdue(pace, NOW + 9999.0), "nobody waits for it"
+    pace.waiting = True
+    pace.received(1, NOW + 1.0)
+    assert not overdue(pace, NOW + 9999.0), "it has begun"
+
+
+def test_a_model_of_known_speed_is_not_as_slow_as_it_likes() -> None:
+    slow = Pace(since=NOW, credit=9, phase=Phase.DECODING, token_s=30.0, samples=9)
+    assert allowance_s(slow) == 60.0
+    slow.known_s = 0.01
+    assert allowance_s(slow) == 8.0
+    slow.known_s = 0.5
+    assert allowance_s(slow) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("one", "full", "token_s"), [(0.0, 0.0, 0.0), (100.0, 0.0, 0.04), (100.0, 200.0, 0.02)]
+)
+def test_what_a_token_takes_with_all_slots_at_work(one: float, full: float, token_s: float) -> None:
+    model = replace(FakeNode("a", slots=4).record, decode_tps=one, decode_tps_full=full)
+    assert known_token_s(model) == pytest.approx(token_s)
