@@ -76,6 +76,11 @@ class ToolSupport:
     as_text: bool
 
 
+class TemplateRefuses(CannotAnswer):
+    """What this model has no turn for ("System role not supported"), another one may have: it is
+    this model's inability, and the request is not wrong for it."""
+
+
 class ChatTemplate:
     """A Hugging Face chat template, rendered in a sandbox: it comes with a downloaded file.
 
@@ -102,8 +107,8 @@ class ChatTemplate:
     def render(self, turns: Sequence[Turn], placeholders: str = "") -> str:
         """The prompt for these turns, the assistant's turn opened. ``placeholders``: how those
         among the turns begin, "" where there are none. Raises ``CannotAnswer`` where it meets a
-        limit, which another model's need not, and ``InvalidRequest`` with the template's own words
-        when it refuses them."""
+        limit, which another model's need not, and as ``TemplateRefuses`` with the template's own
+        words when it refuses them."""
         try:
             return self._environment.written(
                 self._template,
@@ -120,8 +125,9 @@ class ChatTemplate:
                 f"the model's chat template fails at these messages: {why}; ask another model"
             ) from None
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise InvalidRequest(
-                f"the model's chat template refuses these messages: {first_line(error)}"
+            raise TemplateRefuses(
+                f"the model's chat template refuses these messages: {first_line(error)}; ask "
+                "another model"
             ) from None
 
     @cached_property
@@ -144,7 +150,7 @@ class ChatTemplate:
         )
         try:
             return self.render(turns(asked, as_text=as_text))
-        except InvalidRequest:
+        except CannotAnswer:
             return ""
 
 

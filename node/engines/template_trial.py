@@ -16,9 +16,9 @@ from mesh.child.ending import describe_exit
 from mesh.child.limits import Limits, limit_cpu
 from mesh.child.start import python, tethered
 from mesh.cleaned import cleaned
-from mesh.errors import CannotAnswer, InvalidRequest, ModelFileError
+from mesh.errors import CannotAnswer, ModelFileError
 from mesh.types import Message, Role
-from node.engines.chat_template import ChatTemplate
+from node.engines.chat_template import ChatTemplate, TemplateRefuses
 from node.engines.turns import turns
 from node.models.catalogue import CHATML
 
@@ -91,10 +91,10 @@ def _refusal(
 ) -> str:
     try:
         written = template.render(turns(messages))
+    except TemplateRefuses as error:
+        return "" if only_limits else error.message
     except CannotAnswer as error:
         return error.message
-    except InvalidRequest as error:
-        return "" if only_limits else error.message
     if len(written) > MOST_CHARS:
         return f"it writes {len(written):,} characters for a few words; the limit is {MOST_CHARS:,}"
     return ""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.errors import ContextOverflow, InvalidRequest, ModelFileError
+from mesh.errors import CannotAnswer, ContextOverflow, InvalidRequest, ModelFileError
 from mesh.types import Message, Role
 from node.engines.base import ModelSpec
 from node.engines.chat_template import ChatTemplate, PromptBuilder
@@ -112,7 +112,7 @@ def test_a_template_may_work_on_ordinary_contents(vocabulary: Vocabulary) -> Non
 
 def test_a_template_that_refuses_says_why(vocabulary: Vocabulary) -> None:
     template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(InvalidRequest, match="roles must alternate"):
+    with pytest.raises(CannotAnswer, match="roles must alternate"):
         builder(vocabulary, template).build([message("hello")])
 
 
@@ -129,7 +129,7 @@ def test_a_template_that_refuses_says_why(vocabulary: Vocabulary) -> None:
 def test_a_template_that_misbehaves_is_a_refusal_and_nothing_else(
     vocabulary: Vocabulary, template: str
 ) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(CannotAnswer):
         builder(vocabulary, template).build([message("hello")])
 
 
