@@ -6,7 +6,7 @@ from mesh.bench.check import StreamCheck
 from mesh.bench.objective import Latency
 from mesh.bench.record import Recorder, ResumeSeen, StreamEnd
 from mesh.errors import MeshError
-from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens
+from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens, Waiting
 from mesh.types import ModelId, NodeId, RequestId
 
 Simulated = frozenset[tuple[NodeId, ModelId]]
@@ -44,7 +44,7 @@ class Observation:
             case Done():
                 self._check.done(event)
                 self._resumed = self._resumed or event.resumed
-            case Decided() | Progress():
+            case Decided() | Waiting() | Progress():
                 pass
 
     def ended(self, now: float, error: MeshError | None = None) -> None:
@@ -74,6 +74,7 @@ class Observation:
         self._tokens += len(event.pieces)
 
     def _moved(self, event: Assigned) -> None:
+        self._check.assigned(event)
         # An answer is of known text only if all who made it are.
         known = (event.node, event.model) in self._simulated
         self._check.simulated = known and (self._check.simulated or not self._attempts)

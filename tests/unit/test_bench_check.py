@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.bench.check import MAX_PER_STREAM, Fault, StreamCheck
-from mesh.stream import Done, Tokens
+from mesh.stream import Assigned, Done, Resume, Tokens
 from mesh.types import FinishReason, ModelId, NodeId, Piece, RequestId
 
 REQUEST = RequestId("0" * 32)
@@ -112,3 +114,61 @@ def test_a_stream_that_ended_in_an_error_owes_no_end() -> None:
 def test_a_stream_that_is_broken_throughout_is_told_of_a_few_times() -> None:
     check = checked(*(tokens(2 * i) for i in range(1, 100)), done(99))
     assert len(check.violations) == MAX_PER_STREAM
+
+
+def by(model: str, specialty: str = "math", weights: str = "") -> Assigned:
+    return Assigned(
+        node=NodeId("n"),
+        node_name="n",
+        model=ModelId(model),
+        attempt=1,
+        specialty=specialty,
+        weights=weights,
+    )
+
+
+def went_on(model: str, *, same: bool) -> Done:
+    mark = Resume(
+        from_node="n",
+        to_node="n",
+        at_token=1,
+        gap_ms=1.0,
+        reason="node_lost",
+        from_model="m",
+        to_model=model,
+        same_weights=same,
+    )
+    return replace(done(2), resumed=True, resumes=(mark,))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "end", "faults"),
+    [
+        (by("m"), by("m"), done(2), 0),
+        (by("m"), by("other"), went_on("other", same=False), 0),
+        (by("m"), by("other"), went_on("other", same=True), 1),
+        (by("m"), by("other"), done(2), 1),
+        (by("m", weights="w"), by("other", weights="w"), done(2), 0),
+        (by("m", weights="w"), by("m", weights="v"), done(2), 1),
+        (by("m"), by("m", "chat"), done(2), 1),
+        (by("m"), by("other", "chat"), done(2), 2),
+        (by("m", ""), by("m", "chat"), done(2), 0),
+    ],
+)
+def test_who_finishes_a_sentence_is_checked(
+    first: Assigned, second: Assigned, end: Done, faults: int
+) -> None:
+    check = StreamCheck(REQUEST)
+    for event in (first, first, tokens(0), second, tokens(1)):
+        check.assigned(event) if isinstance(event, Assigned) else check.tokens(event)
+    check.done(end)
+    assert [each.fault for each in check.violations] == [Fault.AUTHOR] * faults
+
+
+def test_whoever_was_asked_before_the_first_token_has_no_part_in_it() -> None:
+    check = StreamCheck(REQUEST)
+    for who in (by("m"), by("other", "chat")):
+        check.assigned(who)
+    check.tokens(tokens(0))
+    check.done(done(1))
+    assert not check.violations
