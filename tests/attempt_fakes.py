@@ -83,9 +83,11 @@ class FakeStream:
         self.next = first + len(data) // (4 * dimension)
         self.feed(Vectors(first=first, dimension=dimension, data=data))
 
-    def finish(self) -> None:
-        usage = Usage(prompt_tokens=7, completion_tokens=self.sent, cached_tokens=3)
-        self.end(Finished(reason=FinishReason.STOP, usage=usage))
+    def finish(self, reason: FinishReason = FinishReason.STOP, made: int | None = None) -> None:
+        """``made``: tokens that it says it made, None for as many as it sent."""
+        count = self.sent if made is None else made
+        usage = Usage(prompt_tokens=7, completion_tokens=count, cached_tokens=3)
+        self.end(Finished(reason=reason, usage=usage))
 
     def refuse(self, code: str = "overloaded", retry_after_s: float | None = None) -> None:
         self.end(Refused(code=code, message=f"says {code}", retry_after_s=retry_after_s))

@@ -238,7 +238,8 @@ class _Answer:
                             yield event
                     return
                 except MeshError as error:
-                    if _final(error):
+                    # One node's word: an orchestrator asks another before it believes it.
+                    if isinstance(error, DeadlineExceeded) and not self._time_is_left():
                         raise
                     failure = error
                 self._routes.drop(held)
@@ -253,6 +254,12 @@ class _Answer:
                     yield event
             finally:
                 await self._rest.aclose()
+
+    def _time_is_left(self) -> bool:
+        timeout_s = self.request.timeout_s
+        return (
+            timeout_s is not None and self._clock.now() - self._begun.started < timeout_s - EARLY_S
+        )
 
     async def _ticket(self) -> Held | None:
         """None also when nobody could be asked: the way through an orchestrator has more patience,

@@ -3,6 +3,7 @@
 1. What a client has is a gap-free, duplicate-free prefix of the one answer.
 2. What a node may send is never more than the window, and a request holds one slot, or two while it
    moves or is hedged.
+   It is never more than it asked for, whatever its nodes send.
 3. Whoever is over has left nothing: no slot, no stream, no place in the queue.
 """
 
@@ -20,10 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mesh.embedding import Embeddings
 from mesh.errors import MeshError
+from mesh.types import FinishReason, Sampling
 from orchestrator.attempts.hedge import HedgePolicy
 from tests.attempt_rig import FakeNode, FakeStream, Reading, rig, word
 
 MOST_REQUESTS = 4
+MOST_TOKENS = 100_000
 PICK = st.integers(0, 11)
 VECTOR = struct.pack("<2f", 1.0, 0.0)
 
@@ -36,6 +39,7 @@ class Attempts(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.nodes = [FakeNode("a"), FakeNode("b", slots=2), FakeNode("c"), FakeNode("d", slots=0)]
         self.readers: list[Reading] = []
+        self.most: dict[int, int] = {}
         self.embeds: list[asyncio.Task[Embeddings | MeshError]] = []
 
     @initialize(hedged=st.booleans(), most=st.integers(1, 4))
@@ -82,9 +86,16 @@ class Attempts(RuleBasedStateMachine):
     # What clients do.
 
     @precondition(lambda self: self.running < MOST_REQUESTS)
-    @rule(resumable=st.booleans(), timeout_s=st.sampled_from([3.0, 1000.0]))
-    def ask(self, resumable: bool, timeout_s: float) -> None:
-        self.readers.append(self.here.ask(resumable=resumable, timeout_s=timeout_s))
+    @rule(
+        resumable=st.booleans(),
+        timeout_s=st.sampled_from([3.0, 1000.0]),
+        most=st.sampled_from([5, MOST_TOKENS]),
+    )
+    def ask(self, resumable: bool, timeout_s: float, most: int) -> None:
+        sampling = Sampling(max_tokens=most)
+        asked = self.here.ask(resumable=resumable, timeout_s=timeout_s, sampling=sampling)
+        self.readers.append(asked)
+        self.most[id(asked)] = most
         self.run(self.here.settle())
 
     @precondition(lambda self: self.running < MOST_REQUESTS)
@@ -147,6 +158,12 @@ class Attempts(RuleBasedStateMachine):
     @rule(pick=PICK, how=st.sampled_from(["finish", "lose", "stop"]))
     def end(self, pick: int, how: str) -> None:
         getattr(self.stream(pick), how)()
+        self.run(self.here.settle())
+
+    @precondition(lambda self: self.open)
+    @rule(pick=PICK, reason=st.sampled_from(FinishReason), made=st.sampled_from([0, 7, 2**62]))
+    def claim_an_end(self, pick: int, reason: FinishReason, made: int) -> None:
+        self.stream(pick).finish(reason, made)
         self.run(self.here.settle())
 
     @precondition(lambda self: self.open)
@@ -217,6 +234,7 @@ class Attempts(RuleBasedStateMachine):
         for reader in self.readers:
             pieces = reader.pieces
             assert pieces == [word(index) for index in range(len(pieces))]
+            assert len(pieces) <= self.most[id(reader)]
 
     @invariant()
     def credit_is_within_the_window(self) -> None:
