@@ -92,7 +92,7 @@ def doubt(
 def fits(model: ModelRecord, *, prompt: int, delivered: int) -> bool:
     """Whether a prompt of so many bytes and what was delivered are sure to have room: a token is
     one byte at least."""
-    return 0 < prompt + delivered + TEMPLATE_TOKENS < model.context_length
+    return prompt + delivered + TEMPLATE_TOKENS < model.context_length
 
 
 def _within(count: int) -> int:

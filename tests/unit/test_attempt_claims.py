@@ -9,7 +9,16 @@ import pytest
 from mesh.errors import InvalidRequest, MeshError
 from mesh.transport.base import Finished, Progress
 from mesh.types import FinishReason, Sampling, Usage
-from orchestrator.attempts.claims import MOST, UNDELIVERED, counted, doubt, error_of, fits, shown
+from orchestrator.attempts.claims import (
+    MOST,
+    UNDELIVERED,
+    counted,
+    doubt,
+    ended,
+    error_of,
+    fits,
+    shown,
+)
 from tests.attempt_fakes import FakeNode
 
 THEIRS = FakeNode("a", context_length=4096).record  # of somebody else's server: no file
@@ -68,6 +77,11 @@ def test_a_stop_string_that_was_asked_for_is_made_and_not_delivered(made: int) -
 def test_what_is_sure_to_fit(context: int, prompt: int, delivered: int, fit: bool) -> None:
     model = replace(OURS, context_length=context)
     assert fits(model, prompt=prompt, delivered=delivered) is fit
+
+
+def test_an_end_that_is_made_here_says_nothing_of_the_prompt() -> None:
+    usage = ended(FinishReason.LENGTH, 7).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (0, 7)
 
 
 def test_counts_and_texts_are_bounded() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from mesh.types import NodeId
+from mesh.types import ModelId, NodeId
 from orchestrator.picture.fleet import (
     LOOKS,
     SET_ASIDE_BASE_S,
@@ -277,3 +277,20 @@ async def test_time_in_which_this_process_did_not_run_is_nobodys_silence(
         link.beat()
         await made.clock.advance(60.0)
         assert bool(made.fleet.suspects) is suspected
+
+
+async def test_a_model_is_set_aside_on_its_node_alone_and_its_neighbours_are_not() -> None:
+    other = ModelId("other")
+    async with rig() as made:
+        await made.linked(A)
+        made.fleet.failed(A, "its upstream talks rubbish", TOY)
+        assert made.verdict == (None, "")
+        assert set(made.seen(A).models_aside) == {TOY}
+        until, why = made.seen(A).models_aside[TOY]
+        assert (until - made.clock.now(), why) == (0.75, "its upstream talks rubbish")
+        made.fleet.failed(A, "again", TOY)
+        assert made.seen(A).models_aside[TOY] == (until, why), "of the same cause"
+        made.fleet.succeeded(A, other)
+        assert set(made.seen(A).models_aside) == {TOY}, "a neighbour's success says nothing of it"
+        made.fleet.succeeded(A, TOY)
+        assert not made.seen(A).models_aside

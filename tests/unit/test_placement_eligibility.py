@@ -220,3 +220,39 @@ def test_a_ranking_has_every_row_once_and_the_eligible_ones_first_and_in_order(
     rest = [row for row in rows if isinstance(row, Ineligible)]
     names = [(row.view.record.name, row.model.id if row.model else "") for row in rest]
     assert names == sorted(names)
+
+
+def _two_models() -> NodeView:
+    seen = Box(name="x", heard=False).view()
+    good, bad = seen.record.models[0], replace(seen.record.models[0], id=ModelId("bad"))
+    return replace(seen, record=replace(seen.record, models=(good, bad)))
+
+
+@pytest.mark.parametrize("how", ["aside", "tried"])
+def test_what_is_known_against_one_model_of_a_node_leaves_its_others(how: str) -> None:
+    seen, bad = _two_models(), ModelId("bad")
+    asked = work()
+    if how == "aside":
+        seen = replace(seen, models_aside={bad: (NOW + 2.0, "rubbish")})
+        why = Refusal(Code.SET_ASIDE, "rubbish", seconds=2.0)
+    else:
+        asked, why = work(tried=frozenset({(seen.record.id, bad)})), Refusal(Code.TRIED)
+    ranking = rank(FleetView(nodes={seen.record.id: seen}), asked, NOW)
+    assert [row.model.id for row in ranking.best()] == ["m"]
+    assert [(row.model.id, row.refusal) for row in ranking.refused() if row.model] == [(bad, why)]
+    later = rank(FleetView(nodes={seen.record.id: seen}), asked, NOW + 2.0)
+    assert len(later) == (2 if how == "aside" else 1)
+
+
+def test_strict_work_is_for_the_same_weights_alone() -> None:
+    seen, bad = _two_models(), ModelId("bad")
+    asked = work(prefer=ModelId("m"), strict=True)
+    ranking = rank(FleetView(nodes={seen.record.id: seen}), asked, NOW)
+    assert [row.model.id for row in ranking.best()] == ["m"]
+    (refused,) = ranking.refused()
+    assert refused.model is not None
+    assert (refused.model.id, refused.refusal) == (bad, Refusal(Code.OTHER_WEIGHTS, "m"))
+    assert words(refused.refusal) == "has other weights than 'm', and the request is strict"
+    assert (
+        len(rank(FleetView(nodes={seen.record.id: seen}), replace(asked, strict=False), NOW)) == 2
+    )

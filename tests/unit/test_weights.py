@@ -33,6 +33,7 @@ FILE = replace(
 )
 def test_files_that_differ_in_anything_told_are_other_weights(other: ModelRecord) -> None:
     assert weights_of(other) != weights_of(FILE)
+    assert len(weights_of(other)) == 16
     assert not same_weights("toy", weights_of(FILE), "toy", weights_of(other))
 
 
