@@ -74,6 +74,10 @@ def answer(*events: Any, **changes: Any) -> list[Event]:
         ({"choices": None, "usage": None}, UpstreamChunk()),
         ({"x": {"y": 1}}, UpstreamChunk(odd='{"x": {"y": 1}}')),
         ({"choices": [{"index": 1, "delta": {"content": "only"}}]}, UpstreamChunk(text="only")),
+        *(
+            ({"choices": [{"index": odd, "delta": {"content": "a"}}]}, UpstreamChunk(text="a"))
+            for odd in (float("inf"), float("-inf"), float("nan"), 10**400, "0", [], None)
+        ),
         ({"choices": [{"message": {"content": "all"}}]}, UpstreamChunk(text="all")),
         (
             {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}},

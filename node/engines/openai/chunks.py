@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -164,7 +165,9 @@ def _finish(choice: dict[str, Any]) -> str:
 
 def _index(choice: dict[str, Any]) -> int:
     index = choice.get("index")
-    return int(index) if isinstance(index, int | float) and index == index else 0
+    if isinstance(index, float):
+        return int(index) if isfinite(index) else 0
+    return index if isinstance(index, int) else 0
 
 
 def _error(event: dict[str, Any]) -> Any:
