@@ -29,9 +29,13 @@ ROOT = "/mesh/v1/"
 
 
 async def until(fleet_is: Callable[[FleetStatus], object], client: mesh.Client) -> FleetStatus:
-    async with asyncio.timeout(WITHIN_S):
-        while not fleet_is(found := await client.fleet()):  # noqa: ASYNC110 - other processes' doing
-            await asyncio.sleep(0.1)
+    found = None
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not fleet_is(found := await client.fleet()):  # noqa: ASYNC110 - others' doing
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"not within {WITHIN_S:g} s: {found}") from None
     return found
 
 
