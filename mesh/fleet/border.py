@@ -63,7 +63,7 @@ def read(data: bytes, form: type[_Form], what: str) -> _Form:
         )
     try:
         found: _Form = msgspec.json.decode(data, type=form)
-        if b"\\" in data or not data.isascii():  # else it holds nothing that cannot be shown
+        if b"\\" in data or b"\x7f" in data or not data.isascii():  # else all of it can be shown
             shown = msgspec.json.encode(_printable(found))
             found = msgspec.json.decode(shown, type=form)  # what is left of a name must be one
         deep = _deep(data)

@@ -128,3 +128,14 @@ def test_what_may_be_an_address_passes(address: str) -> None:
 def test_what_is_no_address_does_not(address: str) -> None:
     with pytest.raises(ProtocolError):
         check_address(address)
+
+
+@pytest.mark.parametrize("code", [*range(0x20), 0x22, 0x5C, *range(0x7F, 0xA0), 0x202E, 0x2028])
+def test_no_character_gets_past_unseen_because_json_need_not_escape_it(code: int) -> None:
+    record = {"id": "o", "instance": "", "name": "NAME", "host": "", "pid": 1, "endpoint": ""}
+    data = json.dumps(record).replace("NAME", f"a{chr(code)}b").encode()
+    try:
+        found = read(data, OrchestratorRecord, "an orchestrator record")
+    except ProtocolError:
+        return
+    assert found.name.isprintable()

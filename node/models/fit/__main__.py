@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.cleaned import harmless, json_shown
 from mesh.errors import ConfigError, MeshError
 from node.engines.base import ModelSpec
 from node.engines.estimate import CPU
@@ -70,8 +71,8 @@ def main(argument: str) -> int:
         model, found = _sums(query)
     except MeshError as error:
         return _complain(error)
-    page = msgspec.json.format(data(model, found)).decode() if query.as_json else ""
-    sys.stdout.write(f"{page or table(model, found)}\n")
+    page = json_shown(msgspec.json.format(data(model, found)).decode()) if query.as_json else ""
+    sys.stdout.write(f"{page or harmless(table(model, found))}\n")
     return 0 if found.outcome is FitGrade.FITS else DOES_NOT_FIT
 
 
