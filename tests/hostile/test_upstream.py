@@ -90,6 +90,7 @@ def body(*parts: bytes, **changes: Any) -> Body:
 
 
 ERROR = {"message": "cuda died", "type": "server_error", "code": 500}
+HUGE = 10**400
 HI = (delta("hi "), delta("there"))
 END = delta("", "stop")
 
@@ -146,6 +147,8 @@ WHOLE: list[tuple[str, Behaviour, str, FinishReason]] = [
     ("azure filter first", body(sse({"id": "", "choices": [], "model": "", "object": "", "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {"hate": {"filtered": False}}}]}, *HI, END)), "hi there", STOP),
     ("azure asynchronous filter", body(sse(*HI, {"choices": [{"index": 0, "finish_reason": None, "content_filter_results": {"error": {"code": "content_filter_error", "message": "The contents are not filtered"}}, "content_filter_offsets": {"check_offset": 4}}]}, END)), "hi there", STOP),
     ("logprobs null, extra fields", body(sse({"choices": [{"index": 0, "delta": {"content": "hi there", "tool_calls": None, "role": None}, "logprobs": None, "matched_stop": None}], "usage": None, "timings": {"n": 1}}, END)), "hi there", STOP),
+    ("an index that is no number", body(sse('{"choices":[{"index":Infinity,"delta":{"content":"hi "}}]}', '{"choices":[{"index":NaN,"delta":{"content":"there"}}]}', '{"choices":[{"index":1e999}]}', END)), "hi there", STOP),
+    ("numbers beyond all numbers", body(sse({"choices": [{"index": HUGE, "delta": {"content": "hi there"}}], "usage": {"prompt_tokens": HUGE}}, {"choices": [{"index": HUGE, "finish_reason": "stop"}]})), "hi there", STOP),
     ("NaN in logprobs", body(sse('{"choices":[{"index":0,"delta":{"content":"hi there"},"logprobs":{"x":-Infinity,"y":NaN}}]}', END)), "hi there", STOP),
     ("raw controls in a string", body(b'data: {"choices":[{"delta":{"content":"hi\tthere"}}]}\n\n', sse(END)), "hi\tthere", STOP),
     ("mistral parts", body(sse(delta([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "hi "}]), delta([{"type": "text", "text": "there"}]), END)), "hi there", STOP),
