@@ -15,6 +15,7 @@ from mesh.errors import ProtocolError
 from mesh.fleet.border import shown_key
 from mesh.fleet.records import (
     FleetView,
+    ModelRecord,
     NodeRecord,
     NodeView,
     decode_node,
@@ -147,6 +148,14 @@ def current_record(node: NodeView) -> NodeRecord:
     return replace(record, state=heartbeat.state, reason=heartbeat.reason, models=models)
 
 
+def _with_verdict(model: ModelRecord, node: NodeView, now: float) -> ModelRecord:
+    """With a note where this orchestrator has set the model aside on its node."""
+    until, why = node.models_aside.get(model.id, (now, ""))
+    if until <= now:
+        return model
+    return replace(model, note=cleaned(f"set aside after a failure: {why}", REASON_CHARS))
+
+
 def _node_to_wire(node: NodeView, now: float, wall: float) -> pb.Node:
     """Raises ``ProtocolError`` for a record that its reader could not read."""
     record = current_record(node)
@@ -156,6 +165,7 @@ def _node_to_wire(node: NodeView, now: float, wall: float) -> pb.Node:
     if not reason and not node.link_up:
         tried = "has no link to" if node.lost_at is not None else "did not need yet, or dials,"
         reason = f"this orchestrator {tried} {record.endpoint}"
+    record = replace(record, models=tuple(_with_verdict(each, node, now) for each in record.models))
     lost_at = node.lost_at if node.lost_at is not None and node.lost_at <= now else None
     age = max(0.0, now - node.last_seen)
     data = encode_record(replace(record, reason=reason), indent=0)

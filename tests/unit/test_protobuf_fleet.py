@@ -30,6 +30,7 @@ from mesh.fleet.records import (
 from mesh.protobuf.fleet import current_record, fleet_from_wire, fleet_to_wire
 from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 from mesh.v1 import mesh_pb2 as pb
+from tests.unit.test_placement import NOW, Box
 
 WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=12)
 IDS = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,11}\Z")
@@ -260,3 +261,19 @@ def test_a_heartbeats_counts_are_laid_over_the_record(
     beat = Heartbeat(node=record.id, state=record.state, models=(load,))
     found = current_record(NodeView(record=record, heartbeat=beat))
     assert found.models[0].counts == counts
+
+
+def test_a_model_that_is_set_aside_says_so_in_its_note_and_its_neighbour_does_not() -> None:
+    seen = Box(name="x").view()
+    good = seen.record.models[0]
+    bad = replace(good, id=ModelId("bad"))
+    seen = replace(
+        seen,
+        record=replace(seen.record, models=(good, bad)),
+        models_aside={bad.id: (NOW + 1.0, "rubbish\x1b[2J")},
+    )
+    for now, note in ((NOW, "set aside after a failure: rubbish"), (NOW + 1.0, "")):
+        view = FleetView(nodes={seen.record.id: seen})
+        wire = fleet_to_wire(view, registry_connected=True, now=now, wall=1000.0)
+        (node,) = fleet_from_wire(wire).nodes
+        assert [model.note for model in node.record.models] == ["", note]
