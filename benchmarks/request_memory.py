@@ -1,12 +1,13 @@
 """Five hundred requests of 4 MB at once: what the orchestrator holds, and whom else it serves.
 
-Method. ``mesh up`` in a throw-away folder on loopback, and a node of simulated answers beside it
-that takes any length. Small requests (a few words, eight tokens) go one after the other from this
-process: first alone, then while another process has ``--requests`` large ones under way at once
-over eight channels, valid ones and ones whose sampling is wrong, by the SDK's own calls. Resident
-memory of the orchestrator's process is read every 50 ms. The bars: under 600 MB, and small ones
-within twice their median. Before it, ``--rejected`` invalid large ones one after the other: what
-is left of them. Run: ``python -m benchmarks.request_memory``; exit code 1 when a bar is missed.
+Method. ``mesh up`` in a throw-away folder on loopback, and two nodes of simulated answers beside
+it, one for requests of any length and one for small ones. Small requests (a few words, eight
+tokens) go one after the other from this process: first alone, then while another process has
+``--requests`` large ones under way at once over eight channels, valid ones and ones whose sampling
+is wrong, by the SDK's own calls. ``--wide``: in Python's widest letters. Resident memory of the
+orchestrator's process is read every 50 ms. The bars: under 600 MB, and small ones within twice
+their median. Before it, ``--rejected`` invalid large ones one after the other: what is left of
+them. Run: ``python -m benchmarks.request_memory``; exit code 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -39,16 +40,17 @@ from mesh.v1 import mesh_pb2 as pb
 from mesh.v1 import mesh_pb2_grpc
 
 LARGE_BYTES = 4_000_000
+WIDE = "\U0001f600"  # with it, Python keeps the whole text in four bytes a letter
 CHANNELS = 8
 SMALL = 100  # requests, alone
 LIMIT_MB = 600.0
-SPECIALTY = "wide"
+LARGE_AT, SMALL_AT = "large", "small"  # nodes, and their specialties
 NODE = """
-name = "wide"
+name = "{name}"
 etcd = "{etcd}"
 [[models]]
-source = "wide"
-specialties = ["wide"]
+source = "{name}"
+specialties = ["{name}"]
 engine = "simulated"
 slots = 8
 context_length = 10000000
@@ -58,19 +60,21 @@ base_ms = 2.0
 """
 
 
-def message(valid: bool) -> pb.GenerateRequest:
+def message(valid: bool, wide: str = "") -> pb.GenerateRequest:
     return pb.GenerateRequest(
-        messages=[pb.Message(role="user", content="x" * LARGE_BYTES)],
+        messages=[pb.Message(role="user", content="x" * LARGE_BYTES + wide)],
         sampling=pb.Sampling(max_tokens=8 if valid else -1),
-        specialty=SPECIALTY,
+        specialty=LARGE_AT,
         timeout_s=100.0,
     )
 
 
-async def flood(endpoint: str, count: int, at_once: int, kinds: tuple[bool, ...]) -> Counter[str]:
+async def flood(
+    endpoint: str, count: int, at_once: int, kinds: tuple[bool, ...], wide: str = ""
+) -> Counter[str]:
     """How ``count`` large requests ended, ``at_once`` of them under way."""
     ends: Counter[str] = Counter()
-    messages = {kind: message(kind) for kind in kinds}
+    messages = {kind: message(kind, wide) for kind in kinds}
     lines = [(channel := open_channel(endpoint), _stub(channel)) for _ in range(CHANNELS)]
     room = asyncio.Semaphore(at_once)
 
@@ -108,7 +112,7 @@ async def small(endpoint: str, until: Callable[[], bool]) -> list[float]:
             begun = time.perf_counter()
             try:
                 await client.generate(
-                    f"one {len(took)}", specialty=SPECIALTY, max_tokens=8, cacheable=False
+                    f"one {len(took)}", specialty=SMALL_AT, max_tokens=8, cacheable=False
                 ).text()
             except MeshError as error:
                 print(f"a small request ended: {error.message}", flush=True)
@@ -128,7 +132,7 @@ async def watched(process: psutil.Process, work: Awaitable[Any]) -> tuple[Any, f
 
 
 async def measure(
-    endpoint: str, process: psutil.Process, count: int, rejected: int
+    endpoint: str, process: psutil.Process, count: int, rejected: int, wide: str
 ) -> tuple[list[Row], bool]:
     rows = []
     await small(endpoint, _after(20))
@@ -139,7 +143,7 @@ async def measure(
     rows.append(Row(f"memory after {rejected} rejected, one by one", f"{left:.0f} MB", was))
     alone = await small(endpoint, _after(SMALL))
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.request_memory", "flood", endpoint, str(count)),
+        *(sys.executable, "-m", "benchmarks.request_memory", "flood", endpoint, str(count), wide),
         stdout=subprocess.PIPE,
     )
     try:
@@ -181,44 +185,57 @@ def _orchestrator(state: Path) -> psutil.Process:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--wide", action="store_true")
     parser.add_argument("--rejected", type=int, default=80)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         state, endpoint = Path(folder), f"127.0.0.1:{(port := free_port())}"
         up(state, port, free_port())
-        config = state / "wide.toml"
-        etcd = json.loads((state / "mesh.json").read_text())["etcd"]
-        config.write_text(NODE.format(etcd=etcd))
-        node = subprocess.Popen(
-            [*MESH, "node", "--config", str(config), "--state-dir", str(state / "wide")],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        nodes = [_node(state, name) for name in (LARGE_AT, SMALL_AT)]
         try:
             asyncio.run(_ready(endpoint))
             rows, held = asyncio.run(
-                measure(endpoint, _orchestrator(state), given.requests, given.rejected)
+                measure(
+                    endpoint,
+                    _orchestrator(state),
+                    given.requests,
+                    given.rejected,
+                    WIDE if given.wide else "",
+                )
             )
         finally:
-            node.terminate()
-            node.wait(20)
+            for node in nodes:
+                node.terminate()
+                node.wait(20)
             down(state)
     show("Large requests at once", rows)
     return 0 if held else 1
+
+
+def _node(state: Path, name: str) -> subprocess.Popen[bytes]:
+    config = state / f"{name}.toml"
+    etcd = json.loads((state / "mesh.json").read_text())["etcd"]
+    config.write_text(NODE.format(etcd=etcd, name=name))
+    return subprocess.Popen(
+        [*MESH, "node", "--config", str(config), "--state-dir", str(state / name)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 async def _ready(endpoint: str) -> None:
     async with mesh.connect(endpoint) as client, asyncio.timeout(30.0):
         up = False
         while not up:
-            up = any(n.record.name == SPECIALTY and n.link_up for n in await client.nodes())
+            there = {node.record.name for node in await client.nodes() if node.link_up}
+            up = {LARGE_AT, SMALL_AT} <= there
             await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["flood", where, number]:
+        case ["flood", where, number, letter]:
             each = int(number)
-            print(json.dumps(asyncio.run(flood(where, each, each, (True, False)))))
+            print(json.dumps(asyncio.run(flood(where, each, each, (True, False), letter))))
         case _:
             sys.exit(main())

@@ -25,11 +25,12 @@ from mesh.protobuf.metadata import GO_AHEAD, REQUEST_BYTES
 SMALL_BYTES = 256 * 1024  # a larger request goes in chunks
 PLAIN_BYTES = SMALL_BYTES + 16 * 1024  # of one message: gRPC refuses more
 # What a request weighs while it is answered, by its bytes on the wire: as read, as parsed, as text,
-# and as an attempt's frame.
-WEIGHT = 4
+# and as an attempt's frame. One emoji makes Python keep all of its text in four bytes a letter.
+WEIGHT = 6
+WIDE_WEIGHT = 10
 BASE_BYTES = 16 * 1024  # what any call costs beside that
 CHUNK_S = 10.0  # in which the next chunk comes
-LARGE_AT_ONCE = 4  # read and parsed
+LARGE_AT_ONCE = 2  # read and parsed
 
 
 class Intake:
@@ -111,7 +112,8 @@ class Held:
         return bytes(chunk)
 
     def _parsed(self, kind: Any, data: bytes) -> Any:
-        self._share.settle(BASE_BYTES + WEIGHT * len(data))
+        weight = WEIGHT if data.isascii() else WIDE_WEIGHT
+        self._share.settle(BASE_BYTES + weight * len(data))
         try:
             return kind.FromString(data)
         except DecodeError:

@@ -20,9 +20,9 @@ class OrchestratorSettings(ProcessSettings):
     """``bind``: gRPC address ``host:port``. ``queue_limit``: requests waiting for a slot, per
     priority; ``request_limit``: requests inside the process at all, likewise, and more are refused
     before the router looks at them. ``max_request_bytes``: of one request's messages;
-    ``max_held_bytes``: of what all requests in the process hold together, each with four times its
-    size on the wire; beyond it they wait a few seconds and are then refused. ``default_timeout_s``:
-    budget of a request that names none.
+    ``max_held_bytes``: of what all requests in the process hold together, each with six to ten
+    times its size on the wire; beyond it they wait half a minute and are then refused.
+    ``default_timeout_s``: budget of a request that names none.
     ``hedge_after_ms``: a second attempt on another node when the first token is not there after so
     long; 0: the 95th percentile of the model's own times; None: never. ``hedge_share``: such extra
     attempts per request, at most. ``ticket_lifetime_s``, ``ticket_streams``: how long a ticket to

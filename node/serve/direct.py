@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["Direct"].full_name
 MAX_CALLS = 256  # at once; more are refused (mesh/doors/calls.py)
 LIMIT_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
-HELD_BYTES = 96 * 1024 * 1024  # by all requests together, each with four times its size
+HELD_BYTES = 96 * 1024 * 1024  # by all requests together, each with six to ten times its size
 # A client that reads nothing for so long loses its slot here, and goes on through an orchestrator
 # when it reads again.
 UNREAD_S = 15.0
