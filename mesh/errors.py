@@ -239,6 +239,14 @@ def without_frames(error: E) -> E:
     return error
 
 
+def leaf(error: BaseException) -> BaseException:
+    """What a ``TaskGroup`` wrapped: the first ``MeshError`` in it, else the first exception."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [leaf(inner) for inner in error.exceptions]
+    return next((found for found in leaves if isinstance(found, MeshError)), leaves[0])
+
+
 @contextmanager
 def of_request(request_id: str) -> Iterator[None]:
     """Every ``MeshError`` that leaves the context carries the request's id."""

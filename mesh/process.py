@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from mesh import preflight
 from mesh.allocator import return_memory
+from mesh.box import refusal
 from mesh.clock import SystemClock
 from mesh.doors.files import raise_limit
 from mesh.doors.guard import Guard
-from mesh.errors import ConfigError, MeshError
+from mesh.errors import ConfigError, MeshError, leaf
 from mesh.settings.load import load, load_toml
 from mesh.settings.process import ProcessSettings
 from mesh.telemetry import logs
@@ -41,6 +43,7 @@ def run(
     None: the process's. ``check``: what only the package knows of its settings, and where they are
     from; raises ``ConfigError``."""
     try:
+        preflight.check(preflight.PROCESS)
         settings, where = settings_of(package, kind, arguments, description)
         if check is not None:
             check(settings, where)
@@ -56,6 +59,11 @@ def run(
     except MeshError as error:
         logging.getLogger(package).error("%s (%s)", error.message, error.code)
         return error.exit_code
+    except Exception as error:
+        if (refused := refusal(leaf(error))) is None:
+            raise  # a defect of ours
+        logging.getLogger(package).error("%s", refused)
+        return 1
     except KeyboardInterrupt:  # Ctrl-C before the signal handler stood
         return 128 + signal.SIGINT
     return 0

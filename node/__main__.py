@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 
@@ -19,9 +18,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(settings: NodeSettings) -> None:
-    # gRPC (under the etcd client) hooks into every fork, for the sake of children that do not exec,
-    # and writes a warning for each runner. It has no other switch, and reads it when imported.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from node.build import build
 
     with build(settings, SystemClock()) as agent:

@@ -41,7 +41,12 @@ def claim(state_dir: Path, name: str) -> Iterator[Identity]:
             f"cannot keep this node's state in {folder}: {error.strerror}; give another state_dir"
         ) from None
     try:
-        _take(lock, folder, name)
+        try:
+            _take(lock, folder, name)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write in {folder}: {error.strerror}; give another state_dir"
+            ) from None
         known = NodeId(kept_id(folder / "id", who="node", prefix="node"))
         yield Identity(id=known, instance=fresh_instance(), folder=folder)
     finally:

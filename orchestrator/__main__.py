@@ -10,7 +10,6 @@ from mesh.clock import SystemClock
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.telemetry import tracing
 from orchestrator.router.chosen import choose
-from orchestrator.service import build, identity_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(settings: OrchestratorSettings) -> None:
+    from orchestrator.service import build, identity_of
+
     identity = identity_of(settings)
     shut_down = tracing.configure(
         "squadron-orchestrator",

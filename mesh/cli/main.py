@@ -10,9 +10,10 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from mesh import preflight
+from mesh.box import refusal
 from mesh.cleaned import cleaned
 from mesh.cli.options import endpoint_option
-from mesh.errors import LONGEST_MESSAGE, MeshError
+from mesh.errors import LONGEST_MESSAGE, MeshError, leaf
 from mesh.version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -63,6 +64,8 @@ class MeshGroup(click.Group):
                 raise known from None
             if isinstance(known, MeshError):
                 complain(one_line(known), known.exit_code)
+            if (refused := refusal(known)) is not None:
+                complain(refused, 1)
             described = f"{type(known).__name__}: {known}".rstrip(": ")
             complain(f"{described}; run with --debug for the traceback", 1)
 
@@ -88,14 +91,6 @@ class MeshGroup(click.Group):
             _let_go(sys.stdout)
             complain(f"the output cannot be written: {error.strerror}", 1)
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def leaf(error: BaseException) -> BaseException:
-    """What a ``TaskGroup`` wrapped: the first ``MeshError`` in it, else the first exception."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [leaf(inner) for inner in error.exceptions]
-    return next((found for found in leaves if isinstance(found, MeshError)), leaves[0])
 
 
 def one_line(error: MeshError) -> str:

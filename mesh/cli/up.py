@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mesh import preflight
 from mesh.cleaned import harmless
 from mesh.cli.options import (
     HostPort,
@@ -118,6 +119,8 @@ def build_plan(
     from mesh.local.ports import free_port, join, split
     from mesh.local.specialists import ORDER, choose, reads_files, shipped
 
+    if etcd is None:
+        preflight.check(preflight.ETCD)
     if "," in endpoint:
         raise click.UsageError("--endpoint: one orchestrator listens at one HOST:PORT")
     if etcd is not None and etcd_port is not None and _said("etcd_port"):
@@ -192,8 +195,8 @@ def _in_background(plan: MeshPlan, *, tour: bool) -> None:
 
 def _keep(plan: MeshPlan, teller: Teller) -> MeshError | None:
     """The background process's life. Every end is told, or the foreground would wait in vain."""
-    from mesh.cli.main import leaf
     from mesh.clock import SystemClock
+    from mesh.errors import leaf
     from mesh.local.detach import Up
     from mesh.local.mesh import run
 

@@ -25,6 +25,7 @@ STEADY_S = 60.0  # a child that lived this long starts again without a wait's hi
 LOG_CHECK_S = 10.0
 MAX_BACKOFF_S = 10.0
 WORDS_CHARS = 160  # of a child's last words, where they are told in passing
+_LINES_READ, _LINES_TOLD, _LONGEST = 1000, 8, 500
 BAD_SETTINGS = 2  # an exit code that no restart can mend
 
 # What our own processes put before a line's message (mesh.telemetry.logs).
@@ -118,18 +119,22 @@ class Supervisor:
     def last_words(self, name: str) -> str:
         """The last line of a child's log, without what stands before a message; "" for none. What
         is no message of ours (etcd's log is JSON) is none."""
-        lines = logs.tail(self.log_path(name), 1)
-        if not lines or lines[0].startswith("{"):
+        lines = logs.without_stacks(logs.tail(self.log_path(name), _LINES_READ))
+        if not lines or lines[-1].startswith("{"):
             return ""
-        return cleaned(_LOG_PREFIX.sub("", lines[0]), WORDS_CHARS)
+        return cleaned(_LOG_PREFIX.sub("", lines[-1]), WORDS_CHARS)
 
     def _last_words(self, spec: ChildSpec) -> str:
-        lines = logs.tail(self.log_path(spec.name), 1)
-        return _LOG_PREFIX.sub("", lines[0]) if lines else "it said nothing"
+        lines = self._told(spec)
+        return _LOG_PREFIX.sub("", lines[-1]) if lines else "it said nothing"
+
+    def _told(self, spec: ChildSpec) -> list[str]:
+        lines = logs.without_stacks(logs.tail(self.log_path(spec.name), _LINES_READ))
+        return [cleaned(line, _LONGEST) for line in lines[-_LINES_TOLD:]]
 
     def _startup_failure(self, spec: ChildSpec, code: int) -> MeshError:
         path = self.log_path(spec.name)
-        for line in logs.tail(path):
+        for line in self._told(spec):
             self._report(f"  {spec.name}: {line}")
         kind = ConfigError if code == BAD_SETTINGS else InternalError
         return kind(

@@ -11,6 +11,7 @@ import psutil
 
 from mesh.doors.files import none_left
 from mesh.fleet.records import Cpu, Memory
+from node.hardware.readings import guarded
 
 
 class Host:
@@ -19,7 +20,7 @@ class Host:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._name = _cpu_name(root)
-        psutil.cpu_percent(interval=None)  # the first call only starts the measurement
+        guarded(lambda: psutil.cpu_percent(interval=None))  # the first only starts the measurement
         self._cpu = self._read_cpu()
         self._memory = self._read_memory()
 
@@ -34,12 +35,13 @@ class Host:
         return self._cpu
 
     def _read_cpu(self) -> Cpu:
-        logical = psutil.cpu_count(logical=True) or 1
+        logical = os.cpu_count() or 1
+        percent = guarded(lambda: psutil.cpu_percent(interval=None))
         return Cpu(
             name=self._name,
-            physical_cores=psutil.cpu_count(logical=False) or logical,
+            physical_cores=_physical_cores() or logical,
             logical_cores=logical,
-            load=round(psutil.cpu_percent(interval=None) / 100, 2),
+            load=None if percent is None else round(percent / 100, 2),
         )
 
     def memory(self) -> Memory:
@@ -52,10 +54,15 @@ class Host:
         return self._memory
 
     def _read_memory(self) -> Memory:
-        box = psutil.virtual_memory()
-        total, available = int(box.total), int(box.available)
+        box = guarded(psutil.virtual_memory)
+        if box is not None:
+            whole, available = int(box.total), int(box.available)
+        else:  # without /proc the kernel still says how many pages there are
+            page = os.sysconf("SC_PAGE_SIZE")
+            whole, available = (page * os.sysconf(f"SC_{n}PHYS_PAGES") for n in ("", "AV"))
+        total = whole
         for limit, used in _memory_groups(self._root):
-            if limit < box.total:
+            if limit < whole:
                 total = min(total, limit)
                 available = min(available, max(0, limit - used))
         return Memory(total_bytes=total, available_bytes=available)
@@ -63,9 +70,14 @@ class Host:
     def threads(self) -> int:
         """Threads an engine should use by default: physical cores, fewer where the process may not
         use them all (CPU affinity, cgroup quota)."""
-        physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+        physical = _physical_cores() or os.cpu_count() or 1
         usable = min(physical, len(os.sched_getaffinity(0)), *_cpu_quotas(self._root))
         return max(1, usable)
+
+
+def _physical_cores() -> int | None:
+    found: int | None = guarded(lambda: psutil.cpu_count(logical=False))
+    return found
 
 
 def _cpu_name(root: Path) -> str:

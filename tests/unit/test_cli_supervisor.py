@@ -16,9 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mesh.cli.main import leaf
 from mesh.clock import SystemClock
-from mesh.errors import ConfigError, InternalError, PortInUse
+from mesh.errors import ConfigError, InternalError, PortInUse, leaf
 from mesh.local import logs, run_file
 from mesh.local.plan import ChildSpec, ProcessKind
 from mesh.local.ports import can_bind, free_port, require_free

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import psutil
-
 from node.hardware.care.surroundings import Cores, parse_list
 
 
 def read_cores(root: Path = Path("/")) -> Cores:
     """``root`` is where ``/sys`` hangs. Where the system does not say which logical CPUs share a
     core, each is taken for one."""
-    process = psutil.Process()
-    if hasattr(process, "cpu_affinity"):
-        allowed = frozenset(process.cpu_affinity() or ())
+    if hasattr(os, "sched_getaffinity"):
+        allowed = frozenset(os.sched_getaffinity(0))
     else:  # macOS
         allowed = frozenset(range(os.cpu_count() or 1))
     found = set()

@@ -1,0 +1,41 @@
+"""What the box refuses a process, in words: memory, files, threads, its state folder's disk.
+
+Where one of these stops a process or a command, its user is told in one line what to do about it;
+the traceback would say where in our code it happened to be. Anything else is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from mesh.cleaned import cleaned
+
+_MOST = 300
+_STATE = "give another state folder (--state-dir, or $MESH_STATE_DIR)"
+_REMEDIES = {
+    errno.ENOSPC: f"free some, or {_STATE}",
+    errno.EDQUOT: f"free some, or {_STATE}",
+    errno.EROFS: _STATE,
+    errno.EACCES: _STATE,
+    errno.EPERM: _STATE,
+    errno.ENOTDIR: _STATE,
+    errno.EMFILE: "let it open more (`ulimit -n`)",
+    errno.ENFILE: "the whole system has too many",
+    errno.ENOMEM: "give it more memory (`ulimit -v`, the container's limit), or less to do",
+}
+_NO_MEMORY = f"out of memory: {_REMEDIES[errno.ENOMEM]}"
+
+
+def refusal(error: BaseException) -> str | None:
+    """What the box refused, and what to do; None where the error says no such thing."""
+    match error:
+        case MemoryError():
+            return _NO_MEMORY
+        case OSError(errno=int(code)) if code in _REMEDIES:
+            at = f": {error.filename}" if error.filename is not None else ""
+            return cleaned(f"{error.strerror}{at}; {_REMEDIES[code]}", _MOST)
+        case ImportError() if "cannot allocate memory" in str(error).lower():
+            return _NO_MEMORY
+        case RuntimeError() if "can't start new thread" in str(error):
+            return "no thread can be started: let it have more (`ulimit -u`, or `ulimit -v`)"
+    return None
