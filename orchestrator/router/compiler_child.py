@@ -7,6 +7,7 @@ core files) and one that it sets itself (CPU time), says what came of it, and en
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ from orchestrator.router.rules import RulesStage
 
 EXIT_OK, EXIT_NO_MEMORY = 0, 71  # as in sysexits.h
 _MAX_WHY = 4000
+
+NICE = 5  # streams come first, where cores are few
 
 _Parent = Parent[m.Compile, m.FromCompiler]
 
@@ -71,6 +74,7 @@ def main() -> int:
     parser.add_argument("--fd", type=int, required=True, help="socket to its parent")
     # Ctrl-C in a terminal reaches the whole group; the parent decides what ends when.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
     with socket.socket(fileno=parser.parse_args().fd) as connection:
         parent: _Parent = Parent(connection, m.at_child(), m.encode)
         try:

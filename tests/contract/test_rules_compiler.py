@@ -87,7 +87,7 @@ async def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: P
         (gaps(1000), {"memory_bytes": 300 * 2**20}, "x: .*(memory|too large)"),
         (LONG.replace(b"ping", b"p(?=q)"), {}, "x: rule 1 'r': look-ahead"),
         (LONG.replace(b"ping", b"p{40000}"), {}, "x: rule 1 'r'"),
-        (b"#" * (MAX_FILE_BYTES + 1), {}, "bytes of rules; at most"),
+        (b"#" * (MAX_FILE_BYTES + 1), {}, "x: too large: at most 8,388,608 bytes"),
     ],
 )
 async def test_what_is_refused_says_why_and_leaves_nothing_running(

@@ -8,6 +8,7 @@ problem its answer, nothing more; out of memory it exits, since nobody knows wha
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -20,6 +21,8 @@ from mesh.errors import ProtocolError
 from mesh.exact.solver import messages as m
 
 EXIT_OK, EXIT_UNABLE, EXIT_NO_MEMORY = 0, 69, 71  # as in sysexits.h
+
+NICE = 5  # streams come first, where cores are few
 
 _Parent = Parent[m.Solve, m.FromSolver]
 _MAX_WHY = 300
@@ -63,6 +66,7 @@ def main() -> int:
     parser.add_argument("--fd", type=int, required=True, help="socket to its parent")
     # Ctrl-C in a terminal reaches the whole group; the parent decides what ends when.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
     sys.setrecursionlimit(_RECURSION)
     with socket.socket(fileno=parser.parse_args().fd) as connection:
         parent: _Parent = Parent(connection, m.at_solver(), m.encode)

@@ -41,12 +41,14 @@ _ROOTS = phrase(
     "[ (equation|polynomial|function|expression)][:] <equations>",
     equations=r"\S.*",
 )
+# From its begin, and whole: tried from each of its signs, a line of commas takes quadratic time.
+_RUN = "(?<!,)(?<!.)(?<!;)(?<!:)(,|.|;|:| then)++"
 _THENS = (
     phrase(
-        f"(,|.|;|:| then)+ [then ][and ][please ]{_ASKED}[ the][ value[s]][ of] <wanted>",
+        f"{_RUN} [then ][and ][please ]{_ASKED}[ the][ value[s]][ of] <wanted>",
         wanted=r"\S.*",
     ),
-    phrase(r"(,|.|;|:| then)+ [then ]<wanted> (is what|= ?\?|equals what)", wanted=NAME),
+    phrase(rf"{_RUN} [then ]<wanted> (is what|= ?\?|equals what)", wanted=NAME),
 )  # fmt: skip
 _THEN_AT_ONCE = phrase(" (what is|what's|find|solve for)[ the value of] <wanted>$", wanted=NAME)
 _PREMISE = phrase("(if|given[ that]|suppose[ that]|let|assume[ that]|for) ")
