@@ -97,7 +97,8 @@ async def test_a_state_folder_that_cannot_be_is_one_line(tmp_path: Path, where: 
 @pytest.mark.timeout(300)
 async def test_an_address_space_that_is_too_small_is_one_line(tmp_path: Path) -> None:
     rows = [
-        ("up", 700, 2, "needs at least 12,288"),
+        ("up", 700, 2, "needs at least 1,024"),
+        ("up", 2000, 2, "needs at least 12,288"),
         ("mesh node", 700, 2, "needs at least 1,024"),
         ("mesh orchestrator", 700, 2, "needs at least 1,024"),
         ("node", 700, 2, "address space (ulimit -v)"),
