@@ -136,10 +136,13 @@ def _said(
     part = message if by_message else delta
     if not isinstance(part, dict):
         part = {"content": part}
-    text = "".join(_texts(part.get("content"))) or "".join(_texts(part.get("refusal")))
-    text = text or "".join(_texts(choice.get("text")))  # of the older completions
-    thoughts = ("".join(_texts(part.get(name), thinking=True)) for name in _THOUGHTS)
-    thought = "".join(_thinking(part.get("content"))) or next(filter(None, thoughts), "")
+    content = part.get("content")
+    # ``text``: of the older completions.
+    text = _text(content) or _text(part.get("refusal")) or _text(choice.get("text"))
+    thought = "".join(_thinking(content)) if isinstance(content, list) else ""
+    for name in _THOUGHTS:
+        if not thought and part.get(name):
+            thought = "".join(_texts(part[name], thinking=True))
     stopped_by = choice.get("stop_reason") or choice.get("matched_stop")
     return UpstreamChunk(
         text=text,
@@ -207,6 +210,12 @@ def count_of(number: Any) -> int:
     return int(max(0, min(number, MOST_COUNTED)))
 
 
+def _text(content: Any) -> str:
+    if content is None or isinstance(content, str):  # almost always
+        return content or ""
+    return "".join(_texts(content))
+
+
 def _texts(content: Any, deep: int = _DEEPEST, *, thinking: bool = False) -> Iterator[str]:
     """A string, or parts of which some are text. ``thinking``: parts that are thoughts too."""
     match content:
@@ -227,8 +236,8 @@ def _texts(content: Any, deep: int = _DEEPEST, *, thinking: bool = False) -> Ite
             yield from _texts(text, deep - 1, thinking=thinking)
 
 
-def _thinking(content: Any) -> Iterator[str]:
+def _thinking(content: list[Any]) -> Iterator[str]:
     """The thoughts among the parts of an answer (Mistral)."""
-    for part in content if isinstance(content, list) else ():
+    for part in content:
         if isinstance(part, dict) and "thinking" in part:
             yield from _texts(part["thinking"], thinking=True)

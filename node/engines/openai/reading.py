@@ -136,11 +136,15 @@ class Reading:
         data = event.data.strip()
         if self.done or not data:
             return
-        if data.strip('"').upper() == DONE:
-            self.done = True
-        elif event.name == "error":
+        if event.name == "error":
             raise reported(decoded(data) if is_json(data) else data)
-        elif event.name.lower() not in _SIGNS and data.lower() not in _SIGNS:
+        if not data.startswith("{"):
+            if data.strip('"').upper() == DONE:
+                self.done = True
+                return
+            if data.lower() in _SIGNS:
+                return
+        if not event.name or event.name.lower() not in _SIGNS:
             yield from self._chunk(read_chunk(data, self._index))
 
     def _chunk(self, chunk: UpstreamChunk) -> Iterator[Event]:
