@@ -3,8 +3,8 @@
 Method. Real processes: etcd, one orchestrator, three nodes with one small model each on the CPU;
 ``STREAMS`` clients read endless answers while each kind of poison is sent three times. Kinds: the
 grammar whose ways multiply with every character and the hidden left recursion, as they stand; and
-the first of them behind the very words that this model answers with, so that a trial walk goes
-elsewhere and only the answer walks into it. Counted: runners that ended (by process id, looked at
+both behind the very words that this model answers with, so that a trial walk goes elsewhere and
+only the answer walks into it. Counted: runners that ended (by process id, looked at
 every 20 ms), the gaps between two tokens of the others (counted from when the kind begins until
 ``REST_S`` after), and how long each of the three took, at the client. Bars: at most two runners
 lost, the others' gap p99 under 2 s, the third time refused in under 5 ms.
@@ -48,18 +48,20 @@ MOST_LOST, MOST_GAP_S, MOST_REFUSAL_S = 2, 2.0, 0.005
 ASKED = "Tell me a story."
 GROWS = 's ::= [a-z ] s "b" | [a-z ] s "c" | [a-z ] s "d" | "."'
 GROWING = f"root ::= s\n{GROWS}\n"
+RECURS = 's ::= b s "z" | "x"\nb ::= c*\nc ::= d?\nd ::= "q"'
 HIDDEN = 'root ::= b root "z" | "x"\nb ::= c*\nc ::= d?\nd ::= "q"\n'
 FREE = "root ::= [a-zA-Z ]{24,40}\n"
 TOY = Path(__file__).parents[1] / "node" / "specialists" / "chat.gguf"
 
 
-def behind(words: str) -> str:
-    """The grammar that grows once an answer has begun with ``words``, and is harmless else."""
+def behind(words: str, rest: str) -> str:
+    """Goes on with the rule ``s`` of ``rest`` once an answer has begun with ``words``, and is
+    harmless else."""
     rules = ["root ::= p0"]
     for number, character in enumerate(words):
         others = "".join(c for c in string.ascii_letters + " " if c != character)
         rules.append(f'p{number} ::= "{character}" p{number + 1} | [{others}] t')
-    return "\n".join([*rules, f"p{len(words)} ::= s", "t ::= [a-zA-Z ]{0,40}", GROWS, ""])
+    return "\n".join([*rules, f"p{len(words)} ::= s", "t ::= [a-zA-Z ]{0,40}", rest, ""])
 
 
 @dataclass(slots=True)
@@ -143,7 +145,8 @@ async def measure(model: Path) -> int:
         code, words, _ = await _send(client, FREE, 1)
         kinds = {"ways that multiply": GROWING, "hidden left recursion": HIDDEN}
         if code == "answered":
-            kinds[f"ways that multiply, after {words[:6]!r}"] = behind(words[:6])
+            kinds[f"ways that multiply, after {words[:6]!r}"] = behind(words[:6], GROWS)
+            kinds[f"hidden left recursion, after {words[:7]!r}"] = behind(words[:7], RECURS)
         else:
             problems.append(f"the free grammar gave {code}: {words}")
         runners = Runners(nodes)
