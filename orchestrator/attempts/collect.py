@@ -80,6 +80,11 @@ class Collector(Protocol):
         """Why such an end is not to be believed at once, "" where it is."""
         ...
 
+    @property
+    def bound(self) -> bool:
+        """Whether the answer has to keep to a grammar or schema."""
+        ...
+
     def marks(self) -> Marks:
         """By what the request is known again, where an engine was lost at work on it."""
         ...
@@ -174,6 +179,11 @@ class TokenCollector:
     def _last(self, text: str) -> str:
         return text[-self._reach :] if self._reach else ""
 
+    @property
+    def bound(self) -> bool:
+        sampling = self.request.sampling
+        return sampling.grammar is not None or sampling.json_schema is not None
+
     def marks(self) -> Marks:
         return marks_of(self.request.messages, self.request.sampling)
 
@@ -247,6 +257,10 @@ class VectorCollector:
 
     def doubt(self, end: Finished, model: ModelRecord) -> str:
         return ""  # vectors are counted
+
+    @property
+    def bound(self) -> bool:
+        return False
 
     def marks(self) -> Marks:
         return marks_of((), texts=self.request.texts)

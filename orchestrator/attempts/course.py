@@ -45,9 +45,10 @@ class Claim:
 class Course:
     """One request. Times are monotonic seconds. ``work``: what its next attempt needs of a node.
     ``newest``: its attempt of this moment, or the last one. ``attempts``: accepted or broken;
-    ``strikes``: those that count against the limit. ``begun_at``: pieces delivered before the
-    newest. ``refusal``: the last one, in words. ``lost``: what the last broken attempt cost.
-    ``claim``: the one about which a second node was asked; a request has no other."""
+    ``strikes``: those that count against the limit; ``stood_still``: those that were left for
+    standing still. ``begun_at``: pieces delivered before the newest. ``refusal``: the last one, in
+    words. ``lost``: what the last broken attempt cost. ``claim``: the one about which a second node
+    was asked; a request has no other."""
 
     collector: Collector
     arrived: float
@@ -57,6 +58,7 @@ class Course:
     newest: AttemptRun | None = None
     attempts: int = 0
     strikes: int = 0
+    stood_still: int = 0
     begun_at: int = 0
     refusal: str = ""
     lost: AttemptFailed | None = None

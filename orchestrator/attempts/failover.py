@@ -35,7 +35,7 @@ from mesh.quarantine.quarantine import Quarantine
 from mesh.stream import Assigned, Waiting
 from mesh.transport.base import Accepted, Finished, Progress, Refused, Tokens
 from mesh.types import FinishReason
-from orchestrator.attempts.attempt import AttemptRun, Broken
+from orchestrator.attempts.attempt import AttemptRun, Blame, Broken
 from orchestrator.attempts.claims import ended, error_of, shown
 from orchestrator.attempts.course import Claim, Course
 from orchestrator.attempts.hedge import HedgePolicy
@@ -182,11 +182,17 @@ class Failover:
         (first if winner else second).close()
 
     def _move(self, course: Course, standby: Standby, why: Broken) -> None:
-        """Leaves the attempt, if a slot elsewhere is in hand."""
+        """Leaves the attempt, if a slot elsewhere is in hand. A form that two nodes stood still at
+        is not taken to a third: the second will find out whether it was the form."""
+        still = why.blame is not Blame.NOBODY
+        bound = course.collector.bound and not course.collector.full
+        if still and course.stood_still and bound:
+            return
         work = _onward(course)
         work = replace(work, exclude=work.exclude | {course.run.row.node})
         # Whoever has all that it asked for waits for nobody else.
         if course.collector.full or standby.hold(work):
+            course.stood_still += still
             course.run.abandon(why)
 
     def _shown(self, course: Course, event: Accepted | Progress | Tokens) -> Event | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import perf_counter
 
 import pytest
 
-from mesh.errors import EngineFailed, EngineLost, Quarantined
+from mesh.clock import ManualClock
+from mesh.errors import EngineFailed, EngineLost, MeshError, Quarantined
 from mesh.quarantine.marks import marks_of
 from mesh.types import Sampling
-from tests.mesh.fakes import Mesh, request
-from tests.mesh.scripted import ScriptedNode, answer, fail
+from tests.mesh.fakes import Mesh, manual_node, request
+from tests.mesh.scripted import ScriptedNode, answer, fail, hang
 
 BOUND = Sampling(max_tokens=100, grammar='root ::= "a"')
 
@@ -77,3 +79,24 @@ async def test_who_was_beside_it_is_never_held_to_account() -> None:
             node.scripts = [answer()]
         whole = [event async for event in mesh.answered(request())]
         assert whole
+
+
+@pytest.mark.parametrize(("sampling", "third"), [(BOUND, False), (Sampling(max_tokens=100), True)])
+async def test_no_third_node_is_asked_for_a_form_that_two_stood_still_at(
+    sampling: Sampling, third: bool
+) -> None:
+    clock = ManualClock()
+    async with Mesh(clock=clock) as mesh:
+        nodes = [await manual_node(mesh, clock, name) for name in "abc"]
+        for node in nodes:
+            node.scripts = [hang()] * 9
+        mesh.start(_left_alone(mesh, sampling), "request")
+        for _ in range(200):
+            await clock.advance(1.0)
+        assert lost(nodes) >= 2
+        assert (lost(nodes) > 2) is third
+
+
+async def _left_alone(mesh: Mesh, sampling: Sampling) -> None:
+    with suppress(MeshError):
+        await mesh.collect(request(sampling=sampling), timeout_s=1000.0)
