@@ -294,6 +294,9 @@ class Failover:
             refusal = self.quarantine.strike(course.collector.marks(), lost)
             if refusal is not None:
                 raise refusal from error
+            if course.stood_still and course.collector.bound:
+                why = "another node had stood still at this grammar or schema before"
+                raise course.given_up(lost, why)
         # A node may have found out meanwhile what an attempt that was moved away from it did there.
         self.quarantine.check(course.collector.marks)
         delivered = course.collector.delivered

@@ -100,3 +100,27 @@ async def test_no_third_node_is_asked_for_a_form_that_two_stood_still_at(
 async def _left_alone(mesh: Mesh, sampling: Sampling) -> None:
     with suppress(MeshError):
         await mesh.collect(request(sampling=sampling), timeout_s=1000.0)
+
+
+async def test_standing_still_and_then_losing_an_engine_is_two() -> None:
+    clock = ManualClock()
+    async with Mesh(clock=clock) as mesh:
+        nodes = [await manual_node(mesh, clock, name) for name in "abc"]
+        ended: list[MeshError] = []
+
+        async def asked() -> None:
+            try:
+                await mesh.collect(request(sampling=BOUND), timeout_s=1000.0)
+            except MeshError as error:
+                ended.append(error)
+
+        for node in nodes:
+            node.scripts = [hang()] * 9
+        mesh.start(asked(), "request")
+        await clock.advance(1.0)
+        for node in nodes:
+            node.scripts = [fail(0, "form_lost", "the engine hangs")] * 9
+        for _ in range(100):
+            await clock.advance(1.0)
+        assert [error.code for error in ended] == ["form_lost"]
+        assert lost(nodes) == 2
