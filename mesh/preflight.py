@@ -1,5 +1,5 @@
 """What a process stands on, looked at before anything native is loaded: what comes later can only
-crash for the want of it. Nothing here imports more than the standard library.
+crash for the want of it. Nothing here imports what is native.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import resource
 import sys
 from dataclasses import dataclass
 
+from mesh.doors.files import LEAST
 from mesh.errors import ConfigError
 
 MIB = 2**20
@@ -25,9 +26,9 @@ class Needs:
 
 
 CLIENT = Needs(files=24, address_bytes=512 * MIB, data_bytes=160 * MIB)  # a command that asks
-PROCESS = Needs(files=128, address_bytes=1_024 * MIB, data_bytes=384 * MIB)  # one that serves
+PROCESS = Needs(files=LEAST, address_bytes=1_024 * MIB, data_bytes=384 * MIB)  # one that serves
 # etcd maps 10 GiB for its database at once; with less Go ends it, with a stack.
-ETCD = Needs(files=128, address_bytes=12_288 * MIB, data_bytes=384 * MIB)
+ETCD = Needs(files=LEAST, address_bytes=12_288 * MIB, data_bytes=384 * MIB)
 _LIMITS = (  # of what, what it is called, by how much it is told
     ("files", resource.RLIMIT_NOFILE, "open files (ulimit -n)", 1),
     ("address_bytes", resource.RLIMIT_AS, "MiB of address space (ulimit -v)", MIB),

@@ -47,7 +47,7 @@ def run(
         settings, where = settings_of(package, kind, arguments, description)
         if check is not None:
             check(settings, where)
-        limit = raise_limit(f"a process of '{package}'")
+        limit = raise_limit()
         logs.configure(settings.log_level, f"{package} {settings.name}")
     except ConfigError as error:
         sys.stderr.write(f"{package}: {error.message}\n")

@@ -12,8 +12,6 @@ import os
 import resource
 from dataclasses import dataclass
 
-from mesh.errors import ConfigError
-
 WANTED = 65_536  # many systems give a process 1,024 unless it asks for more
 LEAST = 128  # a process with nothing to do has 30 to 60 open
 RESERVE = 64  # for the process itself: registry, logs, runners, name look-ups
@@ -65,9 +63,8 @@ def opened() -> int:
         return allowed() if _is_full() else 0
 
 
-def raise_limit(what: str) -> int:
-    """Raises this process's limit as far as it may, and returns it. ``what``: who it is, for the
-    error. Raises ``ConfigError`` when it may have fewer than ``LEAST``."""
+def raise_limit() -> int:
+    """Raises this process's limit as far as it may, and returns it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < target:
@@ -75,13 +72,7 @@ def raise_limit(what: str) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         except (OSError, ValueError):
             target = soft
-    limit = allowed()
-    if limit < LEAST:
-        raise ConfigError(
-            f"{limit} open files are too few: {what} needs at least {LEAST}; allow more with "
-            f"'ulimit -n {LEAST}' or LimitNOFILE= (1,024 and more serve a whole fleet)"
-        )
-    return limit
+    return allowed()
 
 
 def _is_full() -> bool:

@@ -109,9 +109,7 @@ def test_with_too_few_files_a_process_says_how_many_it_needs(package: str) -> No
     done = _limited(code, 64)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert f"64 open files are too few: a process of '{package}' needs at least {LEAST}" in (
-        done.stderr
-    )
+    assert f"64 open files (ulimit -n), and needs at least {LEAST}" in done.stderr
 
 
 def test_files_of_others_are_looked_at_even_when_none_is_left() -> None:

@@ -201,7 +201,7 @@ def test_exact_roots(of: Fraction | int, degree: int, root: Fraction | None) -> 
         ("(x + 1)^60", "(x + 1)^61"),
         (f"x + 2^{MAX_BITS - 1}", f"x + 2^{MAX_BITS}"),
         ("+".join(["x"] * 20), "+".join(["x"] * 60)),  # deep to the left
-        ("(x+x+x+x+x)" * 20, "(x+x+x+x+x)" * 30),
+        ("(x+x+x+x+x)" * 18, "(x+x+x+x+x)" * 19),
         ("2^0 + x", "x^0"),
         ("x^2", "(x - 1)^(1 - 1)"),
         ("0^2 + x", "0^0 + x"),
