@@ -84,12 +84,15 @@ async def guarded(
 ) -> T:
     """The border: every error leaves as a status with its code in the trailers. ``what``: whose
     defect it is when it is one ("the node"). A client that has left is nobody's defect."""
+    left = False
     try:
         return await answer()
     except MeshError as error:
         told = _told(error, request_id)
     except Exception as error:
-        if _gone(context):
+        # A write that gRPC could not do says so before the context knows that the call is over.
+        left = _gone(context) or isinstance(error, grpc.aio.InternalError)
+        if left:
             log.debug("request %s: its client has left: %s", request_id, type(error).__name__)
         else:
             log.exception("request %s met a defect", request_id)
@@ -98,7 +101,7 @@ async def guarded(
         told = _told(defect, request_id)
     # Only words from here on: an error that a frame keeps keeps that frame by its traceback, and
     # with both the whole request, until somebody collects circles.
-    if _gone(context):
+    if left or _gone(context):
         raise asyncio.CancelledError
     await context.abort(*told)
     raise InternalError("gRPC went on after an abort")  # it raises; this is for the type checker

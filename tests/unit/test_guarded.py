@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import grpc
 import pytest
 
 from mesh.errors import InvalidRequest, MeshError, without_frames
@@ -78,6 +79,16 @@ async def test_a_client_that_has_left_is_nobodys_defect(
     context = Context(gone=True)
     with caplog.at_level(logging.INFO):
         await ended(context, lambda: ExceptionGroup("a write", [RuntimeError("it is over")]))
+    assert not caplog.records
+    assert not context.told
+
+
+async def test_a_write_that_grpc_could_not_do_is_a_client_that_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    context = Context()  # which does not know it yet
+    with caplog.at_level(logging.INFO):
+        await ended(context, lambda: grpc.aio.InternalError("Failed execute_batch"))
     assert not caplog.records
     assert not context.told
 
