@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import re
 from codecs import getincrementaldecoder
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any
 from unicodedata import category
 
 CUT = "…"
@@ -58,6 +62,22 @@ def harmless(text: str) -> str:
     """``text`` with its lines, tabs and length, where whatever a terminal would obey is a sign that
     stands for it: ``␛`` for an escape, ``�`` for marks of direction and what has no sign."""
     return _OBEYED.sub(_sign, text.replace("\r\n", "\n"))
+
+
+def with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A record (dataclasses, tuples and what is in them) with each text of it changed, however deep
+    it is. Enums are names and not texts."""
+    match value:
+        case Enum():
+            return value
+        case str():
+            return change(value)
+        case tuple():
+            return tuple(with_texts(each, change) for each in value)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    changed = {each.name: with_texts(getattr(value, each.name), change) for each in fields(value)}
+    return replace(value, **changed)
 
 
 def json_shown(text: str) -> str:

@@ -21,6 +21,7 @@ from mesh.box import refusal
 from mesh.clock import SystemClock
 from mesh.doors.files import raise_limit
 from mesh.doors.guard import Guard
+from mesh.either import beside
 from mesh.errors import ConfigError, MeshError, leaf
 from mesh.settings.load import load, load_toml
 from mesh.settings.process import ProcessSettings
@@ -71,17 +72,8 @@ def run(
 
 async def _guarded(serving: Coroutine[Any, Any, None], limit: int) -> None:
     """``serving``, beside a guard over who connects. ``limit``: open files."""
-    failure: MeshError | None = None
-    async with asyncio.TaskGroup() as group:
-        guard = group.create_task(Guard(limit, SystemClock()).run(), name="guard")
-        try:
-            await serving
-        except MeshError as error:
-            failure = error
-        finally:
-            guard.cancel()
-    if failure is not None:
-        raise failure
+    async with beside(Guard(limit, SystemClock()).run()):
+        await serving
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -130,6 +130,11 @@ class Sampling:
     grammar: str | None = None
     json_schema: str | None = None
 
+    @property
+    def bound(self) -> bool:
+        """Whether the answer has to keep to a form: to a grammar or a JSON schema."""
+        return self.grammar is not None or self.json_schema is not None
+
 
 class Piece(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One token as delivered: its id and the text it completes. A struct, since msgspec reads and

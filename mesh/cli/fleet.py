@@ -76,8 +76,7 @@ def render(fleet: FleetStatus) -> RenderableType:
 def shown(fleet: FleetStatus) -> FleetStatus:
     """As it may go to a terminal: names and reasons come from other boxes, and what they hold of
     escape sequences would be obeyed, what they hold of line breaks would tear the table."""
-    clean: FleetStatus = in_lines(fleet)
-    return clean
+    return in_lines(fleet)
 
 
 def _fleet(fleet: FleetStatus, width: int) -> RenderableType:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from enum import Enum
-from typing import Any, TextIO
+from dataclasses import dataclass
+from typing import Any, TextIO, TypeVar
 
 import msgspec
 from rich import box
@@ -14,11 +13,13 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
 
-from mesh.cleaned import cleaned, harmless, json_shown
+from mesh.cleaned import cleaned, harmless, json_shown, with_texts
 from mesh.fleet.records import Gpu
 from mesh.spans import span
 
 TEXT_CHARACTERS = 1_000  # of a text in a table
+
+R = TypeVar("R")
 
 
 class _Harmless(Console):
@@ -49,15 +50,9 @@ def json_page(data: Any) -> str:
     return json_shown(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
 
 
-def in_lines(value: Any) -> Any:
-    """A record whose texts are all one printable line each, however deep they are in it."""
-    made = value
-    if isinstance(value, str) and not isinstance(value, Enum):
-        made = cleaned(value, TEXT_CHARACTERS)
-    elif isinstance(value, tuple):
-        made = tuple(in_lines(each) for each in value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        made = replace(value, **{f.name: in_lines(getattr(value, f.name)) for f in fields(value)})
+def in_lines(value: R) -> R:
+    """A record whose texts are all one printable line each."""
+    made: R = with_texts(value, lambda text: cleaned(text, TEXT_CHARACTERS))
     return made
 
 

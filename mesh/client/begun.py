@@ -47,6 +47,11 @@ class Begun:
         """How many the client has."""
         return len(self.delivery.pieces)
 
+    @property
+    def movable(self) -> bool:
+        """Whether somebody else may be asked for what is missing."""
+        return self.request.resumable or not self.tokens
+
     def take(self, event: StreamEvent, now: float) -> StreamEvent | None:
         """The event as the client shall see it; None when it is to see nothing of it. Tokens are
         passed on as they are: who checks streams must see what is wrong with one."""

@@ -21,7 +21,7 @@ from mesh.channel import Keepalive, open_channel
 from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.sending import DIRECT, Reading, answered
-from mesh.client.silence import SILENCE_S, Reach, heard, reach
+from mesh.client.silence import SILENCE_S, Reach, gone_silent, heard, reach
 from mesh.client.stream import EventStream, fresh_trace
 from mesh.clock import Clock, SystemClock
 from mesh.errors import (
@@ -315,7 +315,7 @@ class _Answer:
     async def _message(self, call: Any, reading: Reading, name: str, beats: bool) -> Any:
         """The call's next one. ``beats``: the node's silence means something. Raises what the call
         raises, and ``NodeLost`` when it has gone silent and the rest may be had elsewhere."""
-        if not beats or not (self.request.resumable or not self._begun.tokens):
+        if not beats or not self._begun.movable:
             await reading.taken(self._begun.tokens)
             return await call.read()
         try:
@@ -326,7 +326,7 @@ class _Answer:
         except grpc.aio.AioRpcError as error:
             if call.done() or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise  # the answer's own
-            raise NodeLost(f"{name} has said nothing for {SILENCE_S:g} s") from None
+            raise NodeLost(gone_silent(name, SILENCE_S).message) from None
 
 
 def _final(error: MeshError) -> bool:

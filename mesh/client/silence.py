@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.errors import Unreachable, first_of
+from mesh.either import beside
+from mesh.errors import Unreachable
 
 SILENCE_S = 0.75  # three beats: with what a resume takes, the gap stays below a second
 LATE_S = 0.1  # this process was held itself: what came meanwhile is read before anyone is blamed
-
 
 PROBE_EVERY_S = 0.5
 PROBE_S = 1.5
@@ -61,7 +61,7 @@ async def heard(call: Any, who: str, within_s: float = SILENCE_S) -> Any:
         task = asyncio.current_task()
         if not silent or (task is not None and task.cancelling()):
             raise
-        raise Unreachable(f"{who} has said nothing for {within_s:g} s") from None
+        raise gone_silent(who, within_s) from None
     finally:
         if timer is not None:
             timer.cancel()
@@ -70,10 +70,6 @@ async def heard(call: Any, who: str, within_s: float = SILENCE_S) -> Any:
 async def watched(work: Coroutine[Any, Any, T], channel: Any, who: str) -> T:
     """What ``work`` returns or raises. It is given up, with ``Unreachable``, when who is to answer
     it stops answering at all: a call of one answer has no heartbeats, so that is asked after."""
-    found: list[T] = []
-
-    async def run() -> None:
-        found.append(await work)
 
     async def watch() -> None:
         check = health_pb2_grpc.HealthStub(channel).Check
@@ -83,16 +79,14 @@ async def watched(work: Coroutine[Any, Any, T], channel: Any, who: str) -> T:
                 await check(health_pb2.HealthCheckRequest(), timeout=PROBE_S)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    raise Unreachable(f"{who} has said nothing for {PROBE_S:g} s") from None
+                    raise gone_silent(who, PROBE_S) from None
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(watch())
-            await group.create_task(run())
-            watching.cancel()
-    except BaseExceptionGroup as several:
-        raise first_of(several) from None
-    return found[0]
+    async with beside(watch()):
+        return await work
+
+
+def gone_silent(who: str, seconds: float) -> Unreachable:
+    return Unreachable(f"{who} has said nothing for {seconds:g} s")
 
 
 async def listens(endpoint: str, within_s: float) -> bool:

@@ -17,7 +17,7 @@ from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.contacts import Contact, Contacts
 from mesh.client.sending import ACKNOWLEDGE_S, MESH, Reading, answered
-from mesh.client.silence import SILENCE_S, Reach, heard, reach, watched
+from mesh.client.silence import SILENCE_S, Reach, gone_silent, heard, reach, watched
 from mesh.clock import Clock, SystemClock
 from mesh.errors import InternalError, MeshError, NotServed, Unreachable
 from mesh.protobuf.events import event_from_wire
@@ -188,7 +188,7 @@ class Events(AsyncIterator[StreamEvent]):
             return
         if await reach(contact.channel, SILENCE_S) is Reach.SILENT:
             self._stopped = True
-            raise _silent(contact.endpoint)
+            raise gone_silent(contact.endpoint, SILENCE_S)
 
     async def _go_on(self, why: MeshError) -> StreamEvent | None:
         """The first event of the rest, from whichever orchestrator takes it. Raises ``Unreachable``
@@ -261,7 +261,7 @@ class Events(AsyncIterator[StreamEvent]):
     @property
     def _minded(self) -> bool:
         """Whether silence is a loss: it means something, and another may be asked for the rest."""
-        if self._contact is None or not (self.request.resumable or not self._begun.tokens):
+        if self._contact is None or not self._begun.movable:
             return False
         return self._contacts.minded(self._contact)
 
@@ -276,13 +276,12 @@ class Events(AsyncIterator[StreamEvent]):
             if minded:
                 self._stopped = True
                 self._call.cancel()
-                raise _silent(self._endpoint) from None
+                raise gone_silent(self._endpoint, SILENCE_S) from None
 
     async def _message_of(self, call: Any) -> Any:
         """The next one. Raises ``Unreachable`` when who sends them has gone silent."""
         contact = self._contact
-        may_move = self.request.resumable or not self._begun.tokens
-        if contact is None or not may_move or not self._contacts.others(contact):
+        if contact is None or not self._begun.movable or not self._contacts.others(contact):
             return await call.read()
         try:
             if self._contacts.minded(contact):
@@ -361,10 +360,6 @@ class Generation(AsyncIterator[Chunk]):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
-
-
-def _silent(endpoint: str) -> Unreachable:
-    return Unreachable(f"{endpoint} has said nothing for {SILENCE_S:g} s")
 
 
 def fresh_trace() -> str:

@@ -19,7 +19,7 @@ import grpc
 
 from mesh.doors.origin import Origin, of_grpc
 from mesh.errors import DeadlineExceeded, InvalidRequest, MeshError, Overloaded
-from mesh.protobuf.metadata import REQUEST_BYTES
+from mesh.protobuf.metadata import REQUEST_BYTES, said
 
 REQUEST_S = 30.0  # for a whole request to arrive, and between two messages of a stream of them
 YOUNG_S = 1.0  # a call that waits no longer than that is not made to leave
@@ -159,7 +159,7 @@ class Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 def _announced(context: Any) -> bool:
     """Whether the call has said how large its request is: it waits for the word to send it, and
     that wait is not its own (``mesh/protobuf/intake.py``)."""
-    return any(key == REQUEST_BYTES for key, _ in context.invocation_metadata() or ())
+    return said(context, REQUEST_BYTES) is not None
 
 
 @dataclass(slots=True, eq=False)

@@ -9,18 +9,17 @@ does, becomes one error with a reason, and costs that one key.
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass, replace
-from enum import Enum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
-from mesh.cleaned import cleaned
+from mesh.cleaned import cleaned, with_texts
 from mesh.errors import ProtocolError
 
 MAX_VALUE_BYTES = 1024 * 1024  # etcd takes requests of 1.5 MiB
 MAX_DEPTH = 32  # a node's record has 4
 MAX_KEY_CHARS = 200
+MAX_TEXT_CHARS = 16_384  # of any text in it
 
 _Form = TypeVar("_Form")
 
@@ -43,7 +42,7 @@ Wait = Annotated[float, msgspec.Meta(ge=0.0)]  # seconds; infinity: there is no 
 Moment = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]  # Unix seconds
 Price = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 Name = Annotated[str, msgspec.Meta(max_length=512)]
-Words = Annotated[str, msgspec.Meta(max_length=16_384)]
+Words = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 FEW, MANY = msgspec.Meta(max_length=256), msgspec.Meta(max_length=4096)  # in a list
 ID = msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
@@ -64,7 +63,7 @@ def read(data: bytes, form: type[_Form], what: str) -> _Form:
     try:
         found: _Form = msgspec.json.decode(data, type=form)
         if b"\\" in data or b"\x7f" in data or not data.isascii():  # else all of it can be shown
-            shown = msgspec.json.encode(_printable(found))
+            shown = msgspec.json.encode(with_texts(found, _printable))
             found = msgspec.json.decode(shown, type=form)  # what is left of a name must be one
         deep = _deep(data)
     except RecursionError:
@@ -91,17 +90,8 @@ def check_address(endpoint: str) -> None:
         raise ProtocolError(f"port {cleaned(port, 40)} is none: 0 to 65535")
 
 
-def _printable(value: Any) -> Any:
-    made = value
-    if isinstance(value, str):
-        made = value if isinstance(value, Enum) or value.isprintable() else cleaned(value, 16_384)
-    elif isinstance(value, tuple):
-        made = tuple(map(_printable, value))
-    elif is_dataclass(value) and not isinstance(value, type):
-        made = replace(
-            value, **{each.name: _printable(getattr(value, each.name)) for each in fields(value)}
-        )
-    return made
+def _printable(text: str) -> str:
+    return text if text.isprintable() else cleaned(text, MAX_TEXT_CHARS)
 
 
 def _deep(data: bytes) -> bool:

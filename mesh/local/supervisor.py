@@ -119,22 +119,23 @@ class Supervisor:
     def last_words(self, name: str) -> str:
         """The last line of a child's log, without what stands before a message; "" for none. What
         is no message of ours (etcd's log is JSON) is none."""
-        lines = logs.without_stacks(logs.tail(self.log_path(name), _LINES_READ))
-        if not lines or lines[-1].startswith("{"):
-            return ""
-        return cleaned(_LOG_PREFIX.sub("", lines[-1]), WORDS_CHARS)
+        line = self._last_line(name)
+        return "" if line.startswith("{") else cleaned(line, WORDS_CHARS)
 
     def _last_words(self, spec: ChildSpec) -> str:
-        lines = self._told(spec)
-        return _LOG_PREFIX.sub("", lines[-1]) if lines else "it said nothing"
+        return self._last_line(spec.name) or "it said nothing"
 
-    def _told(self, spec: ChildSpec) -> list[str]:
-        lines = logs.without_stacks(logs.tail(self.log_path(spec.name), _LINES_READ))
+    def _last_line(self, name: str) -> str:
+        told = self._told(name)
+        return _LOG_PREFIX.sub("", told[-1]) if told else ""
+
+    def _told(self, name: str) -> list[str]:
+        lines = logs.without_stacks(logs.tail(self.log_path(name), _LINES_READ))
         return [cleaned(line, _LONGEST) for line in lines[-_LINES_TOLD:]]
 
     def _startup_failure(self, spec: ChildSpec, code: int) -> MeshError:
         path = self.log_path(spec.name)
-        for line in self._told(spec):
+        for line in self._told(spec.name):
             self._report(f"  {spec.name}: {line}")
         kind = ConfigError if code == BAD_SETTINGS else InternalError
         return kind(

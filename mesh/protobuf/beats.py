@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mesh.clock import Clock, SystemClock
-from mesh.errors import first_of
+from mesh.either import beside
 from mesh.v1 import mesh_pb2 as pb
 
 BEAT_S = 0.25
@@ -58,12 +58,5 @@ async def beating(context: Any, clock: Clock | None = None) -> AsyncIterator[Bea
     """The stream beats while the context lasts. What ends either of both ends both, and is
     raised as it was."""
     beats = Beats(context, clock or SystemClock())
-    try:
-        async with asyncio.TaskGroup() as group:
-            beat = group.create_task(beats.run())
-            try:
-                yield beats
-            finally:
-                beat.cancel()
-    except BaseExceptionGroup as several:
-        raise first_of(several) from None
+    async with beside(beats.run()):
+        yield beats

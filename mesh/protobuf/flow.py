@@ -18,8 +18,7 @@ from typing import Any
 from mesh.clock import Clock
 from mesh.errors import InvalidRequest, Unread
 from mesh.protobuf.events import event_to_bytes
-from mesh.protobuf.intake import said_of
-from mesh.protobuf.metadata import ACKNOWLEDGES
+from mesh.protobuf.metadata import ACKNOWLEDGES, said
 from mesh.stream import StreamEvent, Tokens
 from mesh.v1 import mesh_pb2 as pb
 from mesh.validation import check_request_id
@@ -48,7 +47,7 @@ class Flows:
     def of(self, context: Any, write: Write | None = None) -> Iterator[Flow]:
         """The flow of the answer to this call. ``write``: in place of the context's own. Raises
         ``InvalidRequest`` for a name that is none, or in use."""
-        name = said_of(context, ACKNOWLEDGES)
+        name = said(context, ACKNOWLEDGES)
         write = write or context.write
         flow = Flow(write, self._clock, acknowledges=name is not None, unread_s=self._unread_s)
         if name is None:

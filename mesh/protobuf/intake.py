@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from mesh.budget import Budget, Share
 from mesh.errors import DeadlineExceeded, InvalidRequest
-from mesh.protobuf.metadata import GO_AHEAD, REQUEST_BYTES
+from mesh.protobuf.metadata import GO_AHEAD, REQUEST_BYTES, said
+from mesh.protobuf.server import tolerant, whole
 
 SMALL_BYTES = 256 * 1024  # a larger request goes in chunks
 PLAIN_BYTES = SMALL_BYTES + 16 * 1024  # of one message: gRPC refuses more
@@ -120,27 +120,14 @@ class Held:
     def _parsed(self, kind: Any, data: bytes) -> Any:
         weight = WEIGHT if data.isascii() else WIDE_WEIGHT
         self._share.settle(BASE_BYTES + weight * len(data))
-        try:
-            return kind.FromString(data)
-        except DecodeError:
-            raise InvalidRequest(
-                "the request is not a valid message: broken protobuf or invalid UTF-8"
-            ) from None
+        return whole(tolerant(kind)(data))
 
 
 def _declared(context: Any) -> int | None:
     """Bytes of the whole request, None where the client does not say. Raises ``InvalidRequest``."""
-    said = said_of(context, REQUEST_BYTES)
-    if said is None:
+    size = said(context, REQUEST_BYTES)
+    if size is None:
         return None
-    if not (said.isascii() and said.isdigit() and len(said) <= 12):
+    if not (size.isascii() and size.isdigit() and len(size) <= 12):
         raise InvalidRequest(f"{REQUEST_BYTES} must be the request's size in bytes")
-    return int(said)
-
-
-def said_of(context: Any, name: str) -> str | None:
-    """What the call's metadata say under ``name``."""
-    for key, value in context.invocation_metadata() or ():
-        if key == name:
-            return str(value)
-    return None
+    return int(size)

@@ -23,7 +23,7 @@ from mesh.errors import (
     without_frames,
 )
 from mesh.protobuf.errors import details_of, status_of, trailers_of
-from mesh.protobuf.metadata import TRACEPARENT
+from mesh.protobuf.metadata import TRACEPARENT, said
 from mesh.types import RequestId
 
 log = logging.getLogger(__name__)
@@ -145,10 +145,7 @@ def whole(wire: Any) -> Any:
 
 def traceparent_of(context: Any) -> str:
     """The caller's W3C trace context, "" for none."""
-    for key, value in context.invocation_metadata() or ():
-        if key == TRACEPARENT:
-            return str(value)
-    return ""
+    return said(context, TRACEPARENT) or ""
 
 
 def _check_free(address: str) -> None:

@@ -33,11 +33,12 @@ def marks_of(
     messages: Sequence[Message], sampling: Sampling | None = None, texts: Sequence[str] = ()
 ) -> Marks:
     """Of an answer's request, or of ``texts`` to embed. A millisecond a megabyte."""
-    form = None if sampling is None else (sampling.grammar, sampling.json_schema)
-    bound = form is not None and form != (None, None)
+    form = None
+    if sampling is not None and sampling.bound:
+        form = (sampling.grammar, sampling.json_schema)
     return Marks(
-        whole=_hash(_encode((messages, texts, form if bound else None))),
-        form=_hash(_encode(form)) if bound else "",
+        whole=_hash(_encode((messages, texts, form))),
+        form=_hash(_encode(form)) if form is not None else "",
     )
 
 

@@ -10,6 +10,7 @@ from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.errors import FormExplodes, FormLost, MeshError, ProtocolError, Quarantined
 from mesh.fleet.border import shown_key
+from mesh.fleet.complaints import Complaints
 from mesh.quarantine.marks import Marks
 from mesh.quarantine.strikes import (
     MOST_TELLERS,
@@ -37,6 +38,7 @@ class Quarantine:
         self._registry = registry
         self._clock = clock
         self._key = f"{QUARANTINE}{teller}"
+        self._complaints = Complaints()
         self._own: dict[str, Strike] = {}
         self._told: dict[str, tuple[Strike, ...]] = {}  # by the key of each other process
         self._refused: dict[str, Strike] = {}  # what has strikes enough, by mark
@@ -95,7 +97,9 @@ class Quarantine:
         try:
             self._told[key] = heard(decode(value), self._clock.wall())
         except ProtocolError as error:
-            log.warning("a record is of no use: %s: %s", shown_key(key), error.message)
+            problem = f"{shown_key(key)}: {error.message}"
+            for line in self._complaints.lines((problem,), self._clock.now()):
+                log.warning("%s", line)
 
     async def _sweep(self) -> None:
         while True:

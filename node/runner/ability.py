@@ -19,7 +19,7 @@ class Constrains(Protocol):
 
 def check_form(engine: Engine, sampling: Sampling) -> None:
     """Raises ``CannotAnswer`` when a form is asked for that ``engine`` would not keep to."""
-    if sampling.grammar is None and sampling.json_schema is None:
+    if not sampling.bound:
         return
     if not (isinstance(engine, Constrains) and engine.constrains):
         raise CannotAnswer(

@@ -179,13 +179,10 @@ class DirectServer:
             # When the client is gone, gRPC cancels this task, and with it the handler.
             async with asyncio.timeout(limit) as scope:
                 await self._handler(attempt, sink)
-        except EngineLost as error:
+        except (EngineLost, FormExplodes) as error:
+            told = InvalidRequest(error.message) if isinstance(error, FormExplodes) else error
             marks = marks_of(attempt.messages, attempt.sampling)
-            raise self._quarantine.strike(marks, error) or error from error
-        except FormExplodes as error:
-            marks = marks_of(attempt.messages, attempt.sampling)
-            refusal = self._quarantine.strike(marks, error)
-            raise refusal or InvalidRequest(error.message) from error
+            raise self._quarantine.strike(marks, error) or told from error
         except TimeoutError:
             if not scope.expired():
                 raise

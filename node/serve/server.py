@@ -142,8 +142,9 @@ class AttemptServer:
         ) as current:
             try:
                 model = self._checked(attempt)
-                if self._bound(attempt, model):
-                    attempt = await self._tried(attempt, model, sink)
+                vocabulary = self._vocabulary(attempt, model)
+                if self._forms is not None and vocabulary is not None:
+                    attempt = await self._tried(self._forms, vocabulary, attempt, sink)
                     model = self._checked(attempt)
                 claim = partial(self._claim, model, attempt, current_traceparent())
                 turn: RunningSequence | Waiter
@@ -156,25 +157,21 @@ class AttemptServer:
                 return
             await self._serve(attempt, sink, turn, current)
 
-    def _bound(self, attempt: Attempt, model: HostedModel) -> bool:
-        """Whether it has a form that can be tried."""
-        sampling = attempt.sampling
-        return (
-            self._forms is not None
-            and (sampling.grammar is not None or sampling.json_schema is not None)
-            and model.prepared is not None
-            and bool(traits_of(model.settings.engine).trial)
-        )
+    def _vocabulary(self, attempt: Attempt, model: HostedModel) -> Vocabulary | None:
+        """What its form can be tried with, None where it has none, or nothing tries them."""
+        if not attempt.sampling.bound or model.prepared is None:
+            return None
+        module = traits_of(model.settings.engine).trial
+        return Vocabulary(module, model.prepared.spec.source) if module else None
 
-    async def _tried(self, attempt: Attempt, model: HostedModel, sink: Sink) -> Attempt:
+    async def _tried(
+        self, forms: FormTrials, vocabulary: Vocabulary, attempt: Attempt, sink: Sink
+    ) -> Attempt:
         """With the time that is left. Raises ``InvalidRequest``, ``Overloaded``."""
         begun = self._clock.now()
-        if self._forms is not None and model.prepared is not None:
-            module = traits_of(model.settings.engine).trial
-            vocabulary = Vocabulary(module, model.prepared.spec.source)
-            if not self._forms.known(vocabulary, attempt.sampling):
-                await sink.send(Progress(phase="queued"))  # a sign of life: it may take seconds
-            await self._forms.check(vocabulary, attempt.sampling, attempt.timeout_s)
+        if not forms.known(vocabulary, attempt.sampling):
+            await sink.send(Progress(phase="queued"))  # a sign of life: it may take seconds
+        await forms.check(vocabulary, attempt.sampling, attempt.timeout_s)
         left = max(0.001, attempt.timeout_s - (self._clock.now() - begun))
         return replace(attempt, timeout_s=left)
 

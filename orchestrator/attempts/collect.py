@@ -181,8 +181,7 @@ class TokenCollector:
 
     @property
     def bound(self) -> bool:
-        sampling = self.request.sampling
-        return sampling.grammar is not None or sampling.json_schema is not None
+        return self.request.sampling.bound
 
     def marks(self) -> Marks:
         return marks_of(self.request.messages, self.request.sampling)
