@@ -31,6 +31,7 @@ import psutil
 import mesh
 from benchmarks.data_plane_rig import etcd_in, python, running
 from benchmarks.figures import Row, percentile, show
+from mesh.either import beside
 from mesh.errors import MeshError
 from mesh.fleet.records import ModelRecord, ModelState, NodeRecord, NodeState, encode_record
 from mesh.local.ports import free_port
@@ -97,12 +98,12 @@ async def once(folder: Path, etcd: str, records: int) -> Round:
     settings = {"name": "fresh", "state_dir": str(folder / "fresh"), "etcd": etcd}
     settings |= {"bind": endpoint, "log_level": "error"}
     begun = time.perf_counter()
+    most = [0]
     async with (
         running(python("orchestrator", json.dumps(settings))) as process,
         asyncio.timeout(LIMIT_S),
+        beside(_files(process, most)),
     ):
-        most = [0]
-        watching = asyncio.create_task(_files(process, most))
         await _holds(lambda: serving(endpoint), 0.02)
         ready_s = time.perf_counter() - begun
         async with mesh.connect(endpoint) as client:
@@ -116,9 +117,8 @@ async def once(folder: Path, etcd: str, records: int) -> Round:
             listed_s = time.perf_counter() - begun
             await asyncio.sleep(WATCH_S)
             await _answered(client)
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        return Round(ready_s, answered_s, listed_s, most[0], process.memory_info().rss)
+        rss = process.memory_info().rss
+    return Round(ready_s, answered_s, listed_s, most[0], rss)
 
 
 async def _holds(condition: Callable[[], Awaitable[bool]], every_s: float) -> None:

@@ -32,7 +32,7 @@ import psutil
 
 import mesh
 from benchmarks.figures import Row, percentile, show
-from benchmarks.soak import child
+from benchmarks.soak import child, resident
 from mesh.errors import MeshError
 from mesh.local.etcd import etcd_command, wait_healthy
 from mesh.local.ports import free_port
@@ -238,28 +238,8 @@ async def _mesh(
         given = {"name": name, "state_dir": str(folder / name), "models": [hosted]}
         command = (sys.executable, "-m", "node", json.dumps(common | given))
         nodes.append(await stack.enter_async_context(child(folder, name, *command)))
-    await _ready(endpoint, folder)
+    await resident(endpoint, folder, NODES, "hello", "chat")
     return endpoint, nodes
-
-
-async def _ready(endpoint: str, folder: Path) -> None:
-    try:
-        async with asyncio.timeout(READY_S):
-            while True:
-                try:
-                    async with mesh.connect(endpoint) as client:
-                        rows = (await client.route("hello", specialty="chat")).candidates
-                        if sum("resident" in row.reason for row in rows if row.eligible) == NODES:
-                            return
-                except MeshError:
-                    pass
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        raise RuntimeError(f"not ready in {READY_S} s:\n{_logs(folder)}") from None
-
-
-def _logs(folder: Path) -> str:
-    return "\n".join(path.read_text()[-1000:] for path in folder.glob("*.log"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

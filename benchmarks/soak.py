@@ -269,18 +269,22 @@ async def _mesh(
         processes[name] = await stack.enter_async_context(
             child(folder, name, sys.executable, "-m", "node", given)
         )
-    await _ready(endpoint, folder)
+    await resident(endpoint, folder, NODES, "1 + 1")
     return endpoint, processes
 
 
-async def _ready(endpoint: str, folder: Path) -> None:
+async def resident(
+    endpoint: str, folder: Path, nodes: int, prompt: str, specialty: str | None = None
+) -> None:
+    """Returns once so many nodes have a model for the prompt; ``folder``: of the logs. Raises
+    ``RuntimeError`` that shows them."""
     try:
         async with asyncio.timeout(READY_S):
             while True:
                 try:
                     async with mesh.connect(endpoint) as client:
-                        rows = (await client.route("1 + 1")).candidates
-                        if sum("resident" in row.reason for row in rows if row.eligible) == NODES:
+                        rows = (await client.route(prompt, specialty=specialty)).candidates
+                        if sum("resident" in row.reason for row in rows if row.eligible) == nodes:
                             return
                 except MeshError:
                     pass

@@ -37,6 +37,7 @@ import mesh
 from benchmarks.data_plane_rig import etcd_in, linked, python, running
 from benchmarks.figures import Row, show
 from benchmarks.fuzz.target import load
+from mesh.either import beside
 from mesh.errors import MeshError
 from mesh.local.ports import free_port
 
@@ -177,19 +178,14 @@ async def _attack(there: Mesh, tally: Tally, seed: int, numbers: range) -> None:
     planes = [record.endpoint for record in records if record.pid in _pids(there)]
     directs = [record.direct_endpoint for record in records if record.pid in _pids(there)]
     ports = [there.endpoint, *directs, *(plane.removeprefix("tcp://") for plane in planes)]
-    honest = asyncio.create_task(_honest(there, tally))
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_registry(there, tally, seed, numbers))
-            group.create_task(_frames(planes, tally, seed, numbers))
-            group.create_task(
-                _calls("client plane", there.endpoint, MESH_METHODS, tally, seed, numbers)
-            )
-            group.create_task(_calls("direct", directs[0], DIRECT_METHODS, tally, seed, numbers))
-            group.create_task(_raw(ports, tally, seed, numbers))
-    finally:
-        honest.cancel()
-        await asyncio.gather(honest, return_exceptions=True)
+    async with beside(_honest(there, tally)), asyncio.TaskGroup() as group:
+        group.create_task(_registry(there, tally, seed, numbers))
+        group.create_task(_frames(planes, tally, seed, numbers))
+        group.create_task(
+            _calls("client plane", there.endpoint, MESH_METHODS, tally, seed, numbers)
+        )
+        group.create_task(_calls("direct", directs[0], DIRECT_METHODS, tally, seed, numbers))
+        group.create_task(_raw(ports, tally, seed, numbers))
 
 
 def _pids(there: Mesh) -> set[int]:
