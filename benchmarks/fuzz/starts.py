@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import resource
@@ -31,6 +30,7 @@ from pathlib import Path
 
 from benchmarks.data_plane_rig import etcd_in
 from benchmarks.figures import machine
+from training.rigs.odd_start import odd
 
 SERVES_S = 4.0
 ENDS_S = 25.0  # the supervisor's 15 s, and a start under a limit
@@ -167,12 +167,16 @@ def start_of(seed: int, number: int, etcd: str, folder: Path) -> Start:
 def run(start: Start) -> tuple[int | None, str]:
     """Its exit code (negative: the signal), None when it does not end; what it said on both."""
 
-    odd = {"gone": start.gone, "limits": start.limits, "closed": start.closed}
-    launcher = [sys.executable, "-m", "benchmarks.fuzz.odd_start", json.dumps(odd)]
+    command = odd(
+        [sys.executable, "-m", "mesh.cli", *start.arguments],
+        limits=start.limits,
+        closed=start.closed,
+        gone=start.gone,
+    )
     output = (start.folder / "output").open("wb")
     with output:
         process = subprocess.Popen(
-            [*launcher, sys.executable, "-m", "mesh.cli", *start.arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -189,7 +190,7 @@ def spoilt(draw: Callable[..., Any]) -> tuple[str, bytes]:
             place = draw(st.sampled_from(places))
             deeper = isinstance(inside[place], dict | list) and inside[place]
             if not deeper or draw(st.integers(0, 3)) == 0:
-                inside[place] = draw(_alike(inside[place]))
+                inside[place] = deepcopy(draw(_alike(inside[place])))  # what is drawn is shared
                 break
             inside = inside[place]
     return key, data(content)

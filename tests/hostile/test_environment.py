@@ -22,6 +22,7 @@ from mesh.local import logs
 from mesh.settings.state import state_dir
 from node.hardware.care.cores import read_cores
 from node.hardware.host import Host
+from training.rigs.odd_start import odd
 
 MIB = 1024 * 1024
 _STAMP = re.compile(r"^\d{4}-\S+ ")
@@ -52,18 +53,13 @@ async def ends(
     name: str, folder: str, *, address_space: int | None = None, **environment: str
 ) -> tuple[int, list[str]]:
     """Exit code and lines of all that it wrote."""
-
-    def limit() -> None:
-        if address_space is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-
+    limits = {} if address_space is None else {resource.RLIMIT_AS: address_space}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", *commands(folder)[name]),
+        *odd([sys.executable, "-P", "-m", *commands(folder)[name]], limits=limits),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "MESH_STATE_DIR": folder, **environment},
-        preexec_fn=limit,
     )
     try:
         async with asyncio.timeout(60):

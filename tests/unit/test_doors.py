@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mesh.doors.crowd import GREETING_S, QUIET_S, Connection, Why, hung_up
 from mesh.doors.files import FILES_A_LINK, LEAST, MOST_LINKS, Shares, shares
 from mesh.doors.origin import of_address, of_grpc
+from training.rigs.odd_start import odd
 
 FEW = Shares(connections=6, a_connector=3, links=1)
 
@@ -84,15 +85,11 @@ def test_a_full_process_hangs_up_who_has_most() -> None:
 
 
 def _limited(code: str, files: int) -> subprocess.CompletedProcess[str]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
     return subprocess.run(
-        [sys.executable, "-c", code],
+        odd([sys.executable, "-c", code], limits={resource.RLIMIT_NOFILE: files}),
         capture_output=True,
         text=True,
         timeout=60,
-        preexec_fn=limit,
         check=False,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,67 +11,60 @@ from typing import Any
 
 import pytest
 
-# The process limits itself and becomes the command: the fork of a test process with gRPC's threads
-# in it may crash by itself.
-ITSELF = "import os, resource, sys; {}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+from training.rigs.odd_start import odd
+
 PATH = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def mesh(*arguments: str, before: str, **given: Any) -> tuple[int, str]:
+def mesh(*arguments: str, **oddities: Any) -> tuple[int, str]:
     """Exit code, and what it said on standard error."""
     done = subprocess.run(
-        [sys.executable, "-c", ITSELF.format(before), "-m", "mesh.cli", *arguments],
+        odd([sys.executable, "-m", "mesh.cli", *arguments], **oddities),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         env=os.environ | PATH,
-        **given,
     )
     return done.returncode, done.stderr
-
-
-def limited(kind: str, value: int) -> str:
-    return f"resource.setrlimit(resource.RLIMIT_{kind}, ({value}, {value}))"
 
 
 @pytest.mark.parametrize(
     ("command", "kind", "value", "said"),
     [
-        ("status", "NOFILE", 12, "12 open files (ulimit -n), and needs at least 24"),
-        ("status", "AS", 400 << 20, "400 MiB of address space (ulimit -v)"),
-        ("status", "DATA", 100 << 20, "100 MiB of memory (ulimit -d)"),
-        ("up", "NOFILE", 64, "64 open files (ulimit -n), and needs at least 128"),
-        ("up", "AS", 700 << 20, "700 MiB of address space (ulimit -v)"),
-        ("node", "DATA", 200 << 20, "200 MiB of memory (ulimit -d)"),
+        ("status", resource.RLIMIT_NOFILE, 12, "12 open files (ulimit -n), and needs at least 24"),
+        ("status", resource.RLIMIT_AS, 400 << 20, "400 MiB of address space (ulimit -v)"),
+        ("status", resource.RLIMIT_DATA, 100 << 20, "100 MiB of memory (ulimit -d)"),
+        ("up", resource.RLIMIT_NOFILE, 64, "64 open files (ulimit -n), and needs at least 128"),
+        ("up", resource.RLIMIT_AS, 700 << 20, "700 MiB of address space (ulimit -v)"),
+        ("node", resource.RLIMIT_DATA, 200 << 20, "200 MiB of memory (ulimit -d)"),
     ],
 )
 def test_a_limit_that_is_too_low_is_one_line_before_anything_breaks(
-    command: str, kind: str, value: int, said: str
+    command: str, kind: int, value: int, said: str
 ) -> None:
-    code, told = mesh(command, before=limited(kind, value))
+    code, told = mesh(command, limits={kind: value})
     assert code == 2
     assert said in told
     assert len(told.splitlines()) == 1
 
 
 def test_a_soft_limit_that_may_be_raised_is_raised() -> None:
-    low = "n = resource.RLIMIT_NOFILE; resource.setrlimit(n, (12, resource.getrlimit(n)[1]))"
-    code, told = mesh("status", "--endpoint", "127.0.0.1:1", before=low)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = {resource.RLIMIT_NOFILE: (12, hard)}
+    code, told = mesh("status", "--endpoint", "127.0.0.1:1", limits=low)
     assert code == 4, told
 
 
 @pytest.mark.parametrize("numbers", [(0,), (1,), (2,), (0, 1, 2)])
 def test_standard_streams_that_are_closed_are_nobody_elses(numbers: tuple[int, ...]) -> None:
-    closed = f"[os.close(number) for number in {numbers}]"
-    code, told = mesh("status", "--endpoint", "127.0.0.1:1", before=closed)
+    code, told = mesh("status", "--endpoint", "127.0.0.1:1", closed=numbers)
     assert code == 4
     assert len(told.splitlines()) == (0 if 2 in numbers else 1)
 
 
-def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "gone").mkdir()
-    code, told = mesh("status", before="os.rmdir(os.getcwd())", cwd=tmp_path / "gone")
+def test_a_folder_that_is_gone_is_one_line() -> None:
+    code, told = mesh("status", gone=True)
     assert (code, len(told.splitlines())) == (2, 1)
     assert "is gone" in told
 
