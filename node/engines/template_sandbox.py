@@ -24,6 +24,7 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 RENDER_S = 1.0  # of CPU, while everybody's answers wait
 # A prompt is at most 4 MB, and what is made of one is never more than a few times that.
@@ -86,7 +87,9 @@ class LimitedSandbox(ImmutableSandboxedEnvironment):
 
     def call(self, context: Any, obj: Any, *args: Any, **named: Any) -> Any:
         """Raises ``TooMuch``."""
-        if obj is not range and getattr(obj, "__name__", "") != "safe_range":
+        # What a macro or a namespace is given is a value; what they do with it is looked at there.
+        keeps = isinstance(obj, jinja2.runtime.Macro) or any(obj is m for m in (dict, Namespace))
+        if not keeps and obj is not range and getattr(obj, "__name__", "") != "safe_range":
             _check_counts(args, named)
         result = super().call(context, obj, *args, **named)
         if isinstance(result, str):
@@ -133,11 +136,13 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def _counted(made: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, with a look at what it is given and makes."""
+    """The filter, with a look at what it is given and makes. The value that it filters is no count:
+    the number in a call of a tool may be any."""
+    behind = 2 if hasattr(made, "jinja_pass_arg") else 1
 
     @wraps(made)  # and what jinja knows it by
     def checked(*args: Any, **named: Any) -> Any:
-        _check_counts(args, named)
+        _check_counts(args[behind:], named)
         result = made(*args, **named)
         if isinstance(result, str):
             _check_size(len(result))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from mesh.errors import CannotAnswer, ModelFileError
-from mesh.types import Message, Role
+from mesh.types import Message, Role, ToolCall
 from node.engines.chat_template import ChatTemplate
 from node.engines.template_trial import tried
 from node.engines.turns import turns
@@ -91,3 +92,38 @@ def test_what_breaks_says_why(name: str) -> None:
 )
 def test_what_works_is_left_as_it_is(source: str) -> None:
     assert tried(source) == source
+
+
+@pytest.mark.parametrize("number", [1_700_000_000, -200_000, 2**60])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ value | string }}",
+        "{{ value | abs }}{{ value | default(0) }}{{ [value] | map('string') | join }}",
+        "{% macro shown(v) %}{{ v }}{% endmacro %}{{ shown(value) }}{{ shown(v=value) }}",
+        "{% set n = namespace(x=value) %}{{ n.x }}{{ dict(x=value).x }}",
+    ],
+)
+def test_a_number_that_a_call_of_a_tool_has_is_no_count(source: str, number: int) -> None:
+    call = ToolCall("a", "f", json.dumps({"value": number}))
+    asked = (Message.of(Role.USER, "hello"), Message(role=Role.ASSISTANT, parts=(call,)))
+    value = "{% set value = messages[1].tool_calls[0].function.arguments.value %}"
+    written = ChatTemplate(value + source, bos="", eos="").render(turns(asked))
+    assert str(abs(number)) in written
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'a' | center(10 ** 9) }}",
+        "{{ 'a' | indent(width=10 ** 9) }}",
+        "{{ 'a b' | truncate(10 ** 9) }}",
+        "{{ 'a b' | wordwrap(10 ** 9) }}",
+        "{{ ['a'] | map('center', 10 ** 9) | join }}",
+        "{{ 'a'.zfill(10 ** 9) }}",
+        "{{ lipsum(n=10 ** 9) }}",
+    ],
+)
+def test_a_count_that_a_filter_or_a_method_is_given_has_a_limit(source: str) -> None:
+    with pytest.raises(CannotAnswer, match="a number beyond 100,000"):
+        ChatTemplate(source, bos="", eos="").render(HELLO)
