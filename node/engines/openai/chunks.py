@@ -76,7 +76,8 @@ def read_chunk(data: str, index: int | None = None) -> UpstreamChunk:
     choices = [choices] if isinstance(choices, dict) else choices
     found = [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
     choice = next((c for c in found if index is None or _index(c) == index), None)
-    for at in (event, choice or {}):
+    groq = event.get("x_groq")
+    for at in (event, choice or {}, groq if isinstance(groq, dict) else {}):
         if at.get("error"):
             raise reported(at)
     counts = _counts(event, choice)

@@ -19,6 +19,7 @@ from node.engines.openai.chunks import (
     pieces,
     read_chunk,
 )
+from node.engines.openai.ends import Meant, meant, weight
 from node.engines.openai.sse import DONE, EventReader, Sent
 from node.engines.openai.thoughts import InlineThoughts
 from node.engines.openai.words import reported
@@ -64,9 +65,6 @@ class UpstreamRequest:
     thoughts: bool = False
 
 
-_FAILED = ("error", "abort", "aborted", "cancelled")
-# Of two reasons with nothing said in between, the one that limits more.
-_HEAVIEST = (*_FAILED, "content_filter", "length", "max_tokens", "tool_calls", "function_call")
 # Of life, from servers that do not make them comments.
 _SIGNS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
 
@@ -177,7 +175,7 @@ class Reading:
             self._by_itself = bool(self._said) and not (text or thought or chunk.acts)
         yield from self._answer(thought + text if self._ask.thoughts else text)
         if chunk.finish and not self._last:
-            self._finish = min(chunk.finish, self._finish, key=_weight)
+            self._finish = min(chunk.finish, self._finish, key=weight)
             self._stopped_by = chunk.stopped_by or self._stopped_by
 
     def _answer(self, text: str, *, last: bool = False) -> Iterator[Event]:
@@ -210,19 +208,21 @@ class Reading:
         )
 
     def _named(self) -> FinishReason:
-        match self._finish:
-            case "length" | "max_tokens":
+        match meant(self._finish):
+            case Meant.CUT:
                 made = self._counts.completion if self._counts is not None else 0
                 short = not self._last and self._ask.counted and 0 < made < self._ask.max_tokens
                 return FinishReason.CONTEXT if short else FinishReason.LENGTH
-            case "tool_calls" | "function_call":
+            case Meant.CONTEXT:
+                return FinishReason.CONTEXT
+            case Meant.TOOLS:
                 return FinishReason.TOOL_CALLS
-            case "content_filter" if self._pieces:
+            case Meant.WITHHELD if self._pieces:
                 return FinishReason.CONTENT_FILTER
-            case "content_filter":
+            case Meant.WITHHELD:
                 raise CannotAnswer("the upstream's content filter withheld the answer")
-            case failed if failed in _FAILED:
-                raise EngineFailed(f"the upstream ended its answer with '{failed}'")
+            case Meant.FAILED:
+                raise EngineFailed(f"the upstream ended its answer with '{cleaned(self._finish)}'")
             case _ if self._stopped_by and self._stopped_by in self._ask.stop:
                 return FinishReason.STOP_STRING
         return FinishReason.STOP
@@ -242,9 +242,3 @@ class Reading:
             f"what answers at {self._where} is no chat completion: {head}; check base_url, it "
             "usually ends in /v1"
         )
-
-
-def _weight(finish: str) -> int:
-    if finish in _HEAVIEST:
-        return _HEAVIEST.index(finish)
-    return len(_HEAVIEST) + (not finish)
