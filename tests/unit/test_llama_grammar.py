@@ -103,6 +103,13 @@ def test_a_schema_becomes_a_grammar_that_passes(schema: dict[str, Any]) -> None:
         ({"$ref": "https://example.org/schema.json"}, "not within the schema"),
         ({"$ref": "#/nowhere"}, "cannot be used"),
         ({"type": "object", "properties": 7}, "cannot be used"),
+        ({"properties": {f"f{i}": {} for i in range(2000)}}, "too many optional properties"),
+        ({"type": "string", "pattern": r"^\bfoo$"}, "a pattern's"),
+        ({"type": "string", "pattern": r"^[\D]$"}, "between"),
+        ({"type": "string", "pattern": "^[a"}, "cannot be used"),
+        (7, "must be a JSON object"),
+        (None, "must be a JSON object"),
+        (True, "must be a JSON object"),
     ],
 )
 def test_a_bad_schema_is_refused_in_one_line(schema: dict[str, Any], words: str) -> None:
@@ -157,3 +164,29 @@ def test_what_every_border_refuses(changes: dict[str, str], words: str) -> None:
 
 def test_no_form_is_no_grammar() -> None:
     assert grammar_of(Sampling()) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rule"),
+    [
+        (r"^\d{3}$", "[0-9]"),
+        (r"^[\w.-]+$", "[a-zA-Z0-9_.-]+"),
+        (r"^a\.b$", r'"a" [\x2E] "b"'),
+        (r"^\+?[0-9]$", r"[\x2B]? [0-9]"),
+        (r"^(?:a|b)$", '("a" | "b")'),
+        (r"^[^\s]$", r"[^ \"\\\x00-\x1F]"),
+        (r"^\S$", r"[^ \"\\\x00-\x1F]"),
+        (r"^.$", r"[^\"\\\x00-\x1F]"),
+        (r"^[\.\-\]]$", r"[\x2E\x2D\]]"),
+        (r"^[a.(?:]$", "[a.(?:]"),
+    ],
+)
+def test_escapes_of_a_pattern_become_what_they_stand_for(pattern: str, rule: str) -> None:
+    found = grammar_of_schema(json.dumps({"type": "string", "pattern": pattern}))
+    check_grammar(found, deepest=2000)
+    assert rule in found
+
+
+def test_a_value_that_speaks_of_a_pattern_is_left_as_it_is() -> None:
+    found = grammar_of_schema(json.dumps({"const": {"pattern": r"a\d"}}))
+    assert r"a\\\\d" in found

@@ -17,6 +17,7 @@ from llama_cpp.llama_grammar import SchemaConverter
 
 from mesh.errors import InvalidRequest
 from mesh.types import Sampling
+from node.engines.llama_cpp.patterns import plain
 
 MOST_REPETITIONS = 1000  # of one item, in a grammar or by a schema
 DEEPEST = 64  # brackets within brackets, objects within objects
@@ -42,11 +43,14 @@ _COUNTED = ("minLength", "maxLength", "minItems", "maxItems")
 
 
 def _converter() -> Any:
-    """The library's, but for a literal with a backslash in it, which it would let end early."""
+    """The library's, but for a literal with a backslash in it, which it would let end early, and
+    for patterns, of which it knows too little."""
     make: Any = SchemaConverter  # untyped
     converter = make(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
     quoted = converter._format_literal
     converter._format_literal = lambda text: quoted(text.replace("\\", "\\\\"))
+    visited = converter._visit_pattern
+    converter._visit_pattern = lambda pattern, name: visited(plain(pattern), name)
     return converter
 
 
@@ -65,9 +69,11 @@ def grammar_of_schema(text: str) -> str:
     ``if`` and others) do not bind. Raises ``InvalidRequest``."""
     try:
         schema = json.loads(text)
+        if not isinstance(schema, dict):
+            raise InvalidRequest('json_schema must be a JSON object, as {"type": "object"}')
         for part in _parts(schema):
             _check_part(part)
-        if isinstance(schema, dict) and "$ref" in schema:
+        if "$ref" in schema:
             # The converter would not look at what stands beside a reference: its definitions.
             reference = schema.pop("$ref")
             schema["anyOf"] = [{"$ref": reference}]
@@ -75,7 +81,11 @@ def grammar_of_schema(text: str) -> str:
         converter.visit(converter.resolve_refs(schema, "schema"), "")
         grammar = str(converter.format_grammar())
     except RecursionError:
-        raise InvalidRequest("json_schema refers to itself without end") from None
+        # A hundred optional properties are as many rules within each other.
+        raise InvalidRequest(
+            "json_schema is nested too deep, refers to itself without end, or has too many "
+            "optional properties; make it simpler"
+        ) from None
     except (
         ArithmeticError,
         AssertionError,
