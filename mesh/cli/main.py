@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import click
@@ -82,7 +83,13 @@ class MeshGroup(click.Group):
             complain(f"{error.format_message().rstrip('.')}; see `{where} --help`", error.exit_code)
         except click.ClickException as error:
             complain(error.format_message(), error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
+        except (click.Abort, KeyboardInterrupt) as error:
+            if isinstance(error.__cause__, EOFError):  # click takes any for a Ctrl-D at a prompt
+                complain(
+                    f"{error.__cause__} (a file that Python compiled was cut, by a full disk say): "
+                    f"delete {Path(__file__).parents[1]}/**/__pycache__, or install it again",
+                    1,
+                )
             sys.exit(INTERRUPTED)
         except BrokenPipeError:  # whoever read us has enough (`mesh ask | head -1`)
             _let_go(sys.stdout)

@@ -77,3 +77,18 @@ def test_an_output_that_cannot_be_written_is_one_line() -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == "mesh: the output cannot be written: No space left on device\n"
+
+
+def test_a_compiled_file_that_was_cut_is_told_and_not_taken_for_a_ctrl_d() -> None:
+    code = (
+        "import sys, mesh.cli.main as main\n"
+        "def cut(self, ctx, name):\n    raise EOFError('marshal data too short')\n"
+        "main.MeshGroup.get_command = cut\n"
+        "sys.argv = ['mesh', '--help']\nmain.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+        env=os.environ | PATH,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "mesh: marshal data too short (a file that Python compiled" in done.stderr

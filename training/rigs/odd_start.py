@@ -36,6 +36,8 @@ def main(oddities: str, *command: str) -> None:
         resource.setrlimit(int(number), (soft, hard))
     for number in found["closed"]:
         os.close(number)
+    # Under a limit of file sizes Python would leave its compiled files cut, for everybody to read.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.execv(command[0], command)
 
 
