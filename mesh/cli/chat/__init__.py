@@ -1,0 +1,1 @@
+"""`mesh chat`: a conversation in the terminal."""
