@@ -1,13 +1,13 @@
-"""A whole mesh, as `make run` starts it: time to ready, idle memory, first token, tokens a second.
+"""A whole mesh of the three toy models: time to ready, idle memory, first token, tokens a second.
 
 Method. One throw-away state folder and free ports; everything on loopback of this machine.
-*Ready*: wall time of ``mesh up --detach``, which returns when every node has a link and is READY;
-the first start is the warm-up and does not count. *Idle memory*: unique set size (USS) of every
-process of the mesh two seconds after ready, runners included. *End to end*: the SDK in this process
-asks one specialist greedily; closed loop, ``CLIENTS`` clients, each with its own channel; time to
-first token is taken at the client. *Engine alone*: the same GGUF, prompt and slots through
-``node.engines`` in a child process, nothing else between. Runs of mesh and engine alternate, so
-that a noisy neighbour hits both. Run: ``python -m benchmarks.end_to_end``.
+*Ready*: wall time of ``mesh up --detach --models tests/specialists``, which returns when every node
+has a link and is READY; the first start is the warm-up and does not count. *Idle memory*: unique
+set size (USS) of every process of the mesh two seconds after ready, runners included. *End to end*:
+the SDK in this process asks one specialist greedily; closed loop, ``CLIENTS`` clients, each with its
+own channel; time to first token is taken at the client. *Engine alone*: the same GGUF, prompt and
+slots through ``node.engines`` in a child process, nothing else between. Runs of mesh and engine
+alternate, so that a noisy neighbour hits both. Run: ``python -m benchmarks.end_to_end``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import mesh
 from benchmarks.figures import Row, percentile, show, spread
 from benchmarks.floors import measure as measure_floors
 from mesh.local.ports import free_port
-from mesh.local.specialists import shipped
+from training.specialists import FOLDER, shipped
 
 PROMPT = "Write a Python function that returns the sum of a list of numbers."
 SPECIALTY = "code"
@@ -131,7 +131,7 @@ def up(state: Path, port: int, etcd_port: int) -> float:
     start = time.perf_counter()
     places = ("--etcd-port", str(etcd_port), "--endpoint", f"127.0.0.1:{port}")
     done = subprocess.run(
-        [*MESH, "up", "--detach", "--state-dir", str(state), *places],
+        [*MESH, "up", "--detach", "--models", str(FOLDER), "--state-dir", str(state), *places],
         capture_output=True,
         text=True,
         timeout=120,

@@ -9,7 +9,7 @@ back if it ended), open files, threads and children are read at the start (after
 loads), after a tenth of the loads, in the middle and at the end, each time when nothing runs. The
 floor of a figure is the same figure after a tenth: allocators take their arenas in the first loads,
 and a leak goes on growing after them. The start's figure is printed beside it. With
-``--engine llama_cpp`` the models are two specialists that ship with Squadron, else they are
+``--engine llama_cpp`` the models are two of the toys in ``tests/specialists``, else they are
 simulated.
 
 Run: ``python -m benchmarks.load_cycles [--cycles 1000] [--requests 10000] [--engine llama_cpp]``.
@@ -337,9 +337,9 @@ def _models(engine: str, names: Sequence[str]) -> tuple[list[dict[str, Any]], in
         options = {"words": WORDS}
         sized = {"source": "simulated", "memory_bytes": 100 * MIB, "options": options}
         return [common | sized | {"id": n, "specialties": [n]} for n in names], 150 * MIB
-    from mesh.local.specialists import shipped
-    from node.engines.llama_cpp.memory.need import need
+        from node.engines.llama_cpp.memory.need import need
     from node.models.catalogue import inspect
+    from training.specialists import shipped
 
     paths = shipped()
     facts = inspect(paths[names[0]])

@@ -37,6 +37,7 @@ from mesh.errors import MeshError
 from mesh.local.etcd import etcd_command, wait_healthy
 from mesh.local.ports import free_port
 from mesh.stream import Tokens
+from training.specialists import shipped
 
 NODES, SLOTS, STREAMS = 3, 4, 6
 CONTEXT = 2048
@@ -51,7 +52,7 @@ GROWING = f"root ::= s\n{GROWS}\n"
 RECURS = 's ::= b s "z" | "x"\nb ::= c*\nc ::= d?\nd ::= "q"'
 HIDDEN = 'root ::= b root "z" | "x"\nb ::= c*\nc ::= d?\nd ::= "q"\n'
 FREE = "root ::= [a-zA-Z ]{24,40}\n"
-TOY = Path(__file__).parents[1] / "node" / "specialists" / "chat.gguf"
+TOY = shipped()["chat"]
 
 
 def behind(words: str, rest: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "node" / "specialists"
+FOLDER = Path(__file__).parent / "specialists"
 
 
 def toy_model(name: str) -> Path:

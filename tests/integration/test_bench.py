@@ -41,7 +41,7 @@ base_ms = 10.0
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     folder = tmp_path_factory.mktemp("bench")
     with box(folder / "state") as made:
-        done = made.mesh("up", "--detach", "--engine", "simulated", "--nodes", "math,math")
+        done = made.mesh("up", "--detach", "--engine", "simulated", "--nodes", "wren,wren")
         assert done.returncode == 0, done.stdout + done.stderr
         yield made
         assert made.mesh("down").returncode == 0
@@ -95,7 +95,7 @@ def test_a_closed_loop_is_measured_and_whole(home: Box, tmp_path: Path) -> None:
     requests = report["requests"]
     assert requests["failed"] == requests["not_started"] == 0
     assert requests["finished"] == requests["due"] >= 10
-    assert {row["node"] for row in report["nodes"]} <= {"math", "math-2"}
+    assert {row["node"] for row in report["nodes"]} <= {"wren", "wren-2"}
     assert report["window_s"] == 3.0
     assert report["throughput"]["tokens"] == 64 * requests["finished"]
     assert report["latency_ms"]["ttft"]["count"] == requests["finished"]
@@ -151,7 +151,7 @@ def test_a_killed_node_of_a_supervised_mesh_comes_back_and_nothing_is_broken(
         home,
         tmp_path,
         *("--clients", "4", "--duration", "3", "--specialty", "math", "--seed", "2"),
-        *("--faults", "kill math at 1s"),
+        *("--faults", "kill wren at 1s"),
     )
     whole(report)
     assert report["faults"][0]["done"]

@@ -46,7 +46,7 @@ def test_ask_json_is_a_decision_tokens_without_a_gap_and_done(home: Box) -> None
     assert (decision["event"], decision["specialty"], decision["node"]) == (
         "decision",
         "math",
-        "math",
+        "wren",
     )
     assert decision["stage"] == "requested"
     assert [token["index"] for token in tokens] == list(range(len(tokens)))
@@ -56,12 +56,12 @@ def test_ask_json_is_a_decision_tokens_without_a_gap_and_done(home: Box) -> None
 
 
 def test_ask_prints_the_answer_and_one_closing_line(home: Box) -> None:
-    done = home.mesh("ask", "--specialty", "chat", "--max-tokens", "8", "Hello")
+    done = home.mesh("ask", "--specialty", "logic", "--max-tokens", "8", "Hello")
     assert done.returncode == 0
     assert done.stdout.strip()
     line, cut = done.stderr.splitlines()
-    assert "chat via requested" in line
-    assert "node chat" in line
+    assert "logic via requested" in line
+    assert "node robin" in line
     assert "first token" in line
     assert "cut off at its limit of 8 tokens" in cut
 
@@ -81,10 +81,10 @@ def test_route_json_names_decision_and_candidates(home: Box) -> None:
     assert home.mesh("route", "Hello").stdout
 
 
-def test_status_shows_the_three_nodes(home: Box) -> None:
+def test_status_shows_every_node(home: Box) -> None:
     text = home.mesh("status").stdout
     assert max(len(line) for line in text.splitlines()) <= 80
-    for name in ("math", "code", "chat"):
+    for name in ("robin", "wren", "endless"):
         assert name in text
     assert home.endpoint in text
 
@@ -151,7 +151,7 @@ def test_status_watch_shows_it_anew_until_ctrl_c(home: Box, tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=10) == 130
     for line in output.read_text().splitlines()[:2]:
-        assert len(json.loads(line)["nodes"]) == 4
+        assert len(json.loads(line)["nodes"]) == 3
 
 
 def test_a_mesh_of_another_state_folder_on_the_port_is_named_as_such(

@@ -25,7 +25,7 @@ LEASE_S = 5.0  # what the issue allows; the `local` preset's lease is 4 s
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     with box(tmp_path_factory.mktemp("faults") / "state") as made:
-        done = made.mesh("up", "--detach", "--engine", "simulated", "--nodes", "chat")
+        done = made.mesh("up", "--detach", "--engine", "simulated", "--nodes", "robin")
         assert done.returncode == 0, done.stdout + done.stderr
         yield made
         made.mesh("down")
@@ -84,7 +84,7 @@ def test_an_answer_and_new_requests_go_on_while_etcd_is_killed_and_comes_back(
         assert answer.done is not None
         assert not answer.done.resumed
         wait_for(lambda: client.fleet().registry_connected, "etcd is back", within_s=30)
-        wait_for(lambda: {"chat", "steady"} <= set(nodes(client)), "both nodes are listed")
+        wait_for(lambda: {"robin", "steady"} <= set(nodes(client)), "both nodes are listed")
 
 
 def test_a_killed_nodes_record_goes_with_its_lease_and_prompts_go_elsewhere(

@@ -14,10 +14,12 @@ import pytest
 from mesh.local.ports import can_bind, free_port
 from tests.etcd import EtcdServer
 from tests.local_mesh import Box, box, wait_for
+from tests.toy_models import FOLDER
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 SIMULATED = ("--engine", "simulated")
+TOYS = ("--models", str(FOLDER))
 
 
 @pytest.fixture
@@ -38,12 +40,12 @@ def none_left(home: Box) -> None:
 
 def test_a_detached_mesh_is_up_when_the_command_returns_and_gone_after_down(home: Box) -> None:
     text = up(home)
-    for part in ("etcd", "orchestrator", "math", "code", "chat"):
+    for part in ("etcd", "orchestrator", "robin", "wren"):
         assert any(line.startswith(part) and " up after " in line for line in text.splitlines())
     assert home.endpoint in text
     nodes = home.status()
     assert {name: node["state"] for name, node in nodes.items()} == dict.fromkeys(
-        ("math", "code", "chat"), "ready"
+        ("robin", "wren"), "ready"
     )
     done = home.mesh("down")
     assert done.returncode == 0
@@ -52,7 +54,7 @@ def test_a_detached_mesh_is_up_when_the_command_returns_and_gone_after_down(home
 
 
 def test_a_mesh_answers_in_the_moment_in_which_up_returns(home: Box) -> None:
-    done = home.mesh("up", "--detach", "--nodes", "chat")  # a real model, loaded a moment ago
+    done = home.mesh("up", "--detach", *TOYS, "--nodes", "chat")  # loaded a moment ago
     assert done.returncode == 0, done.stdout + done.stderr
     answer = home.mesh("ask", "Hello! Who are you?")
     assert answer.returncode == 0, answer.stderr
@@ -104,17 +106,17 @@ def test_a_supervisor_killed_with_sigkill_leaves_no_process_and_no_obstacle(home
 
 def test_a_node_that_is_killed_comes_back_under_its_name_and_id(home: Box) -> None:
     up(home, "--nodes", "2")
-    before = home.status()["math"]
+    before = home.status()["robin"]
     os.kill(before["pid"], signal.SIGKILL)
 
     def back() -> bool:
-        now = home.status().get("math", before)
+        now = home.status().get("robin", before)
         return bool(now["pid"] != before["pid"] and now["state"] == "ready" and now["link_up"])
 
-    wait_for(back, "math is back")
-    assert home.status()["math"]["id"] == before["id"]
+    wait_for(back, "robin is back")
+    assert home.status()["robin"]["id"] == before["id"]
     log = (home.state_dir / "logs" / "mesh.log").read_text()
-    assert "math died (killed by SIGKILL); starting again in 1 s" in log
+    assert "robin died (killed by SIGKILL); starting again in 1 s" in log
     assert home.mesh("down").returncode == 0
     none_left(home)
 
@@ -188,7 +190,7 @@ def test_a_taken_port_is_one_line_that_names_it_and_nothing_is_started(home: Box
 
 
 def test_a_node_that_cannot_start_ends_everything_with_its_reason(home: Box) -> None:
-    done = home.mesh("up", "--detach", "--engine", "nonsense", "--nodes", "math")
+    done = home.mesh("up", "--detach", "--engine", "nonsense")
     assert done.returncode not in (0, 130)
     assert "nonsense" in done.stderr
     assert "Traceback" not in done.stderr
@@ -200,14 +202,14 @@ async def test_an_etcd_of_somebody_elses_is_used_and_left_alone(home: Box) -> No
     async with EtcdServer() as etcd:
         text = up(home, "--nodes", "1", "--etcd", etcd.endpoint)
         assert f"{etcd.endpoint} (not ours)" in text
-        assert set(home.status()) == {"math"}
+        assert set(home.status()) == {"robin"}
         assert not (home.state_dir / "etcd").exists()
         assert home.mesh("down").returncode == 0
         none_left(home)
 
 
-def test_a_count_repeats_the_specialists(home: Box) -> None:
-    up(home, "--nodes", "4")
-    assert sorted(home.status()) == ["chat", "code", "math", "math-2"]
+def test_a_count_repeats_the_nodes(home: Box) -> None:
+    up(home, "--nodes", "3")
+    assert sorted(home.status()) == ["robin", "robin-2", "wren"]
     assert home.mesh("down").returncode == 0
     none_left(home)

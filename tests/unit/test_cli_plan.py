@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,30 @@ from mesh.cli.main import cli
 from mesh.errors import ConfigError
 from mesh.local.plan import ProcessKind, children, make_plan
 from mesh.local.ready import waited_for
-from mesh.local.specialists import choose, shipped
+from mesh.local.roster import Entry, Room, choose, none_wanted, pair
 from mesh.settings.load import load
+from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
 
-THREE = ("math", "code", "chat")
+TOYS = tuple(
+    Entry(name=name, model=ModelSettings(source=f"/models/{name}.gguf", specialties=(name,)))
+    for name in ("math", "code", "chat")
+)
+MIB = 2**20
 
 
-def plan_of(nodes: str | None = None, **changes: Any) -> Any:
+def roomy(cores: int = 8) -> Room:
+    return Room(cores=cores)
+
+
+def plan_of(nodes: str | None = None, roster: tuple[Entry, ...] = TOYS, **changes: Any) -> Any:
     options: dict[str, Any] = {
         "state_dir": Path("/state"),
         "endpoint": "127.0.0.1:7700",
         "etcd": "127.0.0.1:7779",
         "own_etcd": True,
-        "nodes": choose(nodes, THREE, 8),
-        "sources": {name: f"/models/{name}.gguf" for name in THREE},
+        "nodes": choose(nodes, roster, roomy()) if roster else (),
         "cores": 8,
     }
     return make_plan(**(options | changes))
@@ -44,41 +53,74 @@ def plan_of(nodes: str | None = None, **changes: Any) -> Any:
         ("7", ["math", "code", "chat", "math-2", "code-2", "chat-2", "math-3"]),
         ("code,math", ["code", "math"]),
         ("chat, chat", ["chat", "chat-2"]),
+        ("003", ["math", "code", "chat"]),
     ],
 )
-def test_nodes_are_named_after_their_specialists(wanted: str | None, names: list[str]) -> None:
-    assert [name for name, _ in choose(wanted, THREE)] == names
+def test_nodes_are_chosen_by_name_or_number(wanted: str | None, names: list[str]) -> None:
+    assert [node.name for node in choose(wanted, TOYS, roomy())] == names
 
 
 @pytest.mark.parametrize("wrong", ["poetry", "math,,code", "-1", "math,poetry", "", "501", "²"])
 def test_a_wrong_nodes_option_is_refused(wrong: str) -> None:
     with pytest.raises(ConfigError):
-        choose(wrong, THREE)
+        choose(wrong, TOYS, roomy())
 
 
 @pytest.mark.parametrize(("cores", "most"), [(1, 8), (2, 8), (16, 64)])
-def test_a_box_is_asked_for_no_more_nodes_than_it_carries(cores: int, most: int) -> None:
-    assert len(choose(str(most), THREE, cores)) == most
-    for wanted in (str(most + 1), "9" * 400, ",".join(["math"] * (most + 1))):
-        with pytest.raises(ConfigError, match=rf"carries {most}.*say at most {most}$"):
-            choose(wanted, THREE, cores)
+def test_a_box_is_asked_for_no_more_nodes_than_its_cores_carry(cores: int, most: int) -> None:
+    room = roomy(cores)
+    assert len(choose(str(most), TOYS, room)) == most
+    for wanted in (str(most + 1), "9" * 5000, ",".join(["math"] * (most + 1))):
+        with pytest.raises(ConfigError, match=rf"carr(y|ies) {most}; say --nodes {most} at most$"):
+            choose(wanted, TOYS, room)
 
 
-def test_missing_specialists_are_refused_with_what_to_do() -> None:
-    with pytest.raises(ConfigError, match="mesh node"):
-        choose(None, ())
+def test_nor_than_its_memory_carries_and_both_numbers_are_told() -> None:
+    room = Room(cores=4, free_bytes=1300 * MIB, shared_bytes=100 * MIB, node_bytes=400 * MIB)
+    assert len(choose("3", TOYS, room)) == 3
+    with pytest.raises(ConfigError) as refused:
+        choose("4", TOYS, room)
+    assert refused.value.message == (
+        "--nodes asks for 4, too many for this box: its 4 cores carry 16, its 1.3 GiB of free "
+        "memory 3 (of 400 MiB each beside 100 MiB of weights); say --nodes 3 at most"
+    )
+    with pytest.raises(ConfigError, match=r"memory 0 .*smaller model with --model.*--nodes 0"):
+        choose(None, TOYS, replace(room, free_bytes=90 * MIB))
 
 
-def test_the_shipped_specialists_are_named_after_their_files() -> None:
-    assert all(path.is_file() and path.stem == name for name, path in shipped().items())
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("9" * 20, "asks for 99,999,999,999,999,999,999, too many"),
+        ("1" + "0" * 4999, "asks for a number of 5000 digits, too many"),
+        ("0" * 30 + "12345", "asks for 12,345, too many"),
+    ],
+)
+def test_a_count_is_told_as_it_was_said(wanted: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        choose(wanted, TOYS, roomy())
 
 
-def test_a_repeated_specialist_hosts_the_same_model_under_another_name() -> None:
+@pytest.mark.parametrize(
+    ("wanted", "none"), [("0", True), (" 00 ", True), ("", False), (None, False), ("10", False)]
+)
+def test_a_count_of_none_is_a_front_door(wanted: str | None, none: bool) -> None:
+    assert none_wanted(wanted) is none
+
+
+def test_a_repeated_node_hosts_the_same_model_under_another_name() -> None:
     plan = plan_of("4")
     first, last = plan.nodes[0], plan.nodes[3]
     assert (first.name, last.name) == ("math", "math-2")
     assert first.models == last.models
-    assert first.models[0].id == "math"
+
+
+def test_of_a_pair_both_serve_the_same_weights_and_what_most_prompts_are() -> None:
+    first, second = pair(ModelSettings(source="/m.gguf", specialties=(), id="m"))
+    assert replace(first.model, specialties=()) == replace(second.model, specialties=())
+    both = {*first.model.specialties} & {*second.model.specialties}
+    assert both == {"chat", "knowledge"}
+    assert {*first.model.specialties} ^ {*second.model.specialties} == {"logic", "code", "math"}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +128,11 @@ def test_a_repeated_specialist_hosts_the_same_model_under_another_name() -> None
 )
 def test_chat_is_the_fallback_where_there_is_one(nodes: str | None, fallback: str) -> None:
     assert plan_of(nodes).orchestrator.fallback == fallback
+
+
+def test_a_front_door_has_no_node_and_falls_back_on_chat() -> None:
+    plan = plan_of(roster=())
+    assert (plan.nodes, plan.orchestrator.fallback) == ((), "chat")
 
 
 def test_nodes_share_the_cores() -> None:
@@ -230,6 +277,8 @@ def test_a_file_with_an_unknown_key_is_named(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--nodes", "poetry"], "poetry"),
+        (["--model", "a", "--models", "b"], "not both"),
+        (["--models", "/nowhere"], "--models /nowhere: No such file or directory"),
         (["--endpoint", "a:1,b:2"], "one orchestrator"),
         (["--etcd", "a:1", "--etcd-port", "5"], "--etcd-port"),
         (["--endpoint", "0.0.0.0:7700"], "--insecure"),

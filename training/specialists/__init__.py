@@ -1,4 +1,4 @@
-"""Makes the three toy specialists that ship, so that Squadron runs with nothing to download.
+"""Makes the three toy specialists that tests and benchmarks run on, with nothing to download.
 
 They are Llama-architecture models of about three million weights each, trained from scratch by
 `training.specialists.train`. They prove the path from a question to tokens; they are not good
@@ -11,17 +11,17 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2] / "node" / "specialists"  # where they ship
+FOLDER = Path(__file__).parents[2] / "tests" / "specialists"
 CHECKSUMS = "SHA256SUMS"
 
 
 class CorruptSpecialistError(Exception):
-    """A shipped file is missing or is not the one that the repository's checksum names."""
+    """A file is missing or is not the one that the repository's checksum names."""
 
 
 @dataclass(frozen=True)
 class Specialist:
-    """One shipped model; `file` is its name within `FOLDER`."""
+    """One of the models; `file` is its name within `FOLDER`."""
 
     name: str
     specialty: str
@@ -56,7 +56,7 @@ CATALOGUE: tuple[Specialist, ...] = (
 
 
 def shipped(*, verify: bool = False) -> dict[str, Path]:
-    """The path of each shipped model by name.
+    """The path of each model of the repository by name.
 
     With `verify`, raises CorruptSpecialistError unless every file matches its SHA-256.
     """

@@ -1,4 +1,4 @@
-"""Measures the shipped specialists on prompts that training never saw, through llama.cpp.
+"""Measures the toy specialists on prompts that training never saw, through llama.cpp.
 
     python -m training.specialists.evaluate --samples 300
 

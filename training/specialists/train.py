@@ -1,4 +1,4 @@
-"""Trains the shipped specialists from scratch on text that this package makes itself.
+"""Trains the toy specialists from scratch on text that this package makes itself.
 
     python -m training.specialists.train --specialty all --minutes 12
 

@@ -1,1 +1,0 @@
-"""The three toy models that ship, as files (README.md); ``training/specialists`` made them."""
