@@ -4,9 +4,9 @@ Method. One throw-away state folder and free ports; everything on loopback of th
 *Ready*: wall time of ``mesh up --detach --models tests/specialists``, which returns when every node
 has a link and is READY; the first start is the warm-up and does not count. *Idle memory*: unique
 set size (USS) of every process of the mesh two seconds after ready, runners included. *End to end*:
-the SDK in this process asks one specialist greedily; closed loop, ``CLIENTS`` clients, each with its
-own channel; time to first token is taken at the client. *Engine alone*: the same GGUF, prompt and
-slots through ``node.engines`` in a child process, nothing else between. Runs of mesh and engine
+the SDK in this process asks one specialist greedily; closed loop, ``CLIENTS`` clients, each with
+its own channel; time to first token is taken at the client. *Engine alone*: the same GGUF, prompt
+and slots through ``node.engines`` in a child process, nothing else between. Runs of mesh and engine
 alternate, so that a noisy neighbour hits both. Run: ``python -m benchmarks.end_to_end``.
 """
 

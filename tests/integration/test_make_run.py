@@ -1,4 +1,4 @@
-"""`make run` with the specialists that ship: answers, the table, what to try, and a clean end."""
+"""`make run` with the first model: answers, the table, what to try, and a clean end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 from mesh.cli.tour import PROMPTS, TRY
+from tests.first_model import needs_first_model
 from tests.local_mesh import Box, box, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.engine, pytest.mark.timeout(240)]
+pytestmark = [
+    needs_first_model,
+    pytest.mark.processes,
+    pytest.mark.engine,
+    pytest.mark.timeout(240),
+]
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,9 +59,9 @@ def test_make_run_tours_the_mesh_and_ends_with_ctrl_c(home: Box, tmp_path: Path)
     assert "Ctrl-C stops it" in text, text
     for prompt in PROMPTS:
         assert f"> {prompt}" in text
-    for node in ("math", "code", "chat"):
-        assert f"{node} via " in text
-        assert f"node {node} · first token " in text
+    for specialty in ("math", "code", "chat"):
+        assert f"{specialty} via " in text
+    assert "node wren · first token " in text  # the one that writes code
     assert "free/total" in text
     for line in TRY:
         assert line.partition(" ")[2] in text

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
+from mesh.local.first_model import MODEL_ID
 from mesh.local.ports import can_bind, free_port
 from tests.etcd import EtcdServer
+from tests.first_model import needs_first_model
 from tests.local_mesh import Box, box, wait_for
 from tests.toy_models import FOLDER
 
@@ -206,6 +209,37 @@ async def test_an_etcd_of_somebody_elses_is_used_and_left_alone(home: Box) -> No
         assert not (home.state_dir / "etcd").exists()
         assert home.mesh("down").returncode == 0
         none_left(home)
+
+
+@needs_first_model
+def test_the_first_model_answers_on_both_nodes_within_their_memory(home: Box) -> None:
+    done = home.mesh("up", "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = home.mesh("ask", "--max-tokens", "12", "What is the capital of France?")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip()
+    nodes = home.status()
+    assert {model["id"] for node in nodes.values() for model in node["models"]} == {MODEL_ID}
+    whole = [process for node in nodes.values() for process in family(node["pid"])]
+    assert sum(process.memory_info().rss for process in whole) < 2**30
+    assert home.mesh("down").returncode == 0
+    none_left(home)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A node's agent and its runner."""
+    agent = psutil.Process(pid)
+    return [agent, *agent.children(recursive=True)]
+
+
+def test_a_front_door_answers_exactly_without_a_model(home: Box) -> None:
+    done = home.mesh("up", "--detach", "--nodes", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a front door without a node: exact answers only" in done.stdout
+    assert "12" in home.mesh("ask", "What is 15% of 80?").stdout
+    assert home.mesh("ask", "Hello, who are you?").returncode == 3
+    assert home.mesh("down").returncode == 0
+    none_left(home)
 
 
 def test_a_count_repeats_the_nodes(home: Box) -> None:
