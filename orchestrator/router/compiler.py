@@ -30,6 +30,7 @@ from orchestrator.router.rules import entries_of
 Compile = Callable[[bytes, str], Awaitable[RuleSet]]
 
 TIMEOUT_S = 60.0
+NICE = 5  # streams come first, where cores are few; but for the first rules all wait
 MEMORY_BYTES = 2 * 1024**3  # of address space
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 READ_HERE_BYTES = 256 * 1024  # are read within a tenth of a second
@@ -56,11 +57,13 @@ class RulesCompiler:
         self._cache = cache
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
+        self._have_some = False
 
     async def __call__(self, content: bytes, where: str) -> RuleSet:
         if not READ_HERE_BYTES < len(content) <= MAX_FILE_BYTES:
             rules = await asyncio.to_thread(parse, content, where=where)
             if await asyncio.to_thread(self._known, rules):
+                self._have_some = True
                 return rules
         _LOG.info("compiling the rules of %s, once: it takes some seconds", where)
         made = await self._made(content, where)
@@ -70,6 +73,7 @@ class RulesCompiler:
         return all(self._cache.recall(entries_of(rules, part)) for part in RulePart)
 
     def _taken(self, made: dict[str, bytearray]) -> RuleSet:
+        self._have_some = True
         rules = msgspec.msgpack.decode(made.pop(m.RULES), type=RuleSet)
         self._cache.take(made)
         return rules
@@ -91,7 +95,11 @@ class RulesCompiler:
             child.send(
                 m.encode(
                     m.Compile(
-                        content=content, where=where, folder=folder, cpu_s=int(self._timeout_s) + 1
+                        content=content,
+                        where=where,
+                        folder=folder,
+                        cpu_s=int(self._timeout_s) + 1,
+                        nice=NICE if self._have_some else 0,
                     )
                 )
             )

@@ -29,8 +29,6 @@ from orchestrator.router.rules import RulesStage
 EXIT_OK, EXIT_NO_MEMORY = 0, 71  # as in sysexits.h
 _MAX_WHY = 4000
 
-NICE = 5  # streams come first, where cores are few
-
 _Parent = Parent[m.Compile, m.FromCompiler]
 
 
@@ -74,11 +72,11 @@ def main() -> int:
     parser.add_argument("--fd", type=int, required=True, help="socket to its parent")
     # Ctrl-C in a terminal reaches the whole group; the parent decides what ends when.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
     with socket.socket(fileno=parser.parse_args().fd) as connection:
         parent: _Parent = Parent(connection, m.at_child(), m.encode)
         try:
             asked = next(parent.mail())
+            os.nice(asked.nice)
             limit_cpu(asked.cpu_s)
             work(asked, parent)
         except (Gone, ProtocolError):

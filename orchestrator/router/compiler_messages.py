@@ -18,12 +18,14 @@ _MAX_FROM_COMPILER = PIECE_BYTES + 1024
 
 class Compile(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="compile"):
     """Parent -> child, once. ``where``: what errors call the rules' source; ``folder``: of the
-    cache; ``cpu_s``: after so many seconds of CPU time the kernel ends the child."""
+    cache; ``cpu_s``: after so many seconds of CPU time the kernel ends the child; ``nice``: how far
+    it stands behind others who want the CPU."""
 
     content: bytes
     where: str
     folder: str
     cpu_s: int
+    nice: int = 0
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", tag="piece"):

@@ -16,7 +16,7 @@ from orchestrator.router import rules as rules_stage
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.compiled import CompiledRules
-from orchestrator.router.compiler import READ_HERE_BYTES, RulesCompiler
+from orchestrator.router.compiler import NICE, READ_HERE_BYTES, RulesCompiler
 from orchestrator.router.rule_file import MAX_FILE_BYTES, RuleSet
 from orchestrator.router.rules import RulesStage
 from orchestrator.router.stages import Placed
@@ -109,3 +109,21 @@ async def test_cancelling_ends_the_process_at_once(tmp_path: Path) -> None:
         await compiling
     assert time.monotonic() - began < 1
     assert not children()
+
+
+@pytest.mark.parametrize(("earlier", "behind"), [((), 0), ((GOOD,), NICE)])
+async def test_the_first_rules_stand_behind_nobody_and_later_ones_behind_streams(
+    tmp_path: Path, earlier: tuple[bytes, ...], behind: int
+) -> None:
+    compiler = RulesCompiler(CompiledRules(tmp_path))
+    for content in earlier:
+        await compiler(content, "x")
+    compiling = asyncio.create_task(compiler(gaps(30), "x"))
+    async with asyncio.timeout(20):
+        while not any(each.cpu_times().user > 0.5 for each in children()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    (child,) = children()
+    assert child.nice() == psutil.Process().nice() + behind
+    compiling.cancel()
+    with suppress(asyncio.CancelledError):
+        await compiling
