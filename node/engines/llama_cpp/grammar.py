@@ -17,6 +17,8 @@ from llama_cpp.llama_grammar import SchemaConverter
 
 from mesh.errors import InvalidRequest
 from mesh.types import Sampling
+from node.engines.llama_cpp.alternatives import grouped
+from node.engines.llama_cpp.gbnf import check_escapes, tokens, wrong
 from node.engines.llama_cpp.patterns import plain
 
 MOST_REPETITIONS = 1000  # of one item, in a grammar or by a schema
@@ -27,16 +29,6 @@ MOST_ELEMENTS = 200_000  # what all repetitions may write out to
 # llama.cpp follows every way through what may be empty; its time grows with the cube of this.
 MOST_EMPTY = 64
 
-_TOKEN = re.compile(
-    r"""(?P<blank>[ \t]+|\#[^\r\n]*) | (?P<newline>\r\n|\n) | (?P<define>::=)
-    | (?P<literal>"(?:\\.|[^"\\])*") | (?P<chars>\[(?:\\.|[^\]\\])*\])
-    | (?P<repeat>\{[ ]*\d+[ ]*(?:,[ ]*(?:\d+[ ]*)?)?\}|[*+?])
-    | (?P<any>\.) | (?P<bar>\|) | (?P<open>\() | (?P<close>\)) | (?P<name>[a-zA-Z0-9-]+)""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPE = re.compile(
-    r"""\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[trn\\"\[\]]|(?P<bad>.))""", re.DOTALL
-)
 _QUANTIFIER = re.compile(r"\d+")
 _COUNTS = re.compile(r"\{(\d+),?(\d*)\}")
 _COUNTED = ("minLength", "maxLength", "minItems", "maxItems")
@@ -58,21 +50,23 @@ def grammar_of(sampling: Sampling) -> str | None:
     """The GBNF that ``sampling`` asks for, None for none. Raises ``InvalidRequest``."""
     if sampling.grammar is not None:
         check_grammar(sampling.grammar)
-        return sampling.grammar
+        return grouped(sampling.grammar)
     if sampling.json_schema is not None:
-        return grammar_of_schema(sampling.json_schema)
+        return grouped(grammar_of_schema(sampling.json_schema))
     return None
 
 
 def grammar_of_schema(text: str) -> str:
     """GBNF for JSON that fits the schema. Keywords that the converter does not know (``not``,
     ``if`` and others) do not bind. Raises ``InvalidRequest``."""
+    optional = 0
     try:
         schema = json.loads(text)
         if not isinstance(schema, dict):
             raise InvalidRequest('json_schema must be a JSON object, as {"type": "object"}')
         for part in _parts(schema):
             _check_part(part)
+            optional = max(optional, _optional(part))
         if "$ref" in schema:
             # The converter would not look at what stands beside a reference: its definitions.
             reference = schema.pop("$ref")
@@ -81,11 +75,11 @@ def grammar_of_schema(text: str) -> str:
         converter.visit(converter.resolve_refs(schema, "schema"), "")
         grammar = str(converter.format_grammar())
     except RecursionError:
-        # A hundred optional properties are as many rules within each other.
-        raise InvalidRequest(
-            "json_schema is nested too deep, refers to itself without end, or has too many "
-            "optional properties; make it simpler"
-        ) from None
+        # Optional properties are as many rules within each other.
+        what = "is nested too deep, or refers to itself without end"
+        if optional > DEEPEST:
+            what = f"has an object with {optional:,} optional properties, which is too many"
+        raise InvalidRequest(f"json_schema {what}; make it simpler") from None
     except (
         ArithmeticError,
         AssertionError,
@@ -123,6 +117,14 @@ def _parts(schema: Any) -> Iterator[dict[str, Any]]:
             waiting += [(value, depth + 1) for value in part.values()]
         elif isinstance(part, list):
             waiting += [(value, depth + 1) for value in part]
+
+
+def _optional(part: dict[str, Any]) -> int:
+    """How many properties an object may do without."""
+    properties, required = part.get("properties"), part.get("required")
+    if not isinstance(properties, dict):
+        return 0
+    return len(properties) - (len(required) if isinstance(required, list) else 0)
 
 
 def _check_part(part: dict[str, Any]) -> None:
@@ -167,11 +169,11 @@ def check_grammar(text: str, *, deepest: int = DEEPEST) -> None:
     loose: list[set[str]] = [set()]
     last: set[str] = set()  # the same of the last item
     repeated: list[tuple[set[str], int]] = []
-    for kind, token, line in _tokens(text):
+    for kind, token, line, *_ in tokens(text):
         if pending and kind != "define":
-            raise _wrong(line, f"'::=' must follow the name '{pending}'")
+            raise wrong(line, f"'::=' must follow the name '{pending}'")
         if not rule and kind not in ("newline", "name", "define"):
-            raise _wrong(line, f"a rule's name must come before {token[:20]!r}")
+            raise wrong(line, f"a rule's name must come before {token[:20]!r}")
         match kind:
             case "newline" if depth == 0 and not may_break:
                 rule = ""
@@ -182,26 +184,26 @@ def check_grammar(text: str, *, deepest: int = DEEPEST) -> None:
                 rules.add(rule)
                 item, may_break, loose = 0, True, [holds.setdefault(rule, set())]
             case "define":
-                raise _wrong(line, "'::=' without a rule's name before it")
+                raise wrong(line, "'::=' without a rule's name before it")
             case "bar" | "open":
                 if kind == "bar" and not item:
                     loose[-1].add("")  # nothing before the bar
                 depth += kind == "open"
                 if depth > deepest:
-                    raise _wrong(line, f"brackets are nested more than {deepest} deep")
+                    raise wrong(line, f"brackets are nested more than {deepest} deep")
                 item, may_break = 0, True
                 if kind == "open":
                     loose.append(set())
             case "close":
                 depth -= 1
                 if depth < 0:
-                    raise _wrong(line, "')' without '('")
+                    raise wrong(line, "')' without '('")
                 last = loose.pop() | (set() if item else {""})
                 item, may_break = 1, False
                 loose[-1] |= last
             case "repeat":
                 if not item:
-                    raise _wrong(line, f"nothing stands before {token!r} to repeat")
+                    raise wrong(line, f"nothing stands before {token!r} to repeat")
                 count = _repetitions(token, line)
                 elements += item * count
                 repeated.append((last, count))
@@ -213,7 +215,7 @@ def check_grammar(text: str, *, deepest: int = DEEPEST) -> None:
                 item, may_break, last = 1, False, {token}
                 loose[-1].add(token)
             case "literal" | "chars" | "any":
-                _check_escapes(token, line)
+                check_escapes(token, line)
                 item, may_break, last = (
                     max(1, len(token) - 2),
                     False,
@@ -226,7 +228,7 @@ def check_grammar(text: str, *, deepest: int = DEEPEST) -> None:
         raise InvalidRequest("grammar: the text ends within a rule; close its brackets")
     for name, line in used.items():
         if name not in rules:
-            raise _wrong(line, f"no rule is called '{name}'")
+            raise wrong(line, f"no rule is called '{name}'")
     if "root" not in rules:
         raise InvalidRequest("grammar: no rule is called 'root', where an answer begins; add it")
     if elements > MOST_ELEMENTS:
@@ -251,38 +253,13 @@ def _check_empty(repeated: list[tuple[set[str], int]], holds: dict[str, set[str]
         )
 
 
-def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and line (from 1), without blanks. Raises ``InvalidRequest``."""
-    place, line = 0, 1
-    while place < len(text):
-        found = _TOKEN.match(text, place)
-        if found is None or found.lastgroup is None:
-            raise _wrong(line, f"cannot be read from {text[place : place + 20]!r} on")
-        if found.lastgroup != "blank":
-            yield found.lastgroup, found[0], line
-        line += found[0].count("\n")
-        place = found.end()
-
-
 def _repetitions(token: str, line: int) -> int:
     """How often a repetition writes its item out."""
     counts = [int(n) for n in _QUANTIFIER.findall(token[:40])]
     if not counts:
         return 1
     if len(token) > 40 or max(counts) > MOST_REPETITIONS:
-        raise _wrong(line, f"{token[:40]} repeats more than {MOST_REPETITIONS} times")
+        raise wrong(line, f"{token[:40]} repeats more than {MOST_REPETITIONS} times")
     if counts[-1] < counts[0]:
-        raise _wrong(line, f"{token} asks for at most fewer than at least")
+        raise wrong(line, f"{token} asks for at most fewer than at least")
     return max(1, counts[-1])
-
-
-def _check_escapes(token: str, line: int) -> None:
-    for escape in _ESCAPE.finditer(token):
-        if escape["bad"]:
-            raise _wrong(
-                line, f'{escape[0]!r} is no escape; one of \\n \\r \\t \\\\ \\" \\[ \\] \\x'
-            )
-
-
-def _wrong(line: int, what: str) -> InvalidRequest:
-    return InvalidRequest(f"grammar, line {line}: {what}")
