@@ -28,7 +28,7 @@ from node.runner.at_work import SharedWord
 from node.runner.launch import RunnerChild, broke_inside, exit_reason, launch_runner, shut_down
 from node.runner.restarts import CRASH_LIMIT, CRASH_WINDOW_S, LONGEST_DELAY_S, restart_delay
 from node.runner.sequence import Sequence
-from node.runner.watching import POLL_S, WorkWatch, kernel_kills
+from node.runner.watching import POLL_S, KernelKills, WorkWatch
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ class RunnerProcess:
             word.close()
 
     async def _process(self, word: SharedWord, lost: _Lost) -> _Lost:
-        kills = kernel_kills()
+        kills = KernelKills()
         try:
             runner = await launch_runner(
                 at_work=word.fd,
@@ -258,26 +258,26 @@ class RunnerProcess:
             await runner.end()
         return lost
 
-    async def _talk(self, runner: RunnerChild, word: SharedWord, kills: int) -> _Lost:
-        """``kills``: how many the kernel had killed when the runner began."""
+    async def _talk(self, runner: RunnerChild, word: SharedWord, kills: KernelKills) -> _Lost:
         lost = _Lost("the runner's connection ended")
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pump(runner, word, kills))
                 tasks.create_task(self._watch())
-                tasks.create_task(self._watch_work(runner, word))
+                tasks.create_task(self._watch_work(runner, word, kills))
         except* _Lost as group:
             lost = next(e for e in group.exceptions if isinstance(e, _Lost))
         return lost
 
-    async def _pump(self, runner: RunnerChild, word: SharedWord, kills: int) -> None:
+    async def _pump(self, runner: RunnerChild, word: SharedWord, kills: KernelKills) -> None:
         """Reads what the runner says; raises ``_Lost`` at its end."""
         while True:
             try:
                 received = await runner.receive()
             except Gone:
                 # Sequences need not wait to hear how it died: each moment is a gap in an answer.
-                inside = await broke_inside(runner) or kernel_kills() > kills
+                lately = kills.lately()
+                inside = await broke_inside(runner) or lately
                 lost = _Lost(f"the runner of model '{self._spec.id}' died", inside=inside)
                 self._forget(lost, word)
                 lost.message = f"the runner died: {await exit_reason(runner, _EXIT_S)}"
@@ -359,12 +359,13 @@ class RunnerProcess:
                     inside=True,
                 )
 
-    async def _watch_work(self, runner: RunnerChild, word: SharedWord) -> None:
+    async def _watch_work(self, runner: RunnerChild, word: SharedWord, kills: KernelKills) -> None:
         """Raises ``_Lost`` when one sequence's work takes too long, or the process too much
         memory."""
         watch = WorkWatch(word, runner.process.pid, self._spec.memory_bytes)
         while True:
             await self._clock.sleep(POLL_S)
+            kills.look()
             if self._sequences and (why := watch.look()):
                 raise _Lost(why, inside=True)
 

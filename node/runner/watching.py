@@ -5,6 +5,7 @@ Time is the process's own: one that was stopped, or that a busy box does not let
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -88,3 +89,19 @@ def kernel_kills() -> int:
     except (OSError, ValueError, LookupError):
         pass
     return 0
+
+
+class KernelKills:
+    """Whether the kernel killed somebody for want of memory just now: within the last two looks.
+    Not since the runner began: that may have been anybody, days ago. Not within the last look
+    alone: a look may fall between a kill and the news of it."""
+
+    def __init__(self, count: Callable[[], int] = kernel_kills) -> None:
+        self._count = count
+        self._before = self._last = count()
+
+    def look(self) -> None:
+        self._before, self._last = self._last, self._count()
+
+    def lately(self) -> bool:
+        return self._count() > self._before

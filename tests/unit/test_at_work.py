@@ -9,7 +9,7 @@ import pytest
 from mesh.errors import EngineFailed, EngineLost, FormLost
 from node.runner import watching
 from node.runner.at_work import AtWork, SharedWord, Stage, Word, shared
-from node.runner.watching import LIMITS_S, WorkWatch
+from node.runner.watching import LIMITS_S, KernelKills, WorkWatch
 
 
 @pytest.fixture
@@ -92,3 +92,17 @@ def test_memory_of_its_own_is_limited(word: SharedWord, monkeypatch: pytest.Monk
     why = WorkWatch(word, 1, 2_000_000_000).look()
     assert why is not None
     assert "2.00 GB" in why
+
+
+def test_only_a_kill_of_the_kernels_just_now_is_taken_for_the_end_of_a_runner() -> None:
+    killed = [3]
+    kills = KernelKills(lambda: killed[0])
+    assert not kills.lately()
+    killed[0] += 1
+    assert kills.lately()
+    kills.look()  # between the kill and the news that the runner is gone
+    assert kills.lately()
+    kills.look()
+    assert not kills.lately()  # somebody else's, for the runner went on
+    killed[0] += 1
+    assert kills.lately()

@@ -103,7 +103,10 @@ def test_a_schema_becomes_a_grammar_that_passes(schema: dict[str, Any]) -> None:
         ({"$ref": "https://example.org/schema.json"}, "not within the schema"),
         ({"$ref": "#/nowhere"}, "cannot be used"),
         ({"type": "object", "properties": 7}, "cannot be used"),
-        ({"properties": {f"f{i}": {} for i in range(2000)}}, "2,000 optional properties, which is too many"),
+        (
+            {"properties": {f"f{i}": {} for i in range(2000)}},
+            "2,000 optional properties, which is too many",
+        ),
         ({"type": "string", "pattern": r"^\bfoo$"}, "a pattern's"),
         ({"type": "string", "pattern": r"^[\D]$"}, "between"),
         ({"type": "string", "pattern": "^[a"}, "cannot be used"),
