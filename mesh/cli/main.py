@@ -27,6 +27,8 @@ COMMANDS = (
     "orchestrator",
     "models",
     "ask",
+    "chat",
+    "chats",
     "embed",
     "route",
     "status",
