@@ -103,12 +103,38 @@ class ChatTemplate:
                 "build of this model"
             ) from None
         self._variables: dict[str, Any] = {"bos_token": bos, "eos_token": eos, "tools": None}
+        self._now = now
 
     def render(self, turns: Sequence[Turn], placeholders: str = "") -> str:
         """The prompt for these turns, the assistant's turn opened. ``placeholders``: how those
         among the turns begin, "" where there are none. Raises ``CannotAnswer`` where it meets a
         limit, which another model's need not, and as ``TemplateRefuses`` with the template's own
         words when it refuses them."""
+        more = self._empty_tools() if self._looks_into_tools else {}
+        return self._rendered(turns, placeholders, more)
+
+    @cached_property
+    def _looks_into_tools(self) -> bool:
+        """Whether it does so without asking whether there are any, as some do that were made for
+        nothing but tools."""
+        hello = Message.of(Role.USER, "hello")
+        for more in ({}, self._empty_tools()):
+            for asked in ((hello,), (Message.of(Role.SYSTEM, "be brief"), hello)):
+                try:
+                    self._rendered(turns(asked), "", more)
+                except TemplateRefuses:
+                    continue
+                except CannotAnswer:  # it met a limit, and would again
+                    return False
+                return bool(more)
+        return False
+
+    def _empty_tools(self) -> dict[str, Any]:
+        """What such templates name besides, Command R's and Firefunction's."""
+        day = self._now("%b %d %Y")
+        return {"tools": [], "documents": [], "functions": "[]", "datetime": day}
+
+    def _rendered(self, turns: Sequence[Turn], placeholders: str, more: dict[str, Any]) -> str:
         try:
             return self._environment.written(
                 self._template,
@@ -117,6 +143,7 @@ class ChatTemplate:
                     "add_generation_prompt": True,
                     _PLACEHOLDERS: placeholders,
                     **self._variables,
+                    **more,
                 },
             )
         except (TooMuch, OverflowError, RecursionError, MemoryError) as error:

@@ -27,6 +27,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 RENDER_S = 1.0  # of CPU, while everybody's answers wait
+TURN_S = 0.003  # more for each turn: long conversations take the heaviest honest templates 1 ms
+LONGEST_RENDER_S = 5.0
 # A prompt is at most 4 MB, and what is made of one is never more than a few times that.
 MOST_CHARS = 16 * 1024 * 1024
 MOST_BITS = 4096  # of a whole number
@@ -106,12 +108,17 @@ class LimitedSandbox(ImmutableSandboxedEnvironment):
         """All that it writes. Raises ``TooMuch`` and what the template does."""
         parts: list[str] = []
         size = 0
-        with within(RENDER_S):
+        with within(render_s(len(variables.get("messages", ())))):
             for part in template.generate(variables):
                 size += len(part)
                 _check_size(size)
                 parts.append(part)
         return "".join(parts)
+
+
+def render_s(turns: int) -> float:
+    """Seconds of CPU that so many may take."""
+    return min(RENDER_S + TURN_S * turns, LONGEST_RENDER_S)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from mesh.errors import CannotAnswer, ModelFileError
 from mesh.types import Message, Role, ToolCall
 from node.engines.chat_template import ChatTemplate
+from node.engines.template_sandbox import LONGEST_RENDER_S, render_s
 from node.engines.template_trial import tried
 from node.engines.turns import turns
 from node.models.catalogue import CHATML
@@ -127,3 +128,33 @@ def test_a_number_that_a_call_of_a_tool_has_is_no_count(source: str, number: int
 def test_a_count_that_a_filter_or_a_method_is_given_has_a_limit(source: str) -> None:
     with pytest.raises(CannotAnswer, match="a number beyond 100,000"):
         ChatTemplate(source, bos="", eos="").render(HELLO)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        # As Hermes 2 and 3, Command R+ and Firefunction do in their templates for tools.
+        "{% for tool in tools %}{{ tool.function.name }}{% endfor %}{{ messages[-1].content }}",
+        "{% for document in documents %}{{ document }}{% endfor %}{{ tools | length }}"
+        "{{ messages[-1].content }}",
+        "{% set suffix = 'Functions: ' + functions + ' on ' + datetime %}{{ suffix }}"
+        "{{ messages[-1].content }}",
+        "{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}"
+        "{% for tool in tools %}{% endfor %}{{ messages[-1].content }}",
+    ],
+)
+def test_a_template_for_tools_answers_without_any(source: str) -> None:
+    assert tried(source) == source
+    asked = (Message.of(Role.SYSTEM, "be brief"), Message.of(Role.USER, "hello"))
+    assert "hello" in ChatTemplate(source, bos="", eos="").render(turns(asked))
+
+
+def test_a_template_that_asks_whether_there_are_tools_hears_no() -> None:
+    source = "{% if tools is not none %}tools!{% endif %}{{ messages[0].content }}"
+    assert ChatTemplate(source, bos="", eos="").render(HELLO) == "hello"
+
+
+def test_a_long_conversation_may_take_longer_and_never_for_ever() -> None:
+    assert render_s(1) < 1.01
+    assert render_s(1001) > 3.0
+    assert render_s(10**9) == LONGEST_RENDER_S
