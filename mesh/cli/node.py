@@ -30,7 +30,7 @@ from mesh.settings.toml import read_toml
     "models",
     multiple=True,
     metavar="SOURCE",
-    help="A GGUF file, hf:OWNER/REPO/FILE, or what the engine calls its model. Repeatable.",
+    help="A GGUF file, hf:OWNER/REPO[:QUANT], or what the engine calls its model. Repeatable.",
 )
 @click.option(
     "--specialty",
@@ -99,7 +99,7 @@ def node(
 
     \b
     mesh node --model qwen2.5-coder-7b-q4.gguf --specialty code
-    mesh node --model hf:OWNER/REPO/FILE.gguf --specialty math,logic --slots 8
+    mesh node --model hf:OWNER/REPO:Q4_K_M --specialty math,logic --slots 8
     mesh node --model qwen3 --specialty chat --engine openai --option base_url=http://box:8000
     """
     source = base_settings(config)

@@ -11,13 +11,14 @@ from mesh.types import SPECIALTY_PATTERN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """``source``: a GGUF path, ``hf:OWNER/REPO/FILE``, or what the engine names as its model.
-    ``context_length`` None: what the file says, capped at 8192. ``threads`` None: physical cores.
-    ``gpu_layers``: -1 all there is, 0 none; a positive number asks for a GPU and fails without one.
-    ``allow_cpu``: what is meant for a GPU may run on the CPU where it does not fit or none is
-    usable. ``pinned``: never unloaded. ``ttl_s``: unloaded after so many seconds without use; None:
-    only when others need the memory. ``memory_bytes``: what it takes on its device, for engines
-    that cannot tell before they load; None: what the file says, else nothing is planned for it."""
+    """``source``: a GGUF path, ``hf:OWNER/REPO[:QUANT]``, ``hf:OWNER/REPO/FILE``, or what the
+    engine names as its model. ``context_length`` None: what the file says, capped at 8192.
+    ``threads`` None: physical cores. ``gpu_layers``: -1 all there is, 0 none; a positive number
+    asks for a GPU and fails without one. ``allow_cpu``: what is meant for a GPU may run on the CPU
+    where it does not fit or none is usable. ``pinned``: never unloaded. ``ttl_s``: unloaded after
+    so many seconds without use; None: only when others need the memory. ``memory_bytes``: what it
+    takes on its device, for engines that cannot tell before they load; None: what the file says,
+    else nothing is planned for it."""
 
     source: str
     specialties: tuple[str, ...]

@@ -23,7 +23,7 @@ from node.engines.estimate import CPU, Estimate
 class Source(StrEnum):
     """What a model's ``source`` may be."""
 
-    FILE = "file"  # a path, or hf:OWNER/REPO/FILE
+    FILE = "file"  # a path, or hf:OWNER/REPO[:QUANT], or hf:OWNER/REPO/FILE
     FOLDER = "folder"
     NAME = "name"  # the engine's own name for it; there is nothing to look at
 

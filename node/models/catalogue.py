@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from mesh.types import ModelId
 from node.models import gguf_parts as parts
 from node.models.gguf_header import TENSOR_TYPES, Array, Header, numbers, read_header
 from node.models.gguf_shape import Shape, shape_of
+from node.models.hub import source as hub_source
+
+log = logging.getLogger(__name__)
 
 # Used where a file brings no template; what most small models of today were tuned on.
 CHATML = (
@@ -23,7 +27,6 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
-_HUB_FORM = "hf:OWNER/REPO/FILE"
 _LONGEST_NAME = 120  # characters
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SPLIT_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")
@@ -115,14 +118,15 @@ def model_id(source: str) -> ModelId:
 
 
 def resolve(source: str) -> Path:
-    """The local file that ``source`` names: a path (``~`` allowed) or ``hf:OWNER/REPO/FILE``.
+    """The local file that ``source`` names: a path (``~`` allowed) or ``hf:OWNER/REPO[:QUANT]`` or
+    ``hf:OWNER/REPO/FILE``.
 
-    A file of the Hugging Face hub is downloaded once, with all parts of its model and a progress
-    bar on standard error, and then found in its cache, also without a network. The name is the one
-    that was given, also where it is a link: parts are found by their names. Blocks; run it in a
+    A model of the Hugging Face hub that is in its cache is taken from there, and the hub is not
+    asked; else it is pulled, with all its parts, and the log says how far it is. The name is the
+    one that was given, also where it is a link: parts are found by their names. Blocks; run it in a
     thread. Raises ``ModelFileError``: bad form, nothing there, no access, no network.
     """
-    if source.startswith("hf:"):
+    if hub_source.is_hub(source):
         return _from_hub(source)
     try:
         path = Path(source).expanduser().absolute()
@@ -134,57 +138,22 @@ def resolve(source: str) -> Path:
         raise ModelFileError(f"cannot read model file {path}: {error.strerror}") from None
     if not found:
         what = "is a folder, not a model file" if path.is_dir() else "does not exist"
-        raise ModelFileError(f"model file {path} {what}; give a .gguf file or {_HUB_FORM}")
+        hint = hub_source.as_hub(source)
+        instead = f"try {hint}" if hint else f"give a .gguf file or {hub_source.FORM}"
+        raise ModelFileError(f"model file {path} {what}; {instead}")
     return parts.with_all_beside(names)
 
 
 def _from_hub(source: str) -> Path:
-    words = source.removeprefix("hf:").split("/")
-    if len(words) < 3 or not all(words) or ".." in words:
-        raise ModelFileError(f"'{source}' is not of the form {_HUB_FORM}")
-    repo, folder, name = "/".join(words[:2]), words[2:-1], words[-1]
-    files = ["/".join((*folder, part)) for part in parts.names(name)]
-    # All of one commit, so that they lie in one folder and belong together.
-    first = _downloaded(repo, files[0], source)
-    commit = first.parts[-len(folder) - 2]
-    for file in files[1:]:
-        _downloaded(repo, file, source, commit)
-    return first
-
-
-def _downloaded(repo: str, file: str, source: str, revision: str | None = None) -> Path:
+    wanted = hub_source.read(source)
     # Imported here: no node that serves local files should pay for it.
-    from huggingface_hub import errors, hf_hub_download
+    from node.models.hub.cached import find
+    from node.models.hub.place import Hub
+    from node.models.hub.pull import pull
+    from node.models.hub.told import Lines
 
-    # The HTTP library under the hub's client changes with its major version; its errors' base is
-    # always the first base of the client's own.
-    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
-
-    try:
-        return Path(hf_hub_download(repo, file, revision=revision))
-    except errors.HFValidationError:
-        raise ModelFileError(f"'{source}' is not of the form {_HUB_FORM}") from None
-    except errors.GatedRepoError:
-        raise ModelFileError(
-            f"{repo} is gated: accept its terms on its page, then log in with `hf auth login`"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise ModelFileError(
-            f"no repository {repo} on the hub (or a private one: log in with `hf auth login`)"
-        ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-        # Ahead of EntryNotFoundError, its base: not in the cache and the hub cannot be asked.
-        raise ModelFileError(
-            f"cannot download {file} of {repo}: the hub cannot be reached and the file is not in "
-            "the cache; check the network, or give a local path"
-        ) from None
-    except errors.EntryNotFoundError:
-        raise ModelFileError(f"repository {repo} has no file '{file}'; check its name") from None
-    except (http_error, OSError) as error:
-        reason = str(error).strip().splitlines()
-        raise ModelFileError(
-            f"cannot download {file} of {repo}: {reason[0] if reason else type(error).__name__}"
-        ) from None
+    hub = Hub.here()
+    return find(hub, wanted) or pull(hub, wanted, Lines(log.info)).path
 
 
 def inspect(path: Path) -> GgufFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 
 from mesh.errors import ModelFileError
 from node.models.catalogue import inspect, model_id, resolve
+from node.models.hub.place import Hub
+from tests.hub_rig import REPO, HubRig, running
 
 NAME = "big-{:05d}-of-{:05d}.gguf"
 
@@ -216,44 +218,31 @@ def test_a_set_that_is_not_whole_is_one_clear_line(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str | None]]:
-    """The hub's client, on a repository that has a model in three parts."""
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    found: list[tuple[str, str | None]] = []
-    for folder in ("snapshots/0a1b/Q4", "snapshots/0a1b"):
-        parts(tmp_path / folder)
-    (tmp_path / "snapshots" / "0a1b" / NAME.format(2, 3)).unlink()
-
-    def download(repo: str, file: str, revision: str | None) -> str:
-        found.append((file, revision))
-        path = tmp_path / "snapshots" / "0a1b" / file
-        if not path.is_file():
-            missing = errors.EntryNotFoundError.__new__(errors.EntryNotFoundError)
-            raise missing
-        return str(path)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    return found
+def big(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubRig]:
+    """The hub, with a model in three parts, and one whose second part is lacking."""
+    files = {f"Q4/{path.name}": path.read_bytes() for path in parts(tmp_path / "made")}
+    files |= {
+        name.removeprefix("Q4/"): data for name, data in files.items() if "-00002-" not in name
+    }
+    with running(HubRig(files=files)) as rig:
+        monkeypatch.setattr(Hub, "here", lambda: rig.hub(tmp_path / "cache"))
+        yield rig
 
 
 @pytest.mark.parametrize("given", [1, 3])
-def test_all_parts_of_a_hub_model_are_fetched_of_one_commit(
-    asked: list[tuple[str, str | None]], given: int
-) -> None:
-    path = resolve(f"hf:someone/big/Q4/{NAME.format(given, 3)}")
-    assert asked == [
-        (f"Q4/{NAME.format(1, 3)}", None),
-        (f"Q4/{NAME.format(2, 3)}", "0a1b"),
-        (f"Q4/{NAME.format(3, 3)}", "0a1b"),
-    ]
+def test_all_parts_of_a_hub_model_are_fetched_of_one_commit(big: HubRig, given: int) -> None:
+    path = resolve(f"hf:{REPO}/Q4/{NAME.format(given, 3)}")
+    assert path.parent.parent.name == big.commit
     assert inspect(path).parameters == 3 * 64
+    big.commit = "f" * 40  # what is here is not asked for again
+    asked = len(big.asked)
+    assert resolve(f"hf:{REPO}/Q4/{NAME.format(given, 3)}") == path
+    assert len(big.asked) == asked
 
 
-def test_a_part_that_the_hub_lacks_is_named(asked: list[tuple[str, str | None]]) -> None:
+def test_a_part_that_the_hub_lacks_is_named(big: HubRig) -> None:
     with pytest.raises(ModelFileError, match=r"has no file 'big-00002-of-00003\.gguf'"):
-        resolve(f"hf:someone/big/{NAME.format(1, 3)}")
+        resolve(f"hf:{REPO}/{NAME.format(1, 3)}")
 
 
 @pytest.mark.parametrize(

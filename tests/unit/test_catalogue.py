@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mesh.errors import ModelFileError
 from node.models.catalogue import _FILE_TYPES, GgufFacts, inspect, model_id, resolve
 from node.models.gguf_header import TENSOR_TYPES, read_header
+from node.models.hub.place import Hub, in_words
 from tests.gguf import CONTEXT, write_chain, write_random
 
 
@@ -186,8 +188,9 @@ def test_a_path_resolves_with_the_home_folder(model: Path, monkeypatch: pytest.M
     [
         "hf:",
         "hf:owner",
-        "hf:owner/repo",
         "hf:owner/repo/",
+        "hf:owner/repo:",
+        "hf:owner/repo:Q4/file.gguf",
         "hf://owner/repo/file.gguf",
         "hf:owner/../file.gguf",
         "hf:own er/repo/file.gguf",
@@ -206,31 +209,45 @@ def test_a_path_that_leads_nowhere_is_a_clear_error(source: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("https://huggingface.co/a/b", "hf:a/b"),
+        ("https://huggingface.co/a/b/tree/main", "hf:a/b"),
+        ("huggingface.co/a/b/blob/main/x/c.gguf?download=true", "hf:a/b/x/c.gguf"),
+        ("hf.co/a/b:Q4_K_M", "hf:a/b:Q4_K_M"),
+        ("hf:https://huggingface.co/a/b/resolve/main/c.gguf", "hf:a/b/c.gguf"),
+    ],
+)
+def test_a_pages_address_is_answered_with_the_source_that_it_stands_for(
+    address: str, source: str
+) -> None:
+    with pytest.raises(ModelFileError, match=f"try {source}$"):
+        resolve(address)
+
+
+@pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("GatedRepoError", "gated"),
+        ("GatedRepoError", "accept its licence at http://hub/a/b"),
         ("RepositoryNotFoundError", "no repository"),
         ("RemoteEntryNotFoundError", "no file 'c.gguf'"),
         ("LocalEntryNotFoundError", "cannot be reached"),
-        ("OfflineModeIsEnabled", "cannot be reached"),
-        ("HfHubHTTPError", "cannot download"),
+        ("OfflineModeIsEnabled", "HF_HUB_OFFLINE"),
+        ("FileMetadataError", "cannot be reached"),
+        ("HfHubHTTPError", "answered 502: try again later"),
     ],
 )
-def test_what_the_hub_says_becomes_one_line(
-    error: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import huggingface_hub
+def test_what_the_hub_says_becomes_one_line(error: str, words: str) -> None:
     from huggingface_hub import errors
 
     kind = getattr(errors, error)
     # Some of them want a response to be made with; what they are is all that counts here.
     raised = kind.__new__(kind)
-    raised.args = ("503 Server Error\nlong story",)
-
-    def download(repo: str, file: str, revision: str | None) -> str:
+    raised.args = ("502 Server Error\nlong story",)
+    raised.response = SimpleNamespace(status_code=502)
+    with (
+        pytest.raises(ModelFileError, match=words) as caught,
+        in_words(Hub("http://hub", Path("/cache")), "a/b", "c.gguf"),
+    ):
         raise raised
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(ModelFileError, match=words) as caught:
-        resolve("hf:a/b/c.gguf")
     assert "\n" not in caught.value.message
