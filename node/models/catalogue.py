@@ -87,6 +87,7 @@ class GgufFacts:
     ``shape``: what decides how much memory it takes. ``pooling``: how its outputs become the vector
     of a text (llama.h, ``llama_pooling_type``; 4 is a reranker), None where the file does not say.
     ``causal``: a token sees only those before it; one that sees all of them cannot generate.
+    ``licence``: its name, "" where the file says none.
     """
 
     name: str
@@ -105,6 +106,7 @@ class GgufFacts:
     shape: Shape
     pooling: int | None = None
     causal: bool = True
+    licence: str = ""
 
     @property
     def embeds(self) -> bool:
@@ -190,6 +192,10 @@ def inspect(path: Path) -> GgufFacts:
         if f"{architecture}.pooling_type" in header.values
         else None,
         causal=header.values.get(f"{architecture}.attention.causal") is not False,
+        licence=cleaned(
+            _text(header, "general.license.name") or _text(header, "general.license"),
+            _LONGEST_NAME,
+        ),
     )
 
 

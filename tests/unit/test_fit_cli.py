@@ -11,7 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mesh.cli.models import Size, models
+from mesh.cli.models import models
+from mesh.cli.models.fit import Size
 from node.models.fit.__main__ import main
 from tests.unit.test_fit_folder import CONFIG, write_folder
 from training.rigs.gguf_shapes import Recipe, write
@@ -154,12 +155,14 @@ def test_the_command_becomes_python_m_node_fit(monkeypatch: pytest.MonkeyPatch) 
     assert query["vram_bytes"] == 8 * GIB
     assert query["file"] == str(Path("~/a.gguf").expanduser())
     assert (query["slots"], query["kv_type"], query["as_json"]) == (2, "q8_0", True)
+    assert query["look"] is False
+    CliRunner().invoke(models, ["fit", "a.gguf"])
+    assert json.loads(became[1][4])["look"] is True
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["fit", "a.gguf"],
         ["fit", "a.gguf", "--cpu", "--vram", "8G"],
         ["fit", "a.gguf", "--vram", "8Q"],
         ["fit", "a.gguf", "--cpu", "--context", "0"],

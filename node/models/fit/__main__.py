@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from node.engines.registry import known_engines, traits_of
 from node.engines.traits import EngineTraits, Source, Target, to_embed
 from node.hardware.host import Host
 from node.models import catalogue
+from node.models.fit.box import THE_CPU, Device, devices
 from node.models.fit.page import Described, data, table
-from node.models.fit.plan import Fit, FitGrade, fit
+from node.models.fit.plan import Fit, FitGrade, fit, mebibytes
 from node.models.prepared import default_context
 
 GPU = "the GPU"
@@ -30,10 +32,12 @@ _WORDS = {
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``vram_bytes`` None: for the CPU; ``ram_bytes`` None: what this box has available.
-    ``engine``, ``kv_type`` and ``dtype`` None: as the model is stored, and the engine's own."""
+    """``look``: for the devices that this box has; else ``vram_bytes`` None is for the CPU.
+    ``ram_bytes`` None: what this box has available. ``engine``, ``kv_type`` and ``dtype`` None: as
+    the model is stored, and the engine's own."""
 
     file: str
+    look: bool = False
     engine: str | None = None
     vram_bytes: int | None = None
     ram_bytes: int | None = None
@@ -68,12 +72,59 @@ def main(argument: str) -> int:
     except msgspec.DecodeError as error:
         return _complain(ConfigError(f"python -m node.models.fit: {error}"))
     try:
-        model, found = _sums(query)
+        page, fits = _of_this_box(query) if query.look else _of_one(query)
     except MeshError as error:
         return _complain(error)
+    sys.stdout.write(f"{page}\n")
+    return 0 if fits else DOES_NOT_FIT
+
+
+def _of_one(query: Query) -> tuple[str, bool]:
+    model, found = _sums(query)
     page = json_shown(msgspec.json.format(data(model, found)).decode()) if query.as_json else ""
-    sys.stdout.write(f"{page or harmless(table(model, found))}\n")
-    return 0 if found.outcome is FitGrade.FITS else DOES_NOT_FIT
+    return page or harmless(table(model, found)), found.outcome is FitGrade.FITS
+
+
+def _of_this_box(query: Query) -> tuple[str, bool]:
+    """The sums of the device that suits it best, and a line on each other one; the CPU is one of
+    these where the model fits no GPU."""
+    there, line = devices()
+    rows = [(device, *_sums(_on(query, device))) for device in there]
+    rows.sort(key=lambda row: (list(FitGrade).index(row[2].outcome), -row[2].left_bytes))
+    device, model, found = rows[0]
+    fits = found.outcome is FitGrade.FITS
+    if not fits and device.free_bytes is not None:
+        with suppress(ConfigError):  # of an engine that runs on GPUs only
+            rows.append((THE_CPU, *_sums(_on(query, THE_CPU))))
+    if query.as_json:
+        told = msgspec.json.decode(data(model, found))
+        told["device_name"] = device.name
+        told["devices"] = [
+            {"name": each.name, "outcome": fit.outcome, "left_bytes": fit.left_bytes}
+            for each, _, fit in rows
+        ]
+        told["accelerator"] = line
+        return json_shown(msgspec.json.format(msgspec.json.encode(told)).decode()), fits
+    lines = [f"for {device.name}" + (f" ({line})" if device.free_bytes is None else "")]
+    lines += [table(model, found)]
+    lines += [
+        f"{each.name}: {fit.outcome}, {mebibytes(abs(fit.left_bytes))} "
+        f"{'left' if fit.left_bytes >= 0 else 'short'}"
+        for each, _, fit in rows[1:]
+    ]
+    return harmless("\n".join(lines)), fits
+
+
+def _on(query: Query, device: Device) -> Query:
+    ram = query.ram_bytes
+    if ram is None and device.free_bytes is not None:
+        ram = Host().memory().available_bytes
+    return msgspec.structs.replace(
+        query,
+        ram_bytes=ram,
+        vram_bytes=device.free_bytes,
+        compute_capability=query.compute_capability or device.compute_capability,
+    )
 
 
 def _sums(query: Query) -> tuple[Described, Fit]:

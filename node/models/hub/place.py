@@ -14,6 +14,7 @@ from mesh.errors import ModelFileError
 
 PARTIAL = ".incomplete"
 MAIN = "main"
+PUBLIC = "https://huggingface.co"
 
 LOGIN = "set HF_TOKEN, or log in with `hf auth login`"
 
@@ -85,9 +86,10 @@ def in_words(hub: Hub, repo: str, what: str) -> Iterator[None]:
 
 def _unreachable(hub: Hub, asked: str, error: BaseException) -> str:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    also = "" if hub.endpoint == PUBLIC else " and HF_ENDPOINT"
     return (
         f"cannot download {asked}: the hub ({hub.endpoint}) cannot be reached ({reason}); check "
-        "the network, or give a local path"
+        f"the network{also}, or give a local path"
     )
 
 

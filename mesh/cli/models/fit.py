@@ -1,4 +1,4 @@
-"""`mesh models`: model files and what becomes of them on a node."""
+"""`mesh models fit`: whether a model fits, before it is loaded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from mesh.cli.models.progress import brought
 from mesh.cli.options import json_option
 from mesh.extras import require
 
@@ -46,20 +47,15 @@ class Size(SizeType):
         return int(size)
 
 
-@click.group()
-def models() -> None:
-    """Model files: whether they fit."""
-
-
-@models.command()
-@click.argument("file", metavar="FILE")
-@click.option("--vram", type=Size(), metavar="SIZE", help="What the GPU has free: 8G, 8000M.")
+@click.command("fit")
+@click.argument("file", metavar="NAME|FILE")
+@click.option("--vram", type=Size(), metavar="SIZE", help="For a GPU with so much free: 8G, 8000M.")
 @click.option("--cpu", is_flag=True, help="For the CPU instead of a GPU.")
 @click.option(
     "--ram",
     type=Size(),
     metavar="SIZE",
-    help="What the box has free.  [default: with --cpu, this box's available memory]",
+    help="What the box has free.  [default: with --vram enough, else this box's available memory]",
 )
 @click.option(
     "--context", type=int, metavar="N", help="Tokens a slot.  [default: the model's, at most 8192]"
@@ -85,7 +81,7 @@ def models() -> None:
     "--capability", metavar="X.Y", help="The GPU's compute capability, for its own share of memory."
 )
 @json_option("The sums as JSON.")
-def fit(
+def fit_model(
     file: str,
     vram: int | None,
     cpu: bool,
@@ -101,23 +97,29 @@ def fit(
 ) -> None:
     """Whether a model fits before it is loaded: the sums, and what would fit.
 
-    FILE is a GGUF file, a path or hf:OWNER/REPO/FILE (of a model in parts, the first), or a folder
-    of safetensors. Exit code 0 when it fits as asked, 3 when it does not.
+    It is one that `mesh models` lists, a GGUF file, hf:OWNER/REPO[:QUANT], or a folder of
+    safetensors. Without --vram and --cpu it is held against the GPUs that this box has, as far as
+    they are free now, or its CPU where it has none. Exit code 0 when it fits as asked, 3 when it
+    does not.
 
     \b
+    mesh models fit hf:Qwen/Qwen2.5-7B-Instruct-GGUF
     mesh models fit qwen2.5-coder-7b-q4.gguf --vram 8G --slots 4
     mesh models fit qwen2.5-coder-7b-q4.gguf --cpu --context 4096
     mesh models fit ~/models/Qwen2.5-7B-Instruct --vram 24G --dtype float16
     """
-    if cpu == (vram is not None):
+    if cpu and vram is not None:
         raise click.UsageError("say --vram SIZE for a GPU or --cpu, one of them")
     if context is not None and context < 1:
         raise click.UsageError("--context must be at least 1 token")
     if gpu_layers < -1:
         raise click.UsageError("--gpu-layers must be -1 (all), 0 or more")
     require("node")
+    brought(file)
+    file = _file(file)
     query = {
-        "file": str(Path(file).expanduser()) if not file.startswith("hf:") else file,
+        "file": file,
+        "look": not cpu and vram is None,
         "vram_bytes": vram,
         "ram_bytes": ram,
         "context_length": context,
@@ -134,3 +136,15 @@ def fit(
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(command[0], command)
+
+
+def _file(name: str) -> str:
+    """``name`` as the files know it: one of this box's models where it is no path."""
+    if name.startswith("hf:") or os.sep in name or name.endswith(".gguf"):
+        return str(Path(name).expanduser()) if not name.startswith("hf:") else name
+    if Path(name).exists():
+        return name
+    from mesh.local.models import named
+    from node.models.hub.place import Hub
+
+    return str(named(name, Hub.here()).path)
