@@ -76,8 +76,8 @@ def _path(traits: EngineTraits[Any], source: str) -> Path | None:
 
 def _of_folder(traits: EngineTraits[Any], folder: Path) -> tuple[Entry, ...]:
     """A node for each GGUF file, named after it, and so is its specialty."""
-    if traits.name != "llama_cpp" and Source.NAME not in traits.sources:
-        raise ConfigError(f"--models is for files that engine llama_cpp loads, not {traits.name}")
+    if not {Source.FILE, Source.NAME} & traits.sources:
+        raise ConfigError(f"--models is for GGUF files, which engine {traits.name} does not load")
     try:
         files = sorted(file for file in folder.absolute().iterdir() if file.suffix == ".gguf")
     except OSError as error:
