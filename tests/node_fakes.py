@@ -180,7 +180,9 @@ class Hosted:
             raise LookupError("the model has no runner yet")
         return self.made
 
-    def _prepare(self, settings: ModelSettings, model: ModelId, threads: int) -> Prepared:
+    def _prepare(
+        self, settings: ModelSettings, model: ModelId, threads: int, percent: object
+    ) -> Prepared:
         if self._failing is not None:
             raise self._failing
         return Prepared(

@@ -65,5 +65,8 @@ def configure(level: str, process_name: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Libraries narrate at info what only their own developers want to read.
-    for library in ("grpc", "aetcd", "opentelemetry", "httpx", "huggingface_hub", "asyncio"):
+    for library in (
+        *("grpc", "aetcd", "opentelemetry", "asyncio"),
+        *("httpx", "httpx2", "httpcore2", "huggingface_hub"),
+    ):
         logging.getLogger(library).setLevel(logging.DEBUG if debug else logging.WARNING)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,22 +115,26 @@ class GgufFacts:
 
 
 def model_id(source: str) -> ModelId:
-    """The default id of a model: its file's name in lower case, without folder and ending."""
+    """The default id of a model: its file's name in lower case, without folder and ending; of a
+    repository of the hub, such as its files' names commonly are."""
+    if hub_source.is_hub(source):
+        source = hub_source.likely_file(source)
     name = _SPLIT_SUFFIX.sub("", re.split(r"[/\\]", source)[-1].removesuffix(".gguf"))
     return ModelId(re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "model")
 
 
-def resolve(source: str) -> Path:
+def resolve(source: str, percent: Callable[[int], None] | None = None) -> Path:
     """The local file that ``source`` names: a path (``~`` allowed) or ``hf:OWNER/REPO[:QUANT]`` or
     ``hf:OWNER/REPO/FILE``.
 
     A model of the Hugging Face hub that is in its cache is taken from there, and the hub is not
-    asked; else it is pulled, with all its parts, and the log says how far it is. The name is the
-    one that was given, also where it is a link: parts are found by their names. Blocks; run it in a
-    thread. Raises ``ModelFileError``: bad form, nothing there, no access, no network.
+    asked; else it is pulled, with all its parts, and the log and ``percent`` are told how far it
+    is. The name is the one that was given, also where it is a link: parts are found by their names.
+    Blocks; run it in a thread. Raises ``ModelFileError``: bad form, nothing there, no access, no
+    network.
     """
     if hub_source.is_hub(source):
-        return _from_hub(source)
+        return _from_hub(source, percent)
     try:
         path = Path(source).expanduser().absolute()
         names = parts.ways(path)
@@ -146,16 +151,18 @@ def resolve(source: str) -> Path:
     return parts.with_all_beside(names)
 
 
-def _from_hub(source: str) -> Path:
+def _from_hub(source: str, percent: Callable[[int], None] | None) -> Path:
     wanted = hub_source.read(source)
     # Imported here: no node that serves local files should pay for it.
     from node.models.hub.cached import find
     from node.models.hub.place import Hub
     from node.models.hub.pull import pull
-    from node.models.hub.told import Lines
+    from node.models.hub.told import Lines, Share
 
     hub = Hub.here()
-    return find(hub, wanted) or pull(hub, wanted, Lines(log.info)).path
+    lines = Lines(log.info)
+    tell = lines if percent is None else Share(lines, percent)
+    return find(hub, wanted) or pull(hub, wanted, tell).path
 
 
 def inspect(path: Path) -> GgufFacts:

@@ -77,6 +77,7 @@ class HostedModel:
         self._runner: Runner | None = None
         self._facts: ModelFacts | None = None
         self._counts = ModelCounts()  # of runners that have ended
+        self._pulled_percent = 0  # set in the thread that prepares
         self._error: str | None = None
         self._wanted = asyncio.Event()
         self._wanted.set()
@@ -114,7 +115,8 @@ class HostedModel:
 
     @property
     def load_percent(self) -> int:
-        return 0 if self._runner is None else self._runner.load_percent
+        """Of its load, or before that of its download."""
+        return self._pulled_percent if self._runner is None else self._runner.load_percent
 
     @property
     def counts(self) -> ModelCounts:
@@ -174,9 +176,12 @@ class HostedModel:
         while True:
             try:
                 self.prepared = await threads.run(
-                    lambda: self._prepare(self.settings, self.id, self._default_threads),
+                    lambda: self._prepare(
+                        self.settings, self.id, self._default_threads, self._pulled
+                    ),
                     name=f"prepare-{self.id}",
                 )
+                self._pulled_percent = 0
                 self._on_change()
                 await self._host()
             except MeshError as error:
@@ -189,6 +194,9 @@ class HostedModel:
             if not held:
                 self._wanted.set()
             self._on_change()
+
+    def _pulled(self, percent: int) -> None:
+        self._pulled_percent = percent
 
     async def _host(self) -> None:
         """Returns when it has failed. Raises ``MeshError``."""

@@ -34,16 +34,23 @@ class Prepared:
     instant: bool = False
 
 
-Prepare = Callable[[ModelSettings, ModelId, int], Prepared]
+Percent = Callable[[int], None]
+Prepare = Callable[[ModelSettings, ModelId, int, Percent | None], Prepared]
 
 
-def prepare(settings: ModelSettings, model: ModelId, default_threads: int) -> Prepared:
-    """Finds (downloads) and inspects the model's files. Blocking, possibly for minutes.
+def prepare(
+    settings: ModelSettings,
+    model: ModelId,
+    default_threads: int,
+    percent: Percent | None = None,
+) -> Prepared:
+    """Finds (downloads) and inspects the model's files. Blocking, possibly for hours; ``percent``
+    is told how much of a download is here.
 
     Raises ``ModelFileError``, and ``ConfigError`` for an engine that is not installed.
     """
     traits = traits_of(settings.engine)
-    path, files, own = _looked_at(traits, settings)
+    path, files, own = _looked_at(traits, settings, percent)
     embeds = traits.embeds and to_embed(settings.options, files)
     default = default_context(own, embeds=embeds and files is not None)
     spec = ModelSpec(
@@ -72,7 +79,7 @@ def default_context(own: int, *, embeds: bool) -> int:
 
 
 def _looked_at(
-    traits: EngineTraits[Any], settings: ModelSettings
+    traits: EngineTraits[Any], settings: ModelSettings, percent: Percent | None
 ) -> tuple[Path | None, ModelFiles | None, int]:
     """Where the model is, what its files say, and how long a context it takes. Nothing is known of
     a folder that cannot be read: its engine is to say what is wrong."""
@@ -88,7 +95,7 @@ def _looked_at(
         return (None if files is None else path), files, own
     if Source.FILE not in traits.sources:
         return None, None, 0
-    path = catalogue.resolve(settings.source)
+    path = catalogue.resolve(settings.source, percent)
     files = traits.inspect(path)
     return path, files, traits.own_context(path, files)
 

@@ -12,9 +12,10 @@ import pytest
 
 from mesh.errors import ModelFileError
 from node.models.hub import cached
-from node.models.hub.events import Begins, Cut, Event, Picked, Waits, Whole
+from node.models.hub.events import Begins, Cut, Event, Got, Picked, Waits, Whole
 from node.models.hub.pull import SPARE_BYTES, Pulled, pull
 from node.models.hub.source import read
+from node.models.hub.told import Lines, Share
 from node.models.hub.transfer import TRIES
 from tests.hub_rig import COMMIT, REPO, HubRig, running
 
@@ -312,6 +313,37 @@ def test_a_removed_model_leaves_the_others_and_no_bytes(rig: HubRig, pulls: Pull
     assert sorted(pulls.blobs()) == sorted(rig.sha256(name) for name in PARTS)
     assert cached.remove(pulls.hub, found["Q6_K"]) == sum(len(rig.files[n]) for n in PARTS)
     assert not pulls.hub.folder(REPO).exists()
+
+
+def test_how_much_of_a_model_is_here_is_told_over_all_its_parts(rig: HubRig, pulls: Pulls) -> None:
+    pulls(f"hf:{REPO}/{Q4}")
+    sizes = [len(rig.files[name]) for name in PARTS]
+    for name in PARTS[:2]:  # the first is here, and half of the second
+        blob = pulls.hub.blob(REPO, rig.etag(name))
+        half = blob.with_name(f"{blob.name}.incomplete") if name == PARTS[1] else blob
+        half.write_bytes(rig.files[name][: sizes[1] // 2 if name == PARTS[1] else None])
+    told: list[int] = []
+    lines: list[str] = []
+    share = Share(Lines(lines.append), told.append)
+    pull(pulls.hub, read(f"hf:{REPO}:Q6_K"), share)
+    assert told == sorted(told)
+    assert told[0] == 100 * (sizes[0] + sizes[1] // 2) // sum(sizes)
+    assert told[-1] == 100
+    assert any(line.startswith(f"pulling {PARTS[1]} (1 of 2)") for line in lines)
+    assert any("going on from" in line for line in lines)
+
+
+def test_lines_of_progress_come_at_a_pace_that_a_log_can_take() -> None:
+    now = [0.0]
+    lines: list[str] = []
+    tell = Lines(lines.append, lambda: now[0])
+    tell(Begins("m.gguf", 1, 1, 1000 * 2**20, 0))
+    for second in range(1, 31):
+        now[0] = float(second)
+        tell(Got(second * 10 * 2**20))
+    assert lines[1:] == [
+        f"{10 * n}% of 1,000 MiB, 10 MiB/s, {100 - 10 * n} s left" for n in (1, 2, 3)
+    ]
 
 
 def test_half_files_are_counted_and_removed_but_not_while_they_grow(

@@ -54,6 +54,19 @@ def read(source: str) -> HubSource:
     )
 
 
+def likely_file(source: str) -> str:
+    """``qwen2.5-7b-instruct-Q8_0`` of ``hf:Qwen/Qwen2.5-7B-Instruct-GGUF:Q8_0``: what its file may
+    be called, where it is not said; else the source as it is."""
+    try:
+        meant = read(source)
+    except ModelFileError:
+        return source
+    if meant.file:
+        return source
+    name = re.sub(r"[-_.]gguf$", "", meant.repo.partition("/")[2], flags=re.IGNORECASE)
+    return f"{name}-{meant.quantisation}" if meant.quantisation else name
+
+
 def as_hub(text: str) -> str:
     """The source that a page's address or another tool's name stands for, "" for none."""
     page = _PAGE.fullmatch(text)

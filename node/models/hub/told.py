@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mesh.cleaned import cleaned
 from mesh.spans import span
 from node.models.fit.plan import mebibytes
-from node.models.hub.events import Begins, Cut, Event, Got, Picked, Waits, Whole
+from node.models.hub.events import Begins, Cut, Event, Got, Picked, Tell, Waits, Whole
 
 EVERY_S = 10.0  # between two lines of progress
 NAME_CHARACTERS = 120
@@ -46,6 +46,32 @@ class Lines:
                 self._say(f"the connection was lost ({cleaned(why)}): again in {span(pause_s)}")
             case Whole(file=file, checked=checked):
                 self._say(whole(file, checked))
+
+
+class Share:
+    """Tells ``tell``, and ``percent`` how much of the whole model is here."""
+
+    def __init__(self, tell: Tell, percent: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._percent = percent
+        self._size = self._here = self._file = 0
+
+    def __call__(self, event: Event) -> None:
+        self._tell(event)
+        match event:
+            case Picked(offer=offer, missing=missing):
+                self._size, self._here = offer.size, offer.size - missing
+            case Begins(size=size, had=had):
+                self._here, self._file = self._here - had, size
+                self._say(had)
+            case Got(at=at):
+                self._say(at)
+            case Whole():
+                self._here += self._file
+                self._say(0)
+
+    def _say(self, at: int) -> None:
+        self._percent(100 * min(self._here + at, self._size) // max(1, self._size))
 
 
 class Pace:
