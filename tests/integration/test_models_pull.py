@@ -80,14 +80,20 @@ def test_without_a_network_it_is_one_sentence_and_what_is_here_is_used(
     assert fits.stderr == ""
 
 
-def test_what_a_command_is_about_to_use_is_pulled_and_told(
+def test_whether_a_model_fits_is_known_before_it_is_pulled(
     rig: HubRig, environment: dict[str, str]
 ) -> None:
-    fits = mesh("models", "fit", f"hf:{REPO}", "--cpu", "--json", environment=environment)
+    fits = mesh("models", "fit", f"hf:{REPO}", "--cpu", environment=environment)
     assert fits.returncode == 0, fits.stderr
-    assert "its SHA-256 is right" in fits.stderr
-    assert "\x1b" not in fits.stderr
-    assert fits.stdout.startswith("{")
+    assert fits.stdout.startswith(f"hf:{REPO}/{NAME}, which is not on this box\n")
+    assert fits.stderr == ""
+    assert not list(Path(environment["HF_HOME"]).rglob("*.gguf"))
+    mesh("models", "pull", f"hf:{REPO}", environment=environment)
+    again = mesh("models", "fit", f"hf:{REPO}", "--cpu", environment=environment)
+    strip = [line for line in fits.stdout.splitlines()[1:] if not line.startswith(("free", "left"))]
+    assert strip == [
+        line for line in again.stdout.splitlines() if not line.startswith(("free", "left"))
+    ]
 
 
 def test_no_library_writes_a_bar_or_a_warning(rig: HubRig, environment: dict[str, str]) -> None:

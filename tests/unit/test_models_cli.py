@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mesh.cli.models import listing, models, show
+from mesh.cli.models.progress import brought
 from mesh.errors import MeshError
 from mesh.fleet.records import Gpu
 from mesh.local import first_model
@@ -68,6 +69,19 @@ def test_the_output_of_a_pull_is_the_path_and_all_else_is_told_beside(
         assert words in result.stderr
     assert "\x1b" not in result.stderr
     assert "the newest" in run("pull", f"hf:{REPO}").stderr
+
+
+def test_what_a_command_is_about_to_use_is_pulled_once_and_told(
+    hub: tuple[HubRig, Hub], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig, _ = hub
+    brought(f"hf:{REPO}")
+    assert "its SHA-256 is right" in capsys.readouterr().err
+    asked = len(rig.asked)
+    brought(f"hf:{REPO}:Q4_K_M")
+    brought("/no/such.gguf")
+    assert len(rig.asked) == asked
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_no_source_is_answered_with_one(hub: tuple[HubRig, Hub]) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from mesh.cli.models.progress import brought
 from mesh.cli.options import json_option
 from mesh.extras import require
 
@@ -99,8 +98,8 @@ def fit_model(
 
     It is one that `mesh models` lists, a GGUF file, hf:OWNER/REPO[:QUANT], or a folder of
     safetensors. Without --vram and --cpu it is held against the GPUs that this box has, as far as
-    they are free now, or its CPU where it has none. Exit code 0 when it fits as asked, 3 when it
-    does not.
+    they are free now, or its CPU where it has none. Of what is not here yet only the headers are
+    asked for. Exit code 0 when it fits as asked, 3 when it does not.
 
     \b
     mesh models fit hf:Qwen/Qwen2.5-7B-Instruct-GGUF
@@ -115,7 +114,6 @@ def fit_model(
     if gpu_layers < -1:
         raise click.UsageError("--gpu-layers must be -1 (all), 0 or more")
     require("node")
-    brought(file)
     file = _file(file)
     query = {
         "file": file,

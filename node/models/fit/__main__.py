@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from node.models import catalogue
 from node.models.fit.box import THE_CPU, Device, devices
 from node.models.fit.page import Described, data, table
 from node.models.fit.plan import Fit, FitGrade, fit, mebibytes
+from node.models.hub.cached import find
+from node.models.hub.heads import heads
+from node.models.hub.place import Hub
+from node.models.hub.source import HubSource, is_hub, read
 from node.models.prepared import default_context
 
 GPU = "the GPU"
@@ -32,11 +37,13 @@ _WORDS = {
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``look``: for the devices that this box has; else ``vram_bytes`` None is for the CPU.
-    ``ram_bytes`` None: what this box has available. ``engine``, ``kv_type`` and ``dtype`` None: as
-    the model is stored, and the engine's own."""
+    """``said``: of a file that is here only for this look, the source of it, else "". ``look``:
+    for the devices that this box has; else ``vram_bytes`` None is for the CPU. ``ram_bytes`` None:
+    what this box has available. ``engine``, ``kv_type`` and ``dtype`` None: as the model is stored,
+    and the engine's own."""
 
     file: str
+    said: str = ""
     look: bool = False
     engine: str | None = None
     vram_bytes: int | None = None
@@ -72,11 +79,30 @@ def main(argument: str) -> int:
     except msgspec.DecodeError as error:
         return _complain(ConfigError(f"python -m node.models.fit: {error}"))
     try:
-        page, fits = _of_this_box(query) if query.look else _of_one(query)
+        with _found(query) as found:
+            page, fits = _of_this_box(found) if found.look else _of_one(found)
+            if found.said and not found.as_json:
+                page = f"{harmless(found.said)}, which is not on this box\n{page}"
     except MeshError as error:
         return _complain(error)
     sys.stdout.write(f"{page}\n")
     return 0 if fits else DOES_NOT_FIT
+
+
+@contextmanager
+def _found(query: Query) -> Iterator[Query]:
+    """Its file is on this box, if only for a look: of a model of the hub the headers are enough."""
+    if not is_hub(query.file):
+        yield query
+        return
+    hub, wanted = Hub.here(), read(query.file)
+    here = find(hub, wanted)
+    if here is not None:
+        yield msgspec.structs.replace(query, file=str(here))
+        return
+    with heads(hub, wanted) as (path, offer):
+        said = HubSource(repo=wanted.repo, file=offer.name)
+        yield msgspec.structs.replace(query, file=str(path), said=str(said))
 
 
 def _of_one(query: Query) -> tuple[str, bool]:
@@ -148,7 +174,7 @@ def _sums(query: Query) -> tuple[Described, Fit]:
     target = Target(device=query.device, compute_capability=query.compute_capability)
     found = fit(traits, spec, files, free, target, ram_free_bytes=ram)
     model = Described(
-        file=str(path),
+        file=query.said or str(path),
         engine=traits.name,
         name=files.name,
         architecture=files.architecture,

@@ -41,7 +41,7 @@ def pull(
     repository = ask(hub, source.repo)
     offer = choose(source, repository.files)
     try:
-        remotes = [_remote(hub, repository, file) for file in offer.files]
+        remotes = [remote_of(hub, repository, file) for file in offer.files]
         missing = [each for each in remotes if not hub.blob(each.repo, each.etag).exists()]
         lacking = sum(each.size - _had(hub, each) for each in missing)
         tell(Picked(source, repository, offer, offers(repository.files), lacking))
@@ -61,7 +61,7 @@ def pull(
     return Pulled(paths[0], lacking)
 
 
-def _remote(hub: Hub, repository: Repository, file: HubFile) -> Remote:
+def remote_of(hub: Hub, repository: Repository, file: HubFile) -> Remote:
     """What the hub says of a file where it gives it out: there it refuses whom it must, before
     anything is loaded."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -165,8 +166,9 @@ def _read_in(file: BinaryIO, remote: Remote, digest: _Digest) -> int:
     return file.tell()
 
 
-def _stream(hub: Hub, remote: Remote, file: BinaryIO, at: int, digest: _Digest) -> Iterator[int]:
-    """Asks from ``at`` on; yields how far the file is, chunk by chunk."""
+@contextmanager
+def opened(hub: Hub, remote: Remote, at: int) -> Iterator[Any]:
+    """The hub's answer with the file from ``at`` on. Raises what the hub's client does."""
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
@@ -179,6 +181,12 @@ def _stream(hub: Hub, remote: Remote, file: BinaryIO, at: int, digest: _Digest) 
     }
     with get_session().stream("GET", url, headers=headers, timeout=READ_S) as response:
         hf_raise_for_status(response)
+        yield response
+
+
+def _stream(hub: Hub, remote: Remote, file: BinaryIO, at: int, digest: _Digest) -> Iterator[int]:
+    """Asks from ``at`` on; yields how far the file is, chunk by chunk."""
+    with opened(hub, remote, at) as response:
         at = _from(response, remote, file, at, digest)
         for chunk in response.iter_raw():  # as it comes: nothing waits in a buffer to be lost
             if at + len(chunk) > remote.size:
