@@ -16,11 +16,15 @@ Turn = dict[str, Any]
 Said = Callable[[str], str]  # what stands for a text: itself, or a placeholder
 
 
+class Given(list[Any]):
+    """A list that a template may not change, unlike one of its own."""
+
+
 def turns(messages: Sequence[Message], *, said: Said = str, as_text: bool = False) -> list[Turn]:
     """``said`` is asked for every text of somebody's, always in the same order; names of tools and
     ids of calls are no such texts. ``as_text``: the template wants a call's arguments as the JSON
     text that the model wrote, not as the object that it means."""
-    found: list[Turn] = []
+    found: list[Turn] = Given()
     names: dict[str, str] = {}
     for message in messages:
         if message.role is Role.TOOL:
@@ -39,7 +43,7 @@ def turns(messages: Sequence[Message], *, said: Said = str, as_text: bool = Fals
         calls = [part for part in message.parts if isinstance(part, ToolCall)]
         if calls:
             names |= {call.id: call.name for call in calls}
-            turn["tool_calls"] = [_call(call, said, as_text) for call in calls]
+            turn["tool_calls"] = Given(_call(call, said, as_text) for call in calls)
         found.append(turn)
     return found
 
@@ -60,5 +64,5 @@ def _spelled(value: Any, said: Said) -> Any:
         case dict():
             return {said(key): _spelled(inner, said) for key, inner in value.items()}
         case list():
-            return [_spelled(inner, said) for inner in value]
+            return Given(_spelled(inner, said) for inner in value)
     return value

@@ -9,8 +9,9 @@ import pytest
 
 from mesh.errors import CannotAnswer, ModelFileError
 from mesh.types import Message, Role, ToolCall
+from node.engines import template_sandbox
 from node.engines.chat_template import ChatTemplate
-from node.engines.template_sandbox import LONGEST_RENDER_S, render_s
+from node.engines.template_sandbox import LONGEST_RENDER_S, LimitedSandbox, render_s
 from node.engines.template_trial import tried
 from node.engines.turns import turns
 from node.models.catalogue import CHATML
@@ -156,5 +157,14 @@ def test_a_template_that_asks_whether_there_are_tools_hears_no() -> None:
 
 def test_a_long_conversation_may_take_longer_and_never_for_ever() -> None:
     assert render_s(1) < 1.01
-    assert render_s(1001) > 3.0
+    assert render_s(1001) > 5.0
     assert render_s(10**9) == LONGEST_RENDER_S
+
+
+def test_calls_of_tools_count_as_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(template_sandbox, "render_s", lambda n: counted.append(n) or 1.0)
+    calls = tuple(ToolCall(f"a{i}", "f", "{}") for i in range(7))
+    asked = (Message.of(Role.USER, "hello"), Message(role=Role.ASSISTANT, parts=calls))
+    LimitedSandbox().written(LimitedSandbox().from_string("x"), {"messages": turns(asked)})
+    assert counted == [2 + 7]
