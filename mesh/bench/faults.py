@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
 
-from mesh.bench.durations import seconds, written
+from mesh.durations import seconds, written
 from mesh.errors import ConfigError
 from mesh.fleet.records import NodeRecord
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from mesh.bench.durations import seconds, written
+from mesh.durations import seconds, written
 from mesh.errors import ConfigError
 
 _EXAMPLE = "ttft=500ms,itl=100ms,e2e=10s"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from mesh import RequestOptions
 from mesh.bench.arrivals import Load
-from mesh.bench.durations import written
 from mesh.bench.faults import FaultEvent, check_within
 from mesh.bench.objective import Objective
+from mesh.durations import written
 from mesh.errors import ConfigError
 from mesh.types import Sampling
 from mesh.validation import check_sampling

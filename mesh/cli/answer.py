@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.text import Text
 
 from mesh.cleaned import cleaned, harmless
-from mesh.cli.screen import console, json_line, milliseconds
+from mesh.cli.screen import console, json_line, milliseconds, rate
 from mesh.errors import MeshError
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens, Waiting
 from mesh.types import Decision, FinishReason
+
+PACED = 16  # tokens of an answer that has a pace
 
 
 async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | None = None) -> None:
@@ -56,10 +59,8 @@ async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | Non
 
 
 async def show_json(events: AsyncIterator[StreamEvent]) -> None:
-    """One JSON object a line: ``decision``, ``token``s, then ``done`` or ``error``.
-
-    Raises what the stream raises, after its ``error`` line.
-    """
+    """One JSON object a line: ``decision``, ``token``s, then ``done``. Raises what the stream
+    raises; ``error_told`` has a line for it."""
     decided: Decided | None = None
     try:
         async for event in events:
@@ -87,10 +88,20 @@ async def show_json(events: AsyncIterator[StreamEvent]) -> None:
                     _line({"event": "waiting", "why": event.why, "up_to_s": event.up_to_s})
                 case Progress():
                     pass
-    except MeshError as error:
+    except MeshError:
         if decided is not None:
             _line(decision_event(decided, None))
-        _line(error_event(error))
+        raise
+
+
+@contextmanager
+def error_told(*, as_json: bool) -> Iterator[None]:
+    """An error inside has its line of JSON, as a last one, and is raised."""
+    try:
+        yield
+    except MeshError as error:
+        if as_json:
+            _line(error_event(error))
         raise
 
 
@@ -161,11 +172,17 @@ def summary(decision: Decision, done: Done) -> str:
     else:
         parts.append(f"answered by {done.node_name} itself, no GPU asked")
     parts.append(f"first token {milliseconds(done.ttft_ms)}")
-    if done.tokens_per_second:  # 0: it came all at once
-        parts.append(f"{done.tokens_per_second:.0f} tokens/s")
+    if has_pace(done):
+        parts.append(f"{rate(done.tokens_per_second)} tokens/s")
     if done.resumed:
         parts.append(resumed_by(done))
     return " · ".join(parts)
+
+
+def has_pace(done: Done) -> bool:
+    """Whether tokens a second say anything: a model made them just now, and more than a few, which
+    come as the wire has it."""
+    return not done.source and done.completion_tokens >= PACED and done.tokens_per_second > 0
 
 
 def cut_off(done: Done) -> str:

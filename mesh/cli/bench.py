@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mesh.cli.options import chosen_endpoint, endpoint_option
+from mesh.cli.options import Duration, chosen_endpoint, endpoint_option
 from mesh.cli.prompt import checked
 from mesh.extras import require
 
@@ -19,35 +19,11 @@ if TYPE_CHECKING:
     from mesh.bench.run import LoadResult
     from mesh.bench.workload import Workload
 
-    TimeType = click.ParamType[float]
-else:  # not generic at run time in every click that serves
-    TimeType = click.ParamType
-
 DEFAULT_CLIENTS = 8
 DEFAULT_MAX_IN_FLIGHT = 256
 DEFAULT_DURATION_S = 10.0
 INTERRUPTED = 130
 BROKEN = 1
-
-
-class Duration(TimeType):
-    """Seconds, or a number with its unit."""
-
-    name = "TIME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        from mesh.bench.durations import seconds
-
-        if isinstance(value, float):
-            return value
-        found = seconds(text := str(value))
-        if found is None:
-            found = seconds(f"{text}s")
-        if not found:
-            self.fail(f"'{text}' is no time above 0, for example 30, 500ms or 2m", param, ctx)
-        return found
 
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mesh.cleaned import cleaned
-from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
+from mesh.cli.options import Duration, chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, piped_beside, read_prompt
 from mesh.validation import MAX_TEXTS
 
@@ -28,7 +28,9 @@ _LABEL_CHARACTERS = 32
 @click.option("--similarity", is_flag=True, help="The cosine of each text with each other.")
 @click.option("--specialty", metavar="NAME", help="Whom to ask.  [default: embedding]")
 @click.option("--model", metavar="ID", help="This model, whatever its specialty.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="The deadline of each call.")
+@click.option(
+    "--timeout", type=Duration(), metavar="TIME", help="The deadline of each call: 30, 500ms, 2m."
+)
 @click.option("--tenant", metavar="NAME", help="Whose request it is.")
 @json_option("One JSON object a line: vector..., then done or error.")
 @endpoint_option()

@@ -44,6 +44,23 @@ class MeshGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.list_commands(ctx) or name[:1] == "-" or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.lower(), self.list_commands(ctx), n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        asks = len(args) > 1 or " " in name
+        raise click.UsageError(
+            f"there is no command '{name}'{meant}"
+            + ("; a prompt goes after `mesh ask`" if asks else ""),
+            ctx,
+        )
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
@@ -82,7 +99,7 @@ class MeshGroup(click.Group):
             sys.exit(error.exit_code)
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "mesh"
-            complain(f"{error.format_message().rstrip('.')}; see `{where} --help`", error.exit_code)
+            complain(f"{misused(error)}; see `{where} --help`", error.exit_code)
         except click.ClickException as error:
             complain(error.format_message(), error.exit_code)
         except (click.Abort, KeyboardInterrupt) as error:
@@ -100,6 +117,14 @@ class MeshGroup(click.Group):
             _let_go(sys.stdout)
             complain(f"the output cannot be written: {error.strerror}", 1)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def misused(error: click.UsageError) -> str:
+    """What was wrong, with the likeliest word for one that there is not."""
+    near = getattr(error, "possibilities", None)
+    if not near:
+        return error.format_message().rstrip(".")
+    return f"{error.message.rstrip('.')}; did you mean '{near[0]}'?"
 
 
 def one_line(error: MeshError) -> str:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mesh.durations import seconds
 from mesh.settings.addresses import DEFAULT_ENDPOINT, DEFAULT_ETCD
 from mesh.settings.state import RUN_FILE, state_dir
 from mesh.settings.timing import PRESETS
 
 if TYPE_CHECKING:
     TextType = click.ParamType[str]
+    TimeType = click.ParamType[float]
 else:  # not generic at run time in every click that serves
-    TextType = click.ParamType
+    TextType = TimeType = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +40,29 @@ class HostPort(TextType):
             if match is None or int(match[1]) > 65535:
                 self.fail(f"'{part}' is not HOST:PORT, for example {DEFAULT_ENDPOINT}", param, ctx)
         return ",".join(parts)
+
+
+class Duration(TimeType):
+    """Seconds: a bare number, or with units (``mesh.durations``). ``zero``: 0 is one too."""
+
+    name = "TIME"
+
+    def __init__(self, *, zero: bool = False) -> None:
+        self.zero = zero
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        found = seconds(text)
+        if found is None:
+            found = seconds(f"{text}s")
+        if found is None or (found == 0 and not self.zero):
+            what = "no time" if self.zero else "no time above 0"
+            self.fail(f"'{text}' is {what}, for example 30, 500ms, 2m or 1m30s", param, ctx)
+        return found
 
 
 def endpoint_option(*, envvar: str | None = None) -> Callable[[F], F]:

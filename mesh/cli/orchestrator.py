@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mesh.cli.options import (
+    Duration,
     HostPort,
     chosen_state_dir,
     config_option,
@@ -41,7 +42,12 @@ from mesh.settings.orchestrator import OrchestratorSettings
 )
 @click.option("--fallback", metavar="SPECIALTY", help="When nothing decides.  [default: chat]")
 @click.option("--queue-limit", type=int, help="Requests that may wait, a priority.  [default: 256]")
-@click.option("--timeout", type=float, help="Seconds for a request that says none.  [default: 120]")
+@click.option(
+    "--timeout",
+    type=Duration(),
+    metavar="TIME",
+    help="For a request that says none: 90, 2m.  [default: 2m]",
+)
 @config_option
 @insecure_option
 @preset_option

@@ -64,9 +64,13 @@ def _from_stdin() -> str:
     if len(data) > MAX_STDIN_BYTES:
         raise click.UsageError(f"standard input is over {MAX_STDIN_BYTES // 2**20} MiB")
     try:
-        return data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise click.UsageError(
             f"standard input is not valid UTF-8 text (byte 0x{data[error.start]:02x} at position "
             f"{error.start})"
         ) from None
+    if "\0" in text:
+        at = text.index("\0")
+        raise click.UsageError(f"standard input is binary, no text (a zero byte at position {at})")
+    return text

@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from mesh.cleaned import harmless
-from mesh.cli.options import HostPort, json_option
+from mesh.cli.options import Duration, HostPort, json_option
 from mesh.errors import ConfigError
 from mesh.extras import require
 from mesh.settings.addresses import DEFAULT_ETCD
@@ -138,11 +138,10 @@ def mine(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
+    type=Duration(zero=True),
+    metavar="TIME",
     default=15.0,
-    show_default=True,
-    help="For orchestrators to use them; 0: do not.",
+    help="For orchestrators to use them: 30, 2m; 0: do not.  [default: 15s]",
 )
 @click.option("--empty", is_flag=True, help="FILE may have no rules: the fleet is to have none.")
 @click.option("--yes", is_flag=True, help="Do not ask when rules in use are not in FILE.")

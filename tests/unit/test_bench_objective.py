@@ -1,42 +1,11 @@
-"""Durations and service level objectives: what is read, what is refused, what a stream misses."""
+"""Service level objectives: what is read, what is refused, what a stream misses."""
 
 from __future__ import annotations
 
 import pytest
 
-from mesh.bench.durations import seconds, written
 from mesh.bench.objective import Latency, Objective, parse
 from mesh.errors import ConfigError
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("500ms", 0.5),
-        ("10s", 10.0),
-        ("1.5s", 1.5),
-        ("2m", 120.0),
-        ("1h", 3600.0),
-        ("0s", 0.0),
-        ("500", None),
-        ("s", None),
-        ("-1s", None),
-        ("1 s", None),
-        ("1e3s", None),
-        ("٣s", 3.0),  # a digit is a digit
-        ("", None),
-    ],
-)
-def test_a_duration_needs_a_number_and_a_unit(text: str, wanted: float | None) -> None:
-    found = seconds(text)
-    assert found == (pytest.approx(wanted) if wanted is not None else None)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.5, "500ms"), (1.0, "1s"), (90.0, "90s"), (1.5, "1.5s"), (0.0, "0s")]
-)
-def test_a_duration_is_written_shortly(value: float, text: str) -> None:
-    assert written(value) == text
 
 
 def test_an_objective_is_read_and_written_back() -> None:

@@ -43,8 +43,25 @@ def test_the_answer_alone_is_on_standard_output() -> None:
 def test_the_closing_line_says_decision_node_and_speed() -> None:
     result = ask(FakeMesh(), "What is 40 + 2?")
     assert result.stderr.splitlines() == [
-        "math via rules/word_problem (0.97) · node math · first token 12 ms · 240 tokens/s"
+        "math via rules/word_problem (0.97) · node math · first token 12 ms"
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"completion_tokens": 16}, True),
+        ({"completion_tokens": 15}, False),  # as the wire had them
+        ({"completion_tokens": 400, "tokens_per_second": 0.0}, False),
+        ({"completion_tokens": 400, "source": "exact"}, False),  # no model made it
+        ({"completion_tokens": 400, "source": "memo"}, False),
+    ],
+)
+def test_tokens_a_second_are_told_only_of_an_answer_that_had_a_pace(
+    fields: dict[str, Any], told: bool
+) -> None:
+    answer = (*ANSWER[:-1], done(**fields))
+    assert ("240 tokens/s" in ask(FakeMesh(answer), "x").stderr) is told
 
 
 def test_a_resumed_answer_says_so() -> None:

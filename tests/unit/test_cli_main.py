@@ -86,6 +86,27 @@ def test_an_unknown_command_is_exit_code_2() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (["stauts"], "there is no command 'stauts'; did you mean 'status'?"),
+        (["Ask", "hi"], "there is no command 'Ask'; did you mean 'ask'?"),
+        (["fly"], "there is no command 'fly'; see `"),
+        (["what", "is", "1 + 1"], "a prompt goes after `mesh ask`"),
+        (["models", "pul", "x"], "did you mean 'pull'?"),
+        (["status", "--modles"], "did you mean '--models'?"),
+        (["--endpiont", "x", "status"], "did you mean '--endpoint'?"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(
+    said: list[str], wanted: str
+) -> None:
+    result = CliRunner().invoke(cli, said)
+    assert result.exit_code == 2
+    assert wanted in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "environment", "wanted"),
     [
         (["go"], None, "127.0.0.1:7700"),

@@ -45,6 +45,21 @@ class Outcome:
     done: Done | None = None
     error: MeshError | None = None
 
+    def note(self, event: StreamEvent) -> None:
+        """What an event says of it."""
+        match event:
+            case Decided(decision=decision):
+                self.decision = decision
+            case Assigned():
+                self.assigned = event
+            case Tokens(pieces=pieces):
+                self.tokens += len(pieces)
+                self.parts += [piece.text for piece in pieces if piece.text]
+            case Done():
+                self.done = event
+            case _:
+                pass
+
     @property
     def answer(self) -> str:
         return "".join(self.parts)
@@ -117,24 +132,16 @@ async def ask(
 async def _take(events: AsyncIterator[StreamEvent], shows: Shows, outcome: Outcome) -> None:
     async for event in events:
         match event:
-            case Decided(decision=decision):
-                outcome.decision = decision
-            case Assigned():
-                if outcome.parts and outcome.assigned is not None:
-                    shows.mark()
-                outcome.assigned = event
+            case Assigned() if outcome.parts and outcome.assigned is not None:
+                shows.mark()
             case Tokens(pieces=pieces):
-                text = "".join(piece.text for piece in pieces)
-                outcome.tokens += len(pieces)
-                if text:
-                    outcome.parts.append(text)
+                if text := "".join(piece.text for piece in pieces):
                     shows.text(text)
             case Waiting(why=why):
                 shows.note(cleaned(why, 400))
-            case Done():
-                outcome.done = event
             case _:
                 pass
+        outcome.note(event)
 
 
 async def until_interrupted(work: Coroutine[Any, Any, None]) -> bool:

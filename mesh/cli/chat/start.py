@@ -41,7 +41,7 @@ async def start(
     clock = SystemClock()
     door = Door(endpoint)
     try:
-        state = State(_opened(keeper, continued, clock.wall(), named))
+        state = State(opened(keeper, continued, clock.wall(), named))
         client = await door.client()
         view: View
         lines: Lines
@@ -61,7 +61,7 @@ async def start(
         await door.aclose()
 
 
-def _opened(keeper: Keeper, continued: str | None, now: float, named: SavedChat) -> SavedChat:
+def opened(keeper: Keeper, continued: str | None, now: float, named: SavedChat) -> SavedChat:
     """What is named now wins over what was named then. Raises ``ConfigError``."""
     if continued is None:
         return replace(named, created=now, changed=now)
