@@ -15,7 +15,7 @@ from mesh.errors import MeshError
 from mesh.stream import Assigned, Decided, Done, Progress, StreamEvent, Tokens, Waiting
 from mesh.types import Decision, FinishReason
 
-PACED = 16  # tokens of an answer that has a pace
+PACED = 8  # tokens of an answer that has a pace
 
 
 async def show_text(events: AsyncIterator[StreamEvent], *, closing: TextIO | None = None) -> None:

@@ -147,11 +147,29 @@ def _let_go(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from mesh import v1
+    from mesh.fleet.records import PROTOCOL_VERSION
+
+    click.echo(f"mesh {__version__}")
+    click.echo(f"protocols: clients {v1.__name__}, data plane {PROTOCOL_VERSION}")
+    context.exit()
+
+
 @click.group(
     cls=MeshGroup,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-@click.version_option(__version__, "--version", prog_name="mesh", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, and the protocols that it speaks.",
+)
 @endpoint_option(envvar="MESH_ENDPOINT")
 @click.option("--debug", is_flag=True, help="Show a traceback where something breaks.")
 def cli(endpoint: str | None, debug: bool) -> None:

@@ -50,8 +50,8 @@ def test_the_closing_line_says_decision_node_and_speed() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"completion_tokens": 16}, True),
-        ({"completion_tokens": 15}, False),  # as the wire had them
+        ({"completion_tokens": 8}, True),
+        ({"completion_tokens": 7}, False),  # as the wire had them
         ({"completion_tokens": 400, "tokens_per_second": 0.0}, False),
         ({"completion_tokens": 400, "source": "exact"}, False),  # no model made it
         ({"completion_tokens": 400, "source": "memo"}, False),

@@ -12,7 +12,9 @@ from mesh.cli import reference
 from mesh.cli.main import COMMANDS, MeshGroup, cli
 from mesh.cli.options import chosen_endpoint, endpoint_option
 from mesh.errors import BY_CODE, MeshError
+from mesh.fleet.records import PROTOCOL_VERSION
 from mesh.local import run_file
+from mesh.v1 import mesh_pb2
 from mesh.version import __version__
 
 
@@ -37,9 +39,16 @@ def raising(error: BaseException) -> click.Group:
     return group_with(go)
 
 
-def test_the_version_is_printed() -> None:
+def test_the_version_is_printed_with_its_protocols() -> None:
+    """Parts of one mesh must agree on these, not on the version."""
     result = CliRunner().invoke(cli, ["--version"])
-    assert (result.exit_code, result.stdout) == (0, f"mesh {__version__}\n")
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        0,
+        [
+            f"mesh {__version__}",
+            f"protocols: clients {mesh_pb2.DESCRIPTOR.package}, data plane {PROTOCOL_VERSION}",
+        ],
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
