@@ -79,6 +79,15 @@ def test_a_conversation_goes_on_under_its_name(state: Path) -> None:
     assert ChatStore(state / "chats").names() == ("talk",)
 
 
+def test_a_conversation_may_be_loaded_anew(state: Path) -> None:
+    mesh = FakeMesh()
+    result = chat(mesh, "hi\n/save talk\n/load talk\n/new\nho\n/load talk\nagain\n/load\n")
+    assert result.exit_code == 0
+    assert texts(mesh.requests[-1]) == ["hi", "It is 42.", "again"]
+    assert result.stderr.count("going on with talk") == 2
+    assert "/load NAME: talk, ho" in result.stderr
+
+
 def test_ephemeral_keeps_nothing(state: Path) -> None:
     chat(FakeMesh(), "hi\n", "--ephemeral")
     assert list(state.iterdir()) == []

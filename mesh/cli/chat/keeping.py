@@ -18,14 +18,17 @@ class Keeper:
         self.store = store
         self.keeps = keeps
         self._hold = ExitStack()
+        self._name = ""  # of what is held
 
     def open(self, name: str) -> SavedChat:
         """Goes on with a kept conversation, instead of the one before."""
+        if name == self._name:
+            return self.store.load(name)
         with ExitStack() as hold:
             if self.store.taken(name):
                 hold.enter_context(self.store.held(name))
             chat = self.store.load(name)
-            self._swap(hold)
+            self._swap(hold, name)
         self.keeps = True
         return chat
 
@@ -40,7 +43,7 @@ class Keeper:
             name = hold.enter_context(self.store.claimed(name_from(chat.turns[0].prompt)))
             named = replace(chat, name=name)
             self.store.save(named)
-            self._swap(hold)
+            self._swap(hold, name)
         return named
 
     def save(self, chat: SavedChat, name: str) -> SavedChat:
@@ -60,14 +63,15 @@ class Keeper:
                     "give another name"
                 )
             named = self.store.moved(chat, name)
-            self._swap(hold)
+            self._swap(hold, name)
         self.keeps = True
         return named
 
     def release(self) -> None:
         """Whoever wants it may have it."""
         self._hold.close()
+        self._name = ""
 
-    def _swap(self, hold: ExitStack) -> None:
-        before, self._hold = self._hold, hold.pop_all()
+    def _swap(self, hold: ExitStack, name: str) -> None:
+        before, self._hold, self._name = self._hold, hold.pop_all(), name
         before.close()

@@ -43,6 +43,7 @@ from mesh.clock import Clock
 from mesh.errors import ConfigError, MeshError
 
 _LISTED = 10
+_NAMING = ("/model ", "/specialty ")  # what they name is looked for in the fleet
 
 
 class Lines(Protocol):
@@ -89,7 +90,9 @@ class Chat:
             except KeyboardInterrupt:
                 self._view.say("Ctrl-D or /exit leaves")
                 continue
-            there = await known(self._door) if line.startswith(("/model ", "/spec")) else Known()
+            there = Known()
+            if line.startswith(_NAMING):
+                there = await self._known()
             state, effects = step(state, line, there)
             state = await self._all(state, effects)
 
@@ -136,8 +139,7 @@ class Chat:
             case Why():
                 await until_interrupted(why(self._door, state, self._view))
             case Stats():
-                there = await known(self._door)
-                for line in stats(state.chat, there):
+                for line in stats(state.chat, await self._known()):
                     self._view.say(line)
             case Leave():
                 self._left = True
@@ -168,6 +170,16 @@ class Chat:
         else:
             state, effects = answered(state, asking, turn, outcome.decision)
         return await self._all(state, effects)
+
+    async def _known(self) -> Known:
+        found = Known()
+
+        async def look() -> None:
+            nonlocal found
+            found = await known(self._door)
+
+        await until_interrupted(look())
+        return found
 
     def _tell(self, error: MeshError) -> None:
         hint = f" (try again in {error.retry_after_s:g} s)" if error.retry_after_s else ""

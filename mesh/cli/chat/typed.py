@@ -80,6 +80,17 @@ def _bindings(pastes: Pastes, say: Callable[[str], None]) -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
+    @bindings.add("tab")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if (menu := buffer.complete_state) is None:
+            buffer.start_completion(insert_common_part=True)
+        elif len(menu.completions) == 1:
+            buffer.apply_completion(menu.completions[0])
+            buffer.start_completion()  # of what comes after it
+        else:
+            buffer.complete_next()
+
     @bindings.add("escape", "enter")
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.newline(copy_margin=False)
