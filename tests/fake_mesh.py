@@ -268,14 +268,14 @@ def _abort(context: grpc.ServicerContext, broken: Broken) -> None:
 
 
 @contextmanager
-def serving(mesh: FakeMesh) -> Iterator[FakeMesh]:
-    """The mesh on a free loopback port, ``mesh.endpoint``."""
+def serving(mesh: FakeMesh, endpoint: str = "127.0.0.1:0") -> Iterator[FakeMesh]:
+    """The mesh on a free loopback port, ``mesh.endpoint``, or on this one."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     mesh_pb2_grpc.add_MeshServicer_to_server(mesh, server)
     checks = health.HealthServicer()
     checks.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    mesh.endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    mesh.endpoint = f"127.0.0.1:{server.add_insecure_port(endpoint)}"
     server.start()
     try:
         yield mesh

@@ -24,6 +24,7 @@ from mesh.cli.options import chosen_endpoint, endpoint_option
 from mesh.cli.prompt import checked
 
 LATEST = ""  # -c without a name
+_DUMB = ("", "dumb", "unknown")  # terminals (TERM) that know no sequences
 
 
 @click.command()
@@ -82,16 +83,12 @@ def chat(
         specialty=checked(specialty, "--specialty") if specialty else None,
     )
     options = {name: value for name, value in sampling.items() if value is not None}
-    from mesh.cli.chat.start import start
+    from mesh.cli.chat.start import Ends, start
 
-    asyncio.run(
-        start(
-            chosen_endpoint(endpoint),
-            continued,
-            named,
-            options,
-            ephemeral=ephemeral,
-            terminal=sys.stdin.isatty() and sys.stdout.isatty(),
-            term=os.environ.get("TERM", ""),
-        )
+    ends = Ends(
+        typed=sys.stdin.isatty(),
+        shown=sys.stdout.isatty(),
+        dumb=os.environ.get("TERM", "") in _DUMB,
     )
+    where = chosen_endpoint(endpoint)
+    asyncio.run(start(where, continued, named, options, ends, ephemeral=ephemeral))

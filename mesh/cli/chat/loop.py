@@ -81,6 +81,10 @@ class Chat:
 
     async def run(self, state: State) -> None:
         """Until its reader leaves. Raises the ``MeshError`` that ended it, where it ``stops``."""
+        with self._view.undisturbed():
+            await self._run(state)
+
+    async def _run(self, state: State) -> None:
         while not self._left:
             text, self._text = self._text, ""
             try:
@@ -154,10 +158,9 @@ class Chat:
         options = self._options | _named(state)
         if asking.fresh:
             options["cacheable"] = False
-        with self._view.undisturbed():
-            await until_interrupted(
-                ask(self._door, effect.messages, options, shown, outcome, self._clock)
-            )
+        await until_interrupted(
+            ask(self._door, effect.messages, options, shown, outcome, self._clock)
+        )
         shown.end()
         self._view.closing(outcome)
         if outcome.error is not None:

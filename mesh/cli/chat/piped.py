@@ -1,12 +1,12 @@
-"""Lines of a chat where no terminal is: from a pipe or a file, or typed while the answers go
-elsewhere."""
+"""Lines of a chat without an editor: from a pipe or a file, typed on a terminal that knows no
+sequences, or while the answers go elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import os
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -20,14 +20,19 @@ class PipedLines:
     """Each line is a prompt or a command, as at the terminal; ``\"\"\"`` and a backslash at its end
     take more of them. Waiting for one can be interrupted."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, labels: TextIO | None = None) -> None:
+        """``labels``: where somebody who types is told that it is their turn."""
         self._source = source
+        self._labels = labels
         self._number = 0
         self._begun = b""  # of what was read, behind the last line
         self._ended = False
 
     async def line(self, label: str, text: str) -> str:
         """Raises ``UsageError`` for what is no text, or more than a prompt may have."""
+        if self._labels is not None:
+            self._labels.write(label)
+            self._labels.flush()
         begun = ""
         while (data := await self._next()) is not None:
             self._number += 1

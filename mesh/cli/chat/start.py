@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mesh.cli.chat.piped import PipedLines
 from mesh.cli.chat.saved import SavedChat
 from mesh.cli.chat.state import Known, State
 from mesh.cli.chat.store import ChatStore
-from mesh.cli.chat.view import PlainView, TerminalView, View, is_dumb
+from mesh.cli.chat.view import PlainView, TerminalView, View
 from mesh.clock import SystemClock
 from mesh.errors import ConfigError
 from mesh.settings.state import state_dir
@@ -25,15 +25,23 @@ HISTORY = "chat-history"
 _SPECIALTIES = 8  # that are named
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What the standard streams are. ``dumb``: the terminal knows no sequences."""
+
+    typed: bool
+    shown: bool
+    dumb: bool
+
+
 async def start(
     endpoint: str,
     continued: str | None,
     named: SavedChat,
     options: dict[str, Any],
+    ends: Ends,
     *,
     ephemeral: bool,
-    terminal: bool,
-    term: str,
 ) -> None:
     """``named``: with the system text, model and specialty that were given. Raises
     ``Unreachable`` where no mesh is there at its beginning."""
@@ -43,18 +51,17 @@ async def start(
     try:
         state = State(opened(keeper, continued, clock.wall(), named))
         client = await door.client()
-        view: View
-        lines: Lines
-        if terminal:
-            view = TerminalView(sys.stdout, dumb=is_dumb(term))
+        view: View = PlainView(sys.stdout, sys.stderr)
+        if ends.typed and ends.shown:
+            view = TerminalView(sys.stdout, dumb=ends.dumb)
+        lines: Lines = PipedLines(sys.stdin.buffer, sys.stderr if ends.typed else None)
+        if ends.typed and ends.shown and not ends.dumb:
             lines = _typed(door, keeper, view, None if ephemeral else state_dir() / HISTORY)
+        if ends.typed:
             view.say(_greeting(endpoint, known_of(await client.fleet())))
-        else:
-            view = PlainView(sys.stdout, sys.stderr)
-            lines = PipedLines(sys.stdin.buffer)
         if state.chat.name:
             going_on(view, state)
-        chat = Chat(door, keeper, lines, view, clock, options=options, stops=not terminal)
+        chat = Chat(door, keeper, lines, view, clock, options=options, stops=not ends.typed)
         await chat.run(state)
     finally:
         keeper.release()

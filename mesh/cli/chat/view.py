@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TextIO
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -21,10 +22,10 @@ from mesh.cli.chat.rendering import rendered
 from mesh.cli.chat.saved import STOPPED, Turn
 from mesh.cli.chat.screen import AnswerScreen
 from mesh.cli.chat.state import Tone
-from mesh.cli.screen import console
+from mesh.cli.screen import Sized, console
 
-_DUMB = ("", "dumb", "unknown")
 _CHARACTERS = 4_000
+_TWO_COLUMNS = 50  # from which the list of commands has them
 
 
 class Answering(Protocol):
@@ -76,6 +77,7 @@ class TerminalView:
     def closing(self, outcome: Outcome) -> None:
         for text, tone in closing(outcome):
             self.say(text, tone)
+        self.show(Text())
 
     def say(self, text: str, tone: Tone = Tone.NOTE) -> None:
         style = "yellow" if tone is Tone.WARNING else "dim"
@@ -103,10 +105,14 @@ class TerminalView:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """What is typed meanwhile waits for the next prompt, and is not shown amid an answer."""
+        """Between prompts, what is typed waits for the next one as it is and is not shown amid an
+        answer; Ctrl-C is a signal still. A dumb terminal edits its lines itself."""
+        if not self._ansi:
+            yield
+            return
         source = sys.stdin.fileno()
         before = termios.tcgetattr(source)
-        silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+        silent = [*before[:3], before[3] & ~(termios.ECHO | termios.ICANON), *before[4:]]
         termios.tcsetattr(source, termios.TCSANOW, silent)
         try:
             yield
@@ -165,10 +171,6 @@ class PlainView:
         return nullcontext()
 
 
-def is_dumb(term: str) -> bool:
-    return term in _DUMB
-
-
 def closing(outcome: Outcome) -> Iterable[tuple[str, Tone]]:
     """What is said below an answer, or in the place of one."""
     if outcome.done is not None:
@@ -184,7 +186,17 @@ def closing(outcome: Outcome) -> Iterable[tuple[str, Tone]]:
 
 
 def commands_table() -> RenderableType:
+    return Sized(_commands)
+
+
+def _commands(columns: int) -> RenderableType:
+    forms = [(f"/{each.name} {each.form}".rstrip(), each.help) for each in COMMANDS.values()]
+    if columns < _TWO_COLUMNS:
+        lines = (
+            (Text(form), Padding(Text(text, style="dim"), (0, 0, 0, 2))) for form, text in forms
+        )
+        return Group(*(line for both in lines for line in both))
     made = Table.grid(padding=(0, 2, 0, 0))
-    for each in COMMANDS.values():
-        made.add_row(Text(f"/{each.name} {each.form}".rstrip()), Text(each.help, style="dim"))
+    for form, text in forms:
+        made.add_row(Text(form), Text(text, style="dim"))
     return made
