@@ -25,7 +25,7 @@ from node.hardware.care.cores import read_cores
 from node.hardware.care.limits import limited
 from node.hardware.care.surroundings import surroundings
 from node.hardware.gpu import GpuReader, NoProbe, NvmlProbe
-from node.hardware.host import Host
+from node.hardware.host import BusyShare, Host
 from node.identity import Identity, claim
 from node.models.calibration import Calibration
 from node.models.forms.trials import FormTrials
@@ -60,7 +60,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
         host = Host()
         rng = random.Random()
         cores = read_cores()
-        calibration = Calibration(identity.folder, clock=clock, rng=rng)
+        calibration = Calibration(identity.folder, clock=clock, rng=rng, box=BusyShare())
         registry = EtcdRegistry(
             settings.etcd,
             prefix=settings.prefix,

@@ -35,7 +35,7 @@ def offered(engine: str, model: str | None, folder: Path | None) -> tuple[Entry,
     ``hf:`` source. Raises ``ConfigError`` and ``ModelFileError``."""
     traits = traits_of(engine)
     if folder is not None:
-        return _of_folder(traits, folder)
+        return _of_folder(traits, folder.expanduser())
     if model is None:
         if Source.FILE in traits.sources:
             found = first_model()

@@ -75,6 +75,27 @@ class Host:
         return max(1, usable)
 
 
+class BusyShare:
+    """How much of the box's cores was busy since the last call, 0 to 1; 0 at the first, and where
+    nobody says. Its own counters: ``psutil.cpu_percent`` has one for all who ask."""
+
+    def __init__(self) -> None:
+        self._before: tuple[float, float] | None = None
+
+    def __call__(self) -> float:
+        times = guarded(psutil.cpu_times)
+        if times is None:
+            return 0.0
+        # What a guest or another machine takes stands in user, nice and steal as well.
+        named: dict[str, float] = times._asdict()
+        whole = sum(named[name] for name in named if not name.startswith("guest"))
+        idle = named["idle"] + named.get("iowait", 0.0)
+        before, self._before = self._before, (whole, idle)
+        if before is None or whole <= before[0]:
+            return 0.0
+        return min(1.0, max(0.0, 1.0 - (idle - before[1]) / (whole - before[0])))
+
+
 def _physical_cores() -> int | None:
     found: int | None = guarded(lambda: psutil.cpu_count(logical=False))
     return found

@@ -18,6 +18,7 @@ from mesh.types import FinishReason, Message, ModelId, Piece, Role, Sampling, Us
 from node.engines.base import ModelFacts, ModelSpec
 from node.models.calibration import Calibration, Speeds
 from node.models.calibration.plan import BUDGET_S
+from node.models.calibration.quiet import PATIENCE_S
 from node.models.calibration.runner import QUIET_S
 from node.runner.messages import Done, Opened, Opening, Pieces, Rejected
 
@@ -140,7 +141,10 @@ class Box:
 
     def __init__(self, folder: Path, **facts: Any) -> None:
         self.clock = ManualClock()
-        self.calibration = Calibration(folder, clock=self.clock, rng=random.Random(3))
+        self.share = 0.0  # of the box's cores, busy with other things
+        self.calibration = Calibration(
+            folder, clock=self.clock, rng=random.Random(3), box=lambda: self.share
+        )
         self.changes = 0
         self._facts = facts
 
@@ -194,6 +198,20 @@ def ask(runner: Any) -> Any:
 
 async def answer(sequence: Any) -> list[Any]:
     return [event async for event in sequence]
+
+
+async def test_a_busy_box_is_waited_for_and_for_so_long_only(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    box.share = 0.9
+    async with box.runner() as (runner, real):
+        assert not await box.advance(PATIENCE_S - 1.0, lambda: real.opened > 0)
+        box.share = 0.1
+        assert not await box.advance(QUIET_S - 0.5, lambda: real.opened > 0)
+        assert await box.advance(1.0, lambda: runner.measuring)
+    box = Box(tmp_path / "always")
+    box.share = 0.9
+    async with box.runner() as (runner, _):
+        assert await box.advance(PATIENCE_S + QUIET_S + 1.0, lambda: runner.measuring)
 
 
 async def test_a_quiet_runner_is_measured_within_its_budget_and_says_what_was_found(

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
-from node.hardware.host import Host
+import psutil
+import pytest
+
+from node.hardware.host import BusyShare, Host
 
 MIB = 1024 * 1024
+
+
+class _Times(NamedTuple):
+    user: float
+    idle: float
+    iowait: float
+    guest: float
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -65,3 +76,17 @@ def test_the_cpu_name_comes_from_cpuinfo_where_it_has_one(tmp_path: Path) -> Non
     assert Host(x86).cpu().name == "AMD Ryzen 5"
     assert Host(arm).cpu().name == "Raspberry Pi 5"
     assert Host(tmp_path / "none").cpu().name
+
+
+def test_the_busy_share_is_of_the_time_since_the_last_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter(
+        _Times(*each)
+        for each in ((10, 80, 10, 5), (13, 81, 10, 5), (13, 81, 10, 5), (13, 85, 16, 9))
+    )
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(times))
+    share = BusyShare()
+    assert [share() for _ in range(4)] == [0.0, pytest.approx(0.75), 0.0, 0.0]
+    monkeypatch.setattr(psutil, "cpu_times", lambda: 1 / 0)
+    assert share() == 0.0

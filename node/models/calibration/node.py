@@ -24,7 +24,7 @@ from node.models.hosted import Runner
 
 class Calibration:
     """``folder``: the node's state. What it knows is bounded by the models that the node hosts.
-    ``measured``: which engines are."""
+    ``measured``: which engines are; ``box``: see ``Quiet``."""
 
     def __init__(
         self,
@@ -34,9 +34,10 @@ class Calibration:
         rng: random.Random,
         measured: Callable[[EngineTraits[Any]], bool] = lambda traits: traits.measured,
         budget_s: float = BUDGET_S,
+        box: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._store = Store(folder)
-        self._quiet = Quiet(clock)
+        self._quiet = Quiet(clock, box)
         self._clock = clock
         self._rng = rng
         self._measured = measured
