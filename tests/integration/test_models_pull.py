@@ -74,6 +74,8 @@ def test_without_a_network_it_is_one_sentence_and_what_is_here_is_used(
         assert failed.stderr.count("\n") == 1
         assert failed.stderr.startswith("mesh: ")
     mesh("models", "pull", f"hf:{REPO}", environment=environment)
+    told = mesh("models", "pull", f"hf:{REPO}", environment=away).stderr
+    assert told.endswith("it is on this box as it was pulled before\n")
     fits = mesh("models", "fit", f"hf:{REPO}", "--cpu", environment=away)
     assert fits.returncode == 0, fits.stderr
     assert "it fits" in fits.stdout

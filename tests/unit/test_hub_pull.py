@@ -202,6 +202,29 @@ def test_another_size_than_was_told_is_refused(
     assert cached.find(pulls.hub, read(f"hf:{REPO}/{Q4}")) is None
 
 
+def test_a_disk_without_links_has_the_file_itself(
+    rig: HubRig, pulls: Pulls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS", True)
+    path = pulls(f"hf:{REPO}/{Q4}").path
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert pulls(f"hf:{REPO}/{Q4}").new_bytes == 0
+    assert rig.ranges() == ["bytes=0-"]
+    (model,) = cached.every(pulls.hub)
+    assert cached.remove(pulls.hub, model) == SIZE
+    assert not pulls.hub.folder(REPO).exists()
+
+
+def test_a_cache_that_cannot_be_written_serves_what_is_in_it(rig: HubRig, pulls: Pulls) -> None:
+    path = pulls(f"hf:{REPO}/{Q4}").path
+    ref = pulls.hub.folder(REPO) / "refs" / "main"
+    ref.unlink()
+    ref.mkdir()  # what cannot be written, also by root
+    assert pulls(f"hf:{REPO}/{Q4}").path == path
+    assert "cannot use the hub's cache" in pulls.refused(f"hf:{REPO}/{Q8}")
+
+
 def test_a_small_file_is_held_against_gits_hash(rig: HubRig, pulls: Pulls) -> None:
     rig.small.add(Q4)
     assert pulls(f"hf:{REPO}/{Q4}").path.read_bytes() == rig.files[Q4]

@@ -114,6 +114,16 @@ def test_without_a_command_this_boxs_models_are_listed(
     }
 
 
+def test_a_box_that_runs_no_node_lists_the_fleet_alone(
+    hub: tuple[HubRig, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "missing", lambda extra: ("aetcd",))
+    page = run().stdout
+    assert "squadron-mesh[node]" in page
+    assert "no fleet" in page
+    assert json.loads(run("--json").stdout)["here"] is None
+
+
 def test_a_damaged_package_is_listed_with_what_is_wrong(
     hub: tuple[HubRig, Hub], monkeypatch: pytest.MonkeyPatch
 ) -> None:

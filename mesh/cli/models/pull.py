@@ -26,7 +26,8 @@ def pull_model(source: str) -> None:
     """
     require("node")
     from mesh.cli.models.progress import kept, telling
-    from node.models.hub.place import Hub
+    from node.models.hub.cached import find
+    from node.models.hub.place import Hub, NoHub
     from node.models.hub.pull import pull
     from node.models.hub.source import FORM, as_hub, is_hub, read
 
@@ -34,8 +35,14 @@ def pull_model(source: str) -> None:
         hint = as_hub(source) or (f"hf:{source}" if source.count("/") in (1, 2) else "")
         raise ConfigError(f"'{source}' is not of the form {FORM}" + f"; try {hint}" * bool(hint))
     wanted = read(source)
-    with telling() as tell, kept():
-        done = pull(Hub.here(), wanted, tell)
+    hub = Hub.here()
+    try:
+        with telling() as tell, kept():
+            done = pull(hub, wanted, tell)
+    except NoHub as error:
+        if find(hub, wanted) is None:
+            raise
+        raise NoHub(f"{error.message}; it is on this box as it was pulled before") from None
     if not done.new_bytes:
         click.echo("it is here already, and the newest", err=True)
     click.echo(str(done.path))

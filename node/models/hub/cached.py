@@ -77,7 +77,7 @@ def remove(hub: Hub, model: Cached) -> int:
     """Removes its files and every name that leads to them; the bytes that are free now. What else
     its repository has here stays. Raises ``OSError``."""
     blobs = set(model.blobs)
-    freed = 0
+    freed = sum(_bytes(blob) for blob in blobs)
     snapshots = hub.folder(model.repo) / "snapshots"
     for commit in _commits(hub, model.repo):
         for file in _files(snapshots / commit):
@@ -86,9 +86,7 @@ def remove(hub: Hub, model: Cached) -> int:
                 path.unlink()
         _without_empty(snapshots / commit)
     for blob in blobs:
-        size = _bytes(blob)
         blob.unlink(missing_ok=True)
-        freed += size
     if not _entries(snapshots):
         _forget(hub, model.repo)
     return freed

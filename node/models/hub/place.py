@@ -66,8 +66,8 @@ def in_words(hub: Hub, repo: str, what: str) -> Iterator[None]:
         raise NoRepository(f"no repository {repo} on the hub (or a private one: {LOGIN})") from None
     except errors.OfflineModeIsEnabled:
         raise NoHub(
-            f"{asked} is not in the cache ({hub.cache}) and HF_HUB_OFFLINE is set; unset it to "
-            "download, or give a local path"
+            f"the hub is not asked for {asked}, since HF_HUB_OFFLINE is set; unset it, or use what "
+            "`mesh models` lists"
         ) from None
     except errors.LocalEntryNotFoundError as error:
         # Ahead of its base: what the hub was asked is its cause, and the cache has nothing.

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def pull(
     offer = choose(source, repository.files)
     try:
         remotes = [remote_of(hub, repository, file) for file in offer.files]
-        missing = [each for each in remotes if not hub.blob(each.repo, each.etag).exists()]
+        missing = [each for each in remotes if not _here(hub, each)]
         lacking = sum(each.size - _had(hub, each) for each in missing)
         tell(Picked(source, repository, offer, offers(repository.files), lacking))
         _check_disk(hub, lacking)
@@ -50,9 +50,11 @@ def pull(
             with _alone(hub, remote, tell):
                 _load(hub, remote, number, len(missing), tell, sleep)
         paths = [_linked(hub, remote) for remote in remotes]
-        ref = hub.folder(source.repo) / "refs" / MAIN
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(repository.commit)
+        # A cache that others share may be read-only: what is here in it is of use all the same.
+        with nullcontext() if missing else suppress(OSError):
+            ref = hub.folder(source.repo) / "refs" / MAIN
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(repository.commit)
     except OSError as error:
         raise ModelFileError(
             f"cannot use the hub's cache {hub.cache}: {error.strerror or error}; another place is "
@@ -148,7 +150,7 @@ def _linked(hub: Hub, remote: Remote) -> Path:
     from huggingface_hub import hf_hub_download
 
     with in_words(hub, remote.repo, remote.name):
-        return Path(
+        path = Path(
             hf_hub_download(
                 remote.repo,
                 remote.name,
@@ -158,6 +160,15 @@ def _linked(hub: Hub, remote: Remote) -> Path:
                 library_name="squadron",
             )
         )
+    if not path.is_symlink():  # a disk without links, where it was copied
+        hub.blob(remote.repo, remote.etag).unlink(missing_ok=True)
+    return path
+
+
+def _here(hub: Hub, remote: Remote) -> bool:
+    """Its blob; or, where the cache's disk knows no links, the file in place of one."""
+    named = hub.folder(remote.repo) / "snapshots" / remote.commit / remote.name
+    return hub.blob(remote.repo, remote.etag).exists() or named.is_file()
 
 
 def _partial(blob: Path) -> Path:
