@@ -42,6 +42,7 @@ class Contacts:
         self._learn = learn
         self._known: list[Contact] = []
         self._beating: set[str] = set()  # endpoints
+        self._loop: asyncio.AbstractEventLoop | None = None  # the channels' own
 
     def __iter__(self) -> Iterator[Contact]:
         return iter(tuple(self._known))
@@ -99,6 +100,7 @@ class Contacts:
             raise ConfigError("the client is not connected; use it in `async with mesh.connect(…)`")
 
     def add(self, endpoint: str) -> None:
+        self._loop = asyncio.get_running_loop()
         channel = open_channel(endpoint)
         make: Any = mesh_pb2_grpc.MeshStub  # generated, and without types
         self._known.append(Contact(endpoint=endpoint, channel=channel, stub=make(channel)))
@@ -117,8 +119,13 @@ class Contacts:
         raised, translated. One that is silent is passed over. So is one that met a defect, which is
         no answer; if nobody answers, the defect is raised. ``last``: this one after all others.
         ``broken``: who met a defect before, and is not asked; it grows. Raises ``ConfigError``
-        before there is any; when it ends, nobody answered (``nobody``)."""
+        before there is any, and in another event loop; when it ends, nobody answered
+        (``nobody``)."""
         self.require()
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise ConfigError(
+                "the client was connected in another event loop; connect in each loop that uses one"
+            )
         defect: InternalError | None = None
         broken = set() if broken is None else broken
         for contact in sorted(self, key=lambda each: each is last):

@@ -8,9 +8,11 @@ through an orchestrator, after exactly the pieces that were delivered.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +24,10 @@ from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.sending import DIRECT, Reading, answered
 from mesh.client.silence import SILENCE_S, Reach, gone_silent, heard, reach
-from mesh.client.stream import EventStream, fresh_trace
+from mesh.client.stream import EventStream, cut, fresh_trace, was_cancelled
 from mesh.clock import Clock, SystemClock
 from mesh.errors import (
+    Cancelled,
     ContextOverflow,
     DeadlineExceeded,
     InvalidRequest,
@@ -174,12 +177,20 @@ class DirectEvents(AsyncIterator[StreamEvent]):
         self._answer = _Answer(routes, request, conversation)
         self._stream = self._answer.events()
         self._reading = False
+        self._cut: Cancelled | None = None  # what whoever reads on after that is told
 
     async def __anext__(self) -> StreamEvent:
         """Raises the ``MeshError`` that ended the answer, if one did."""
+        if self._cut is not None:
+            raise copy(self._cut)
         self._reading = True
         try:
             return await anext(self._stream)
+        except asyncio.CancelledError:
+            self._cut = cut(self.request.id)
+            if was_cancelled():
+                raise
+            raise copy(self._cut) from None
         finally:
             self._reading = False
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
+from copy import copy
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from mesh.client.contacts import Contact, Contacts
 from mesh.client.sending import ACKNOWLEDGE_S, MESH, Reading, answered
 from mesh.client.silence import SILENCE_S, Reach, gone_silent, heard, reach, watched
 from mesh.clock import Clock, SystemClock
-from mesh.errors import InternalError, MeshError, NotServed, Unreachable
+from mesh.errors import Cancelled, InternalError, MeshError, NotServed, Unreachable
 from mesh.protobuf.events import event_from_wire
 from mesh.protobuf.metadata import TRACEPARENT
 from mesh.protobuf.request import request_to_wire
@@ -92,6 +93,7 @@ class Events(AsyncIterator[StreamEvent]):
         self._stopped = False  # one of them is there, and silent
         self._fresh = True  # nothing of this call came yet
         self._complete = False
+        self._cut: Cancelled | None = None  # what whoever reads on after that is told
 
     async def __anext__(self) -> StreamEvent:
         """Raises the ``MeshError`` that ended the answer, if one did."""
@@ -103,15 +105,20 @@ class Events(AsyncIterator[StreamEvent]):
                     break
                 seen = self._begun.take(event, self._clock.now())
             except asyncio.CancelledError:
-                await self.aclose()
-                raise
+                self._drop()
+                self._cut = cut(self.request.id)
+                if was_cancelled():
+                    raise
             except MeshError as error:
                 if self._call is not None:
                     self._call.cancel()
                 self._end(error)
                 raise
-            if seen is not None:
-                return seen
+            else:
+                if seen is not None:
+                    return seen
+        if self._cut is not None:
+            raise copy(self._cut)
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -212,6 +219,8 @@ class Events(AsyncIterator[StreamEvent]):
 
         gone = self._contact
         while True:
+            if not any(self._contacts):
+                raise cut(self.request.id)
             await self._contacts.refresh()
             # The lost one last: it may be back, but the others are there.
             for turn in self._contacts.in_turn(again, last=gone, broken=self._broken):
@@ -231,6 +240,8 @@ class Events(AsyncIterator[StreamEvent]):
         return self._contact.endpoint if self._contact is not None else ""
 
     def _send(self, contact: Contact, message: Any, timeout_s: float | None) -> None:
+        if self._ended:  # closed while somebody to send it to was looked for
+            raise cut(self.request.id)
         self._contact, self._fresh = contact, True
         self._loop = asyncio.get_running_loop()
         reading = self._reading = Reading(contact.stub, self._clock)
@@ -360,6 +371,22 @@ class Generation(AsyncIterator[Chunk]):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+
+def was_cancelled() -> bool:
+    """Whether a ``CancelledError`` is for the task that met it. gRPC raises one, too, in whoever
+    reads a call that another task has closed; passed on, it would end that task without a word."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def cut(request_id: RequestId) -> Cancelled:
+    """For who reads an answer that was closed, or cut by a read that was cancelled: what came of it
+    is not the whole."""
+    return Cancelled(
+        "the answer was closed, or its reading was cancelled, before it was complete",
+        request_id=request_id,
+    )
 
 
 def fresh_trace() -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import os
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, Unpack
@@ -13,38 +15,66 @@ from mesh.client.embed import EmbedOptions
 from mesh.client.request import Prompt, RequestOptions
 from mesh.client.stream import Chunk, EventStream, Generation
 from mesh.embedding import Embeddings
-from mesh.errors import ConfigError, MeshError
+from mesh.errors import Cancelled, ConfigError, MeshError
 from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Route, StreamEvent
 from mesh.types import Decision, Message, Request, RequestId
 
 T = TypeVar("T")
 
+_CLOSED = "the client is closed; connect another with `with mesh.connect_sync(…)`"
+_FORKED = (
+    "this process was forked from one whose client this is; connect anew in it, after the fork"
+)
+
 
 class _LoopThread:
     """One event loop in one daemon thread; calls from outside wait for their answer."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._stopping = False
+        self._scheduling = threading.Lock()  # nothing is scheduled behind the stop
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="mesh-client", daemon=True)
         self._thread.start()
 
+    @property
+    def serves(self) -> bool:
+        """Whether anything can still be called."""
+        return not self._stopping and os.getpid() == self._pid
+
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Raises what the work raises, ``Cancelled`` when the client is closed meanwhile, and
+        ``ConfigError`` when it was before, or in a child that was forked."""
+        with self._scheduling:
+            if not self.serves:
+                work.close()
+                raise ConfigError(_CLOSED if self._stopping else _FORKED)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise Cancelled("the client was closed before this came to its end") from None
         except BaseException:
             future.cancel()  # Ctrl-C while waiting: the request must not go on without a reader
             raise
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """What is under way ends as cancelled: nobody waits for a loop that has stopped."""
+        with self._scheduling:
+            self._stopping = True
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
@@ -86,7 +116,8 @@ class SyncGeneration(Iterator[Chunk]):
 
     def close(self) -> None:
         """Cancels what is open; idempotent."""
-        self._thread.call(self._generation.aclose())
+        if self._thread.serves:
+            self._thread.call(self._generation.aclose())
 
     def __enter__(self) -> SyncGeneration:
         return self
@@ -114,7 +145,8 @@ class SyncEvents(Iterator[StreamEvent]):
 
     def close(self) -> None:
         """Cancels what is open; idempotent."""
-        self._thread.call(self._events.aclose())
+        if self._thread.serves:
+            self._thread.call(self._events.aclose())
 
     def __enter__(self) -> SyncEvents:
         return self
@@ -176,7 +208,7 @@ class SyncClient:
     def close(self) -> None:
         """Closes the connections and ends the thread; idempotent."""
         thread, self._thread = self._thread, None
-        if thread is not None:
+        if thread is not None and thread.serves:
             try:
                 thread.call(self._client.aclose())
             finally:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 import mesh as squadron
-from mesh.errors import EngineFailed, InvalidRequest
+from mesh.errors import Cancelled, EngineFailed, InvalidRequest
 from mesh.protobuf.direct import direct_to_wire
 from mesh.protobuf.metadata import ERROR_CODE
 from mesh.security.tickets import CLOCK_SKEW_S, Signer
@@ -260,12 +260,14 @@ async def test_leaving_a_direct_answer_frees_its_slot_at_once(tmp_path: Path) ->
         direct(tmp_path, script=(OPENED, words_from(0, 1))) as (_, node, whole),
         squadron.connect(whole.endpoint, direct=True) as client,
     ):
-        for how in ("close", "cancel"):
+        for how in ("close", "cancel", "break"):
             generation = client.generate(MATH)
             await anext(generation)
             assert node.runner.used_slots == 1
             if how == "close":
                 await generation.aclose()
+            elif how == "break":
+                del generation
             else:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.05):
@@ -283,7 +285,7 @@ async def test_closing_from_another_task_ends_the_wait_for_the_next_event(tmp_pa
         await anext(generation)
 
         async def wait() -> None:
-            with pytest.raises(asyncio.CancelledError):
+            with pytest.raises(Cancelled):
                 await anext(generation)
 
         async with asyncio.TaskGroup() as group:
