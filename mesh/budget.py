@@ -86,8 +86,9 @@ class Budget:
             async with asyncio.timeout(limit):
                 return await waiting.granted
         except TimeoutError:
+            full = self._full(size)
             self._leave(waiting, line)
-            raise self._full(size) from None
+            raise full from None
         except BaseException:
             self._leave(waiting, line)
             raise
@@ -126,15 +127,16 @@ class Budget:
                 if not waiting.granted.done():
                     yield large, waiting
 
-    @staticmethod
-    def _leave(waiting: _Waiting, line: deque[_Waiting]) -> None:
-        """Takes it out of the line, with what it was granted and did not take."""
+    def _leave(self, waiting: _Waiting, line: deque[_Waiting]) -> None:
+        """Takes it out of the line, with what it was granted and did not take. Those behind it may
+        fit where it did not."""
         if waiting in line:
             line.remove(waiting)
         granted = waiting.granted
         if granted.done() and not granted.cancelled():
             granted.result().release()
         granted.cancel()
+        self._grant()
 
     def _full(self, size: int) -> Overloaded:
         return Overloaded(

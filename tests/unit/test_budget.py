@@ -112,3 +112,19 @@ def test_it_is_never_overdrawn_and_all_of_it_comes_back(
         assert budget.held == 0
 
     asyncio.run(run())
+
+
+async def test_who_leaves_the_head_of_the_line_lets_those_behind_it_in() -> None:
+    budget = Budget(100)
+    held = await budget.share(60, large=False)
+    head = asyncio.create_task(budget.share(80, large=False))
+    await asyncio.sleep(0)
+    behind = asyncio.create_task(budget.share(20, large=False))
+    await asyncio.sleep(0)
+    assert budget.waiting == 2
+    head.cancel()
+    async with asyncio.timeout(1.0):
+        with await behind:
+            assert budget.held == 80
+    held.release()
+    assert budget.held == budget.waiting == 0
