@@ -3,7 +3,7 @@ whatever has it in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from node.models.hub.place import Hub
 from node.models.hub.source import is_hub, read
 
 
-def users(paths: Iterable[Path], hub: Hub) -> list[str]:
+def users(paths: Iterable[Path]) -> list[str]:
     """Each in words: ``node 'box1' (pid 12)``. Other users' processes do not show theirs."""
     wanted = {path.resolve() for path in paths}
     found: dict[str, None] = {}
@@ -24,7 +24,7 @@ def users(paths: Iterable[Path], hub: Hub) -> list[str]:
         try:
             settings = _node_settings(process)
             if settings is not None:
-                if wanted & set(_sources(settings, hub)):
+                if wanted & set(_sources(settings, process.environ())):
                     found[_node(settings, process)] = None
             elif wanted & _open(process):
                 found[_owner(process)] = None
@@ -45,7 +45,9 @@ def _node_settings(process: psutil.Process) -> dict[str, Any] | None:
     return None
 
 
-def _sources(settings: dict[str, Any], hub: Hub) -> Iterable[Path]:
+def _sources(settings: dict[str, Any], environment: Mapping[str, str]) -> Iterable[Path]:
+    """Where its models' files are, by what it was told and its environment."""
+    hub = Hub("", _cache(environment))
     models = settings.get("models")
     for model in models if isinstance(models, list) else ():
         source = model.get("source") if isinstance(model, dict) else None
@@ -57,6 +59,14 @@ def _sources(settings: dict[str, Any], hub: Hub) -> Iterable[Path]:
                 yield path.resolve()
         except (MeshError, OSError, RuntimeError, ValueError):
             continue
+
+
+def _cache(environment: Mapping[str, str]) -> Path:
+    """As ``huggingface_hub.constants`` finds it, in that process."""
+    if said := environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(said).expanduser()
+    above = Path(environment.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return Path(environment.get("HF_HOME") or above, "hub").expanduser()
 
 
 def _open(process: psutil.Process) -> set[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from mesh.cli.models.progress import brought
 from mesh.errors import MeshError
 from mesh.fleet.records import Gpu
 from mesh.local import first_model
-from mesh.local.uses import users
+from mesh.local.uses import _cache, users
 from node.models.fit import box
 from node.models.fit.__main__ import main as fit_main
 from node.models.hub.place import Hub
@@ -212,7 +213,10 @@ def test_what_a_process_of_this_box_uses_is_not_removed(hub: tuple[HubRig, Hub],
     settings = json.dumps({"name": "box1", "models": [{"source": source}]})
     arguments = [HOLDS, path] if how == "mapped" else [NODE, "-m", "node", settings]
     with subprocess.Popen(
-        [sys.executable, "-c", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", *arguments],
+        env=os.environ | {"HF_HUB_CACHE": str(place.cache)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -221,8 +225,29 @@ def test_what_a_process_of_this_box_uses_is_not_removed(hub: tuple[HubRig, Hub],
             assert who in refused("rm", "tiny", "--yes")
         finally:
             process.communicate()
-    assert users([Path(path)], place) == []
+    assert users([Path(path)]) == []
     assert run("rm", "tiny", "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "cache"),
+    [
+        ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
+        ({"HF_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({}, "~/.cache/huggingface/hub"),
+    ],
+)
+def test_a_process_is_asked_for_the_cache_that_its_library_uses(
+    said: dict[str, str], cache: str
+) -> None:
+    code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
+    left = ("HF_", "HUGGINGFACE_", "XDG_CACHE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(left)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | said, capture_output=True, text=True, check=True
+    )
+    assert str(_cache(said)) == done.stdout.strip() == str(Path(cache).expanduser())
 
 
 def gpu(index: int, free: int, **changes: object) -> Gpu:

