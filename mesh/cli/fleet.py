@@ -107,6 +107,11 @@ def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
         for gpu in node.record.gpus
         if (line := _gpu_words(node.record.name, gpu, in_table=width >= _WIDE))
     ]
+    parts += [
+        Text.assemble((f"{node.record.name}: ", "yellow"), (words, "bold yellow"))
+        for node in fleet.nodes
+        if (words := _idle_gpu(node.record))
+    ]
     for each in fleet.orchestrators:
         count = f" ({each.rules.count:,})" if each.rules is not None else ""
         rules = f", rules {each.rules_version}{count}" if each.rules_version else ""
@@ -207,6 +212,14 @@ def _gpu_words(node: str, gpu: Gpu, *, in_table: bool) -> Text | None:
     if gpu.throttled:
         line.append(f"throttled: {gpu.throttled}", style="yellow")
     return line
+
+
+def _idle_gpu(record: NodeRecord) -> str:
+    """Why a model of a box with a good GPU runs on its CPU, where it was not told to; "" for
+    nothing of the kind."""
+    if all(gpu.error is not None for gpu in record.gpus):
+        return ""
+    return next((m.note for m in record.models if m.device == "cpu" and m.note), "")
 
 
 def _model_lines(record: NodeRecord) -> list[str]:

@@ -26,6 +26,7 @@ COMMANDS = (
     "node",
     "orchestrator",
     "models",
+    "engine",
     "ask",
     "chat",
     "chats",

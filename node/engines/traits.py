@@ -124,6 +124,11 @@ class EngineTraits(Generic[F]):
         of the model's file."""
         return 0
 
+    def gpu_gap(self) -> str:
+        """Why it computes on no GPU although the box has one, and what to do, in one line; "" when
+        it does."""
+        return ""
+
     def runner_environment(self, spec: ModelSpec) -> Mapping[str, str]:
         """Variables that suit the runner's process, where the user has not set them."""
         return {}

@@ -166,6 +166,22 @@ def test_a_model_that_fell_back_on_the_cpu_says_so_and_why(width: int) -> None:
     assert "box: qwen: on the CPU, as allow_cpu says" in said(models, fleet(why), width)
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_card_that_the_engine_leaves_idle_is_said_loudly(width: int) -> None:
+    idle = replace(
+        MODEL, device="cpu", note="on the CPU: GPU present, engine is CPU-only: build one"
+    )
+    assert "box: on the CPU: GPU present, engine is CPU-only" in said(nodes, fleet(idle), width)
+    lost = replace(CARD, error="fell off the bus")
+    for quiet in (
+        fleet(idle, gpus=()),  # no card, nothing idle
+        fleet(idle, gpus=(lost,)),
+        fleet(MODEL),
+        fleet(replace(MODEL, device="cpu")),  # as it was told to
+    ):
+        assert "CPU-only" not in said(nodes, quiet, width)
+
+
 @pytest.mark.parametrize("width", [60, *WIDTHS])
 @pytest.mark.parametrize("screen", [nodes, models])
 def test_odd_names_neither_tear_the_table_nor_reach_the_terminal(

@@ -10,6 +10,8 @@ from typing import ClassVar
 from mesh.errors import ConfigError, ModelFileError
 from node.engines.base import Engine, ModelSpec
 from node.engines.estimate import Estimate
+from node.engines.llama_cpp.cuda import kept
+from node.engines.llama_cpp.cuda.found import backends, installed
 from node.engines.llama_cpp.memory.need import DEFAULT_BATCH, need
 from node.engines.llama_cpp.memory.repacked import spare_bytes
 from node.engines.llama_cpp.speculation import speculation_of
@@ -68,7 +70,19 @@ class LlamaCppTraits(EngineTraits[GgufFacts]):
 
     def runner_environment(self, spec: ModelSpec) -> Mapping[str, str]:
         # A crash that is told by a debugger takes seconds, for which everybody's answers wait.
-        return {"GGML_NO_BACKTRACE": "1"}
+        found = {"GGML_NO_BACKTRACE": "1"}
+        own, _ = kept.in_use()
+        if own is not None:
+            found[kept.VARIABLE] = str(own)
+        return found
+
+    def gpu_gap(self) -> str:
+        own, why_not = kept.in_use()
+        package = installed() if own is None else own / "llama_cpp"
+        if package is None or backends(package):
+            return ""
+        remedy = why_not or "`mesh engine build` makes one for them"
+        return f"GPU present, engine is CPU-only: this llama.cpp was built without GPUs; {remedy}"
 
     def spare_bytes(self, whole: int, mapped: int, files: GgufFacts, estimate: Estimate) -> int:
         return spare_bytes(whole, mapped, files.shape.quantised_bytes, estimate)

@@ -163,24 +163,31 @@ def _places(
     if settings.gpu_layers == 0 or wanted == CPU:
         return [None], "", False
     usable: list[Gpu | None] = [gpu for gpu in gpus if gpu.error is None and _meant(gpu, wanted)]
-    if usable:
+    gap = traits.gpu_gap() if usable else ""
+    if usable and not gap:
         allowed = settings.allow_cpu and not traits.needs_gpu
         return [*usable, *([None] if allowed else [])], "", True
-    asked = ""
-    if isinstance(wanted, str) and wanted.startswith(GPU_PREFIXES):
-        asked = f"GPU {wanted} is not on this node"
-    elif isinstance(wanted, str) and wanted.startswith(CUDA):
-        asked = f"device = '{wanted}' asks for a GPU, which this node has not"
-    elif settings.gpu_layers > 0:
-        asked = f"gpu_layers = {settings.gpu_layers} asks for a GPU, which this node has not"
-    elif gpus:
-        asked = "no GPU of this node is usable"
+    asked = "" if usable and wanted is None and settings.gpu_layers < 1 else "it is meant for a GPU"
+    if not usable:
+        asked = _missing(settings, wanted, gpus)
+    accelerator = gap or accelerator
     if asked and not settings.allow_cpu:
         raise ModelFileError(
             f"{asked} ({accelerator}); set gpu_layers = 0, or allow_cpu = true, to run it on the "
             "CPU"
         )
     return [None], f"on the CPU: {asked + ': ' if asked else ''}{accelerator}", bool(asked)
+
+
+def _missing(settings: ModelSettings, wanted: object, gpus: Sequence[Gpu]) -> str:
+    """What a model asks for that this node has not, "" where it asks for nothing."""
+    if isinstance(wanted, str) and wanted.startswith(GPU_PREFIXES):
+        return f"GPU {wanted} is not on this node"
+    if isinstance(wanted, str) and wanted.startswith(CUDA):
+        return f"device = '{wanted}' asks for a GPU, which this node has not"
+    if settings.gpu_layers > 0:
+        return f"gpu_layers = {settings.gpu_layers} asks for a GPU, which this node has not"
+    return "no GPU of this node is usable" if gpus else ""
 
 
 def _meant(gpu: Gpu, wanted: object) -> bool:
