@@ -58,7 +58,7 @@ class Absent:
 def absent(ranking: Ranking, *, registry: str = "") -> Absent:
     """For a ranking without a row that can take the work. ``registry``: as ``Absent`` has it."""
     view, work = ranking.view, ranking.work
-    if work.overflow is not None:
+    if work.overflow is not None and not _larger_may_come(ranking):
         return Absent(Missing.CONTEXT, ranking)
     if work.inability is not None and not served(view.models(), work, ranking.specialty):
         return Absent(Missing.ABLE_MODEL, ranking)
@@ -113,6 +113,18 @@ def _may_come(row: Ineligible, ranking: Ranking) -> bool:
     if refusal is None and row.model is not None:
         refusal = row_refusal(row.view, row.model.id, ranking.now, ranking.work)
     return refusal is not None and refusal.code in PASSING
+
+
+def _larger_may_come(ranking: Ranking) -> bool:
+    """Whether the prompt would have room with a model whose node is only away for a moment."""
+    work = ranking.work
+    return any(
+        0 < work.larger_than < row.model.context_length
+        and able(row.model, work)
+        and (_may_come(row, ranking) or _loading(row, ranking))
+        for row in concerned(ranking)
+        if row.model is not None
+    )
 
 
 def _loading(row: Ineligible, ranking: Ranking) -> bool:

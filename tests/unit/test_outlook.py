@@ -192,3 +192,13 @@ def test_what_is_wrong_with_each_node_is_told_and_of_many_the_first() -> None:
         "no node can take 'math' now: n0: draining; n1: draining; n2: draining; n3: draining; "
         "n4: draining; and 2 more"
     )
+
+
+def test_a_prompt_too_long_for_one_waits_for_a_larger_one_that_is_away_for_a_moment() -> None:
+    overflow = ContextOverflow("2,500 tokens, and 2,048 fit")
+    asked = work(overflow=overflow, larger_than=2048)
+    small, large = Box(name="a", context=2048), Box(name="b", context=8192, aside=NOW + 1)
+    found = outcome(_fleet(small, large), asked)
+    assert (found.missing, found.may_come) == (Missing.FREE_NODE, True)
+    for other in (replace(large, context=2048), replace(large, state=NodeState.FAILED)):
+        assert outcome(_fleet(small, other), asked).missing is Missing.CONTEXT
