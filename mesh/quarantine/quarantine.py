@@ -20,6 +20,7 @@ from mesh.quarantine.strikes import (
     decode,
     encode,
     heard,
+    lasts,
     struck,
     totals,
 )
@@ -51,7 +52,7 @@ class Quarantine:
         now = self._clock.wall()
         for mark in (found.whole, found.form):
             strike = self._refused.get(mark)
-            if strike is not None and strike.until > now:
+            if strike is not None and lasts(strike, now):
                 raise _refusal(strike, now, "is refused")
 
     def strike(self, marks: Marks, error: MeshError) -> Quarantined | None:
@@ -105,14 +106,14 @@ class Quarantine:
         while True:
             await self._clock.sleep(SWEEP_S)
             now = self._clock.wall()
-            left = {mark: strike for mark, strike in self._own.items() if strike.until > now}
+            left = {mark: strike for mark, strike in self._own.items() if lasts(strike, now)}
             if len(left) < len(self._own):
                 self._own = left
                 self._tell()
             self._told = {
                 key: strikes
                 for key, strikes in self._told.items()
-                if any(strike.until > now for strike in strikes)
+                if any(lasts(strike, now) for strike in strikes)
             }
             self._sum(now)
 

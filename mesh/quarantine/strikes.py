@@ -18,6 +18,7 @@ from mesh.quarantine.marks import MARK_BYTES
 
 STRIKES = 2  # after so many a request is refused
 STRIKE_S = 600.0  # so long each of them counts
+SET_BACK_S = 60.0  # by as much a clock is corrected; by more, it was set to another time
 MOST_STRIKES = 64  # that one process tells; the oldest is dropped
 MOST_TELLERS = 256  # processes that are listened to
 MAX_VALUE_BYTES = 64 * 1024
@@ -58,7 +59,7 @@ def decode(value: bytes) -> tuple[Strike, ...]:
 
 def struck(own: Mapping[str, Strike], mark: str, why: str, now: float) -> dict[str, Strike]:
     """After one more. ``now``: Unix seconds."""
-    left = {key: strike for key, strike in own.items() if strike.until > now}
+    left = {key: strike for key, strike in own.items() if lasts(strike, now)}
     before = left.pop(mark, None)
     count = before.count + 1 if before is not None else 1
     left[mark] = Strike(
@@ -67,6 +68,12 @@ def struck(own: Mapping[str, Strike], mark: str, why: str, now: float) -> dict[s
     while len(left) > MOST_STRIKES:
         del left[next(iter(left))]
     return left
+
+
+def lasts(strike: Strike, now: float) -> bool:
+    """Whether it counts still. One with longer to go than any has is of before the clock was set
+    back, and may have ended for all that is known: it must not be kept for as long as that was."""
+    return now < strike.until <= now + STRIKE_S + SET_BACK_S
 
 
 def heard(strikes: Iterable[Strike], now: float) -> tuple[Strike, ...]:
@@ -84,7 +91,7 @@ def totals(tellers: Iterable[Iterable[Strike]], now: float) -> dict[str, Strike]
     found: dict[str, Strike] = {}
     for strikes in tellers:
         for strike in strikes:
-            if strike.until <= now:
+            if not lasts(strike, now):
                 continue
             before = found.get(strike.mark)
             found[strike.mark] = Strike(

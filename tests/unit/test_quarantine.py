@@ -123,6 +123,21 @@ def test_a_strike_lasts_no_longer_than_any_does() -> None:
     assert not s.heard([told], 1e10)
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_out_for_longer() -> None:
+    clock = ManualClock()
+    wall = clock.wall()
+    clock.wall = lambda: wall  # type: ignore[method-assign]
+    quarantine, marks = Quarantine(clock), Marks(whole=f"{1:032x}", form="")
+    for _ in range(s.STRIKES):
+        quarantine.strike(marks, EngineLost("gone"))
+    wall -= 1.0  # a correction
+    with pytest.raises(Quarantined):
+        quarantine.check(lambda: marks)
+    wall -= 7200.0
+    quarantine.check(lambda: marks)
+    assert quarantine.strike(marks, EngineLost("gone")) is None, "it begins anew"
+
+
 async def test_strikes_count_over_the_fleet_and_outlive_who_told_them() -> None:
     clock, store = ManualClock(), TwinStore()
     sessions = [TwinRegistry(store, lease_ttl_s=5.0, clock=clock) for _ in range(3)]
