@@ -30,6 +30,9 @@ WEIGHT = 6
 WIDE_WEIGHT = 10
 BASE_BYTES = 16 * 1024  # what any call costs beside that
 CHUNK_S = 10.0  # in which the next chunk comes
+# At which a large request comes on the whole: a chunk of one byte now and then would keep the few
+# turns there are from everybody else.
+LEAST_BYTES_S = 32 * 1024
 LARGE_AT_ONCE = 2  # read and parsed
 REST_S_PER_BYTE = 25e-9  # between two that are read in one turn: 0.1 s after one of 4 MB
 
@@ -90,16 +93,26 @@ class Held:
     async def _read(self) -> bytes:
         if self._declared is None:
             return await self._chunk()
+        limit_s = CHUNK_S + self._declared / LEAST_BYTES_S
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._chunks(self._declared)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the request did not come within {limit_s:.0f} s, and others wait to send theirs; "
+                "send it faster, or less"
+            ) from None
+
+    async def _chunks(self, declared: int) -> bytes:
         await self._context.send_initial_metadata(((GO_AHEAD, "1"),))
         chunks: list[bytes] = []
         size = 0
-        while size < self._declared:
+        while size < declared:
             chunk = await self._chunk()
             size += len(chunk)
-            if not chunk or size > self._declared:
+            if not chunk or size > declared:
                 raise InvalidRequest(
-                    f"{size:,} bytes of the request came, where {REQUEST_BYTES} said "
-                    f"{self._declared:,}"
+                    f"{size:,} bytes of the request came, where {REQUEST_BYTES} said {declared:,}"
                 )
             chunks.append(chunk)
         return b"".join(chunks)
