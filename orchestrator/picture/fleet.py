@@ -187,6 +187,8 @@ class Fleet:
 
     def refused(self, node: NodeId, model: ModelId, retry_after_s: float | None) -> None:
         """The node had no slot after all: its next heartbeat will say when it has."""
+        if node not in self._view.nodes:  # it has left, and nothing forgets it a second time
+            return
         pause = retry_after_s or REFUSED_S
         until = self._clock.now() + min(REFUSED_S, max(LEAST_REFUSED_S, pause))
         self._refused[(node, model)] = until
@@ -197,7 +199,10 @@ class Fleet:
         pause is drawn between the base and three times the last one (Brooker, "Exponential Backoff
         And Jitter", AWS 2015). The first request after the pause is the probe, and alone until the
         node has accepted it. Failures during a pause are of the same cause, several streams on one
-        node that died for example, and do not lengthen it."""
+        node that died for example, and do not lengthen it. One that has left meanwhile is
+        forgotten already, and owes nothing when it is back."""
+        if node not in self._view.nodes:
+            return
         whom = (node, model)
         self._probing.setdefault(whom, self._held_on(node, model))
         if model is not None:

@@ -115,6 +115,23 @@ async def test_the_failure_of_a_node_that_is_gone_harms_nobody() -> None:
         assert made.fleet.view.nodes == {}
 
 
+async def test_what_is_said_of_a_node_after_it_left_is_not_kept_against_it() -> None:
+    """Its attempts find out later than the fleet does."""
+    async with rig() as made:
+        await made.put(record())
+        await made.delete()
+        before = made.fleet.version
+        assert A not in made.fleet.view.nodes
+        made.fleet.failed(A, "lost")
+        made.fleet.failed(A, "lost", TOY)
+        made.fleet.refused(A, TOY, None)
+        assert made.fleet.version == before
+        await made.put(record())
+        assert made.free() == 4
+        with made.fleet.hold(A, TOY):
+            assert made.free() == 3, "no attempt has to go alone"
+
+
 # The probe.
 
 
