@@ -7,10 +7,14 @@ the traceback would say where in our code it happened to be. Anything else is a 
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 from mesh.cleaned import cleaned
 
 _MOST = 300
+_FULL_BYTES = 64 * 1024  # below which a line of a log may be the one that does not go
+NO_SPACE = "no space left on device"
 _STATE = "give another state folder (--state-dir, or $MESH_STATE_DIR)"
 _REMEDIES = {
     errno.ENOSPC: f"free some, or {_STATE}",
@@ -39,3 +43,20 @@ def refusal(error: BaseException) -> str | None:
         case RuntimeError() if "can't start new thread" in str(error):
             return "no thread can be started: let it have more (`ulimit -u`, or `ulimit -v`)"
     return None
+
+
+def full_disk(folder: Path) -> str | None:
+    """What to say where nothing more can be written into ``folder``, None where something can, or
+    nobody knows."""
+    try:
+        free = os.statvfs(folder)
+    except OSError:
+        return None
+    if free.f_bavail * free.f_frsize >= _FULL_BYTES:
+        return None
+    return f"{NO_SPACE}: {folder}; {_REMEDIES[errno.ENOSPC]}"
+
+
+def no_space(words: str) -> str:
+    """``words`` with what to do, where a process said in its own that its disk is full."""
+    return f"{words}; {_REMEDIES[errno.ENOSPC]}" if NO_SPACE in words.lower() else words

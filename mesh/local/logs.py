@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from mesh.cleaned import cleaned
 
-# Go: `goroutine 1 [running]:` begins a stack, `runtime stack:` too; frames never end it.
-_GO_STACK = re.compile(r"goroutine \d+ \[|runtime stack:|created by ")
-# The last line of a Python traceback names the exception; a log's own next line has a date.
-_SPOKEN = re.compile(
-    r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Group)\b|\d{4}-\d\d-\d\d|\{\""
-)
-_STACK_SIGNS = re.compile(r"(?:Base)?ExceptionGroup:|\d+ -*$|\[signal ")
-
 LIMIT_BYTES = 16 * 1024 * 1024  # a file and its ``.1``: 32 MiB a child at most
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 1024 * 1024  # Go, at its end, writes down what all its threads do
 _LINE_CHARACTERS = 1_000
 
 
@@ -57,21 +47,6 @@ def tail(path: Path, lines: int = 8) -> list[str]:
     except OSError:
         return []
     return [cleaned(line, _LINE_CHARACTERS) for line in text.splitlines() if line.strip()][-lines:]
-
-
-def without_stacks(lines: Sequence[str]) -> list[str]:
-    """The lines that say something: a stack, Go's or Python's, is where it was said."""
-    told: list[str] = []
-    in_stack = False
-    for line in lines:
-        bare = line.lstrip(" |+-")
-        if _GO_STACK.match(bare) or "Traceback (most recent call last)" in bare:
-            in_stack = True
-        elif in_stack and _SPOKEN.match(bare):
-            in_stack = False
-        if not in_stack and bare and not _STACK_SIGNS.match(bare):
-            told.append(line)
-    return told
 
 
 def _older(path: Path) -> Path:

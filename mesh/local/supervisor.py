@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import STDOUT
 
+from mesh import box
 from mesh.backoff import exponential
 from mesh.child.ending import collect, describe_exit, kill_group, terminate
 from mesh.child.process import Process
@@ -17,6 +17,7 @@ from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.errors import ConfigError, InternalError, MeshError
 from mesh.local import logs
+from mesh.local.last_words import fatal, last, said
 from mesh.local.plan import ChildSpec, ProcessKind
 
 DRAIN_S = 12.0  # what nodes and the orchestrator get to finish their streams
@@ -25,11 +26,9 @@ STEADY_S = 60.0  # a child that lived this long starts again without a wait's hi
 LOG_CHECK_S = 10.0
 MAX_BACKOFF_S = 10.0
 WORDS_CHARS = 160  # of a child's last words, where they are told in passing
-_LINES_READ, _LINES_TOLD, _LONGEST = 1000, 8, 500
-BAD_SETTINGS = 2  # an exit code that no restart can mend
-
-# What our own processes put before a line's message (mesh.telemetry.logs).
-_LOG_PREFIX = re.compile(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+ (?:node|orchestrator) \S+ ")
+_LINES_READ, _LINES_TOLD, _LONGEST = 20_000, 8, 500
+BAD_SETTINGS = 2  # an exit code of ours that no restart can mend; Go's panics have it too
+_OURS = (ProcessKind.NODE, ProcessKind.ORCHESTRATOR)
 
 Report = Callable[[str], None]
 
@@ -91,12 +90,15 @@ class Supervisor:
             kill_group(process)
             if not self._settled:
                 raise self._startup_failure(spec, code)
-            if code == BAD_SETTINGS:
+            if code == BAD_SETTINGS and spec.part in _OURS:
                 self._report(f"{spec.name} ended: {self._last_words(spec)}; not starting it again")
                 return
             failures = 1 if self._clock.now() - began >= STEADY_S else failures + 1
             delay = exponential(failures, cap_s=MAX_BACKOFF_S)
-            self._report(f"{spec.name} died ({describe_exit(code)}); starting again in {delay:g} s")
+            self._report(
+                f"{spec.name} died ({describe_exit(code)}){self._why(spec, code)}; starting again "
+                f"in {delay:g} s"
+            )
             await self._clock.sleep(delay)
 
     async def _spawn(self, spec: ChildSpec) -> Process:
@@ -117,27 +119,34 @@ class Supervisor:
                 await asyncio.to_thread(logs.bound, path)
 
     def last_words(self, name: str) -> str:
-        """The last line of a child's log, without what stands before a message; "" for none. What
-        is no message of ours (etcd's log is JSON) is none."""
-        line = self._last_line(name)
-        return "" if line.startswith("{") else cleaned(line, WORDS_CHARS)
+        """What a child said last, "" for nothing, and for etcd's running remarks, which are about
+        what it does to itself."""
+        lines = self._lines(name)
+        if not lines or lines[-1].startswith("{"):
+            return ""
+        return cleaned(last(lines), WORDS_CHARS)
 
     def _last_words(self, spec: ChildSpec) -> str:
-        return self._last_line(spec.name) or "it said nothing"
+        """Why it ended, in a sentence. A full disk takes even the words."""
+        words = cleaned(last(self._lines(spec.name)), _LONGEST)
+        full = box.full_disk(self._log_dir)
+        if full is None or "no space left" in words.lower():
+            return words or "it said nothing"
+        return f"{words} ({full})" if words else full
 
-    def _last_line(self, name: str) -> str:
-        told = self._told(name)
-        return _LOG_PREFIX.sub("", told[-1]) if told else ""
+    def _why(self, spec: ChildSpec, code: int) -> str:
+        """``: failed to create WAL: ...`` for one that ended by itself and said why, else ""."""
+        words = fatal(self._lines(spec.name)) if code > 0 else ""
+        return f": {cleaned(words, WORDS_CHARS)}" if words else ""
 
-    def _told(self, name: str) -> list[str]:
-        lines = logs.without_stacks(logs.tail(self.log_path(name), _LINES_READ))
-        return [cleaned(line, _LONGEST) for line in lines[-_LINES_TOLD:]]
+    def _lines(self, name: str) -> list[str]:
+        return logs.tail(self.log_path(name), _LINES_READ)
 
     def _startup_failure(self, spec: ChildSpec, code: int) -> MeshError:
         path = self.log_path(spec.name)
-        for line in self._told(spec.name):
-            self._report(f"  {spec.name}: {line}")
-        kind = ConfigError if code == BAD_SETTINGS else InternalError
+        for line in said(self._lines(spec.name))[-_LINES_TOLD:]:
+            self._report(f"  {spec.name}: {cleaned(line, _LONGEST)}")
+        kind = ConfigError if code == BAD_SETTINGS and spec.part in _OURS else InternalError
         return kind(
             f"{spec.name} ended while starting ({describe_exit(code)}): "
             f"{self._last_words(spec)}; its log is {path}"

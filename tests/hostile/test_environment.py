@@ -18,7 +18,6 @@ import pytest
 
 from mesh import box
 from mesh.errors import ConfigError
-from mesh.local import logs
 from mesh.settings.state import state_dir
 from node.hardware.care.cores import read_cores
 from node.hardware.host import Host
@@ -168,44 +167,3 @@ def test_without_proc_a_box_says_what_it_can(
     assert 0 < memory.available_bytes <= memory.total_bytes
     assert host.threads() >= 1
     assert read_cores(tmp_path).allowed
-
-
-GO = """{"level":"warn","msg":"up"}
-runtime: out of memory: cannot allocate 4194304-byte block
-fatal error: failed to reserve page summary memory
-
-runtime stack:
-runtime.throw(0x12f2a2f, 0x26)
-\t/go/src/runtime/panic.go:1117 +0x72 fp=0x7ffd sp=0x7ffd pc=0x43a5b2
-goroutine 1 [running]:
-main.main()
-\t/go/x.go:1 +0x125
-created by go.etcd.io/etcd/server/v3/etcdserver.openBackend
-\t/tmp/etcd/backend.go:75 +0x12b
-"""
-PYTHON = """2026-12-01T00:00:00.000+00:00 INFO node x ready
-  + Exception Group Traceback (most recent call last):
-  |   File "x.py", line 1, in main
-  |     await it()
-  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
-  +-+---------------- 1 ----------------
-    | Traceback (most recent call last):
-    |   File "y.py", line 2, in it
-    |     raise FileNotFoundError
-    | FileNotFoundError: [Errno 2] No such file or directory: '/proc/stat'
-    +------------------------------------
-"""
-
-
-@pytest.mark.parametrize(
-    ("log", "last", "count"),
-    [
-        (GO, "fatal error: failed to reserve page summary memory", 3),
-        (PYTHON, "FileNotFoundError: [Errno 2] No such file or directory: '/proc/stat'", 2),
-        ("one\ntwo\n", "two", 2),
-    ],
-)
-def test_a_childs_last_words_are_words_and_no_stack(log: str, last: str, count: int) -> None:
-    told = logs.without_stacks([line for line in log.splitlines() if line.strip()])
-    assert told[-1].strip(" |") == last
-    assert len(told) == count, told
