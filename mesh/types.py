@@ -107,24 +107,26 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """Sampling parameters. Order of application as in llama.cpp's default chain:
+class SaidSampling:
+    """What a client said of sampling: None where it said nothing, which the orchestrator settles
+    once it has decided (``mesh/manners.py``). Order of application as in llama.cpp's default chain:
     repetition penalty, top-k, top-p, min-p, temperature, draw.
 
-    ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch that filter off.
-    ``seed`` None means a fresh seed a request. ``repetition_penalty`` 1 is off.
+    ``max_tokens`` None, also once settled: the answer runs to its own end, or to the end of the
+    model's context. ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch
+    that filter off. ``seed`` None means a fresh seed a request. ``repetition_penalty`` 1 is off.
 
     ``grammar``: GBNF whose rule ``root`` the whole answer follows; ``json_schema``: a JSON Schema,
     as JSON text, that the answer fits. At most one of them; None: any text. What is chosen among
     is then the likeliest of what they allow; ``max_tokens`` may still cut an answer short.
     """
 
-    max_tokens: int = 2_048
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
     grammar: str | None = None
@@ -134,6 +136,26 @@ class Sampling:
     def bound(self) -> bool:
         """Whether the answer has to keep to a form: to a grammar or a JSON schema."""
         return self.grammar is not None or self.json_schema is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling(SaidSampling):
+    """What a node draws by: nothing is left open. By itself greedy, with no filter on."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a specialty answers whoever says nothing else. ``system``: text for the model, where the
+    client gives none of its own; "" for none."""
+
+    sampling: Sampling
+    system: str = ""
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -154,7 +176,8 @@ class Continuation:
 
     ``tokenizer_hash``: whose ids the pieces all have, "" when only their text means anything.
     ``attempts``: so far. ``specialty``: that the answer is of; ``model``: of the last attempt,
-    preferred; ``weights``: its (``mesh/fleet/weights.py``), "" if not known.
+    preferred; ``weights``: its (``mesh/fleet/weights.py``), "" if not known. ``system``: the text
+    that was put before it for the model, "" for none, None if not known.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -163,6 +186,7 @@ class Continuation:
     specialty: Specialty | None = None
     model: ModelId | None = None
     weights: str = ""
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +204,7 @@ class Request:
 
     id: RequestId
     messages: tuple[Message, ...]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SaidSampling = field(default_factory=SaidSampling)
     specialty: Specialty | None = None
     model: ModelId | None = None
     timeout_s: float | None = None
@@ -215,7 +239,8 @@ class StageVerdict:
 class Decision:
     """The cascade's answer. ``stage`` is ``requested`` when the client named specialty or model,
     ``fallback`` when every stage abstained, and ``resumed`` when another orchestrator decided.
-    ``micros``: whole cascade, microseconds."""
+    ``micros``: whole cascade, microseconds. ``manner``: of its specialty, by the orchestrator's
+    settings; None where the cascade alone was asked."""
 
     specialty: Specialty
     stage: str
@@ -225,6 +250,7 @@ class Decision:
     verdicts: tuple[StageVerdict, ...] = ()
     rules_version: str = ""
     micros: float = 0.0
+    manner: Manner | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

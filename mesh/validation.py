@@ -18,7 +18,7 @@ from mesh.types import (
     Message,
     RequestId,
     Role,
-    Sampling,
+    SaidSampling,
     Specialty,
     Text,
 )
@@ -31,6 +31,7 @@ MAX_STOP_BYTES = 256
 MAX_TEMPERATURE = 5.0
 MAX_GRAMMAR_BYTES = 64 * 1024  # of a GBNF grammar or a JSON schema
 MAX_TENANT_BYTES = 256
+MAX_SYSTEM_BYTES = 16 * 1024  # of what a specialty's settings put before a conversation
 MAX_TEXTS = 256  # of one request for embeddings
 MAX_MODEL_ID_BYTES = 512
 MAX_TOKENIZER_HASH_CHARS = 128
@@ -44,7 +45,7 @@ _REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 def check_request(
     messages: Sequence[Message],
-    sampling: Sampling,
+    sampling: SaidSampling,
     *,
     max_bytes: int = MAX_REQUEST_BYTES,
     timeout_s: float | None = None,
@@ -108,20 +109,20 @@ def check_timeout(timeout_s: float | None) -> None:
         )
 
 
-def check_sampling(sampling: Sampling) -> None:
-    """Raises ``InvalidRequest``. NaN and infinities are outside every range."""
+def check_sampling(sampling: SaidSampling) -> None:
+    """Of what was said. Raises ``InvalidRequest``. NaN and infinities are outside every range."""
     s = sampling
-    if not 1 <= s.max_tokens <= MAX_TOKENS:
+    if s.max_tokens is not None and not 1 <= s.max_tokens <= MAX_TOKENS:
         raise InvalidRequest(f"max_tokens must be 1 to {MAX_TOKENS}, not {s.max_tokens}")
-    if not 0.0 <= s.temperature <= MAX_TEMPERATURE:
+    if s.temperature is not None and not 0.0 <= s.temperature <= MAX_TEMPERATURE:
         raise InvalidRequest(f"temperature must be 0 to {MAX_TEMPERATURE:g}, not {s.temperature}")
-    if not 0.0 < s.top_p <= 1.0:
+    if s.top_p is not None and not 0.0 < s.top_p <= 1.0:
         raise InvalidRequest(f"top_p must be more than 0 and at most 1, not {s.top_p}")
-    if not 0 <= s.top_k < _TOP_K_LIMIT:
+    if s.top_k is not None and not 0 <= s.top_k < _TOP_K_LIMIT:
         raise InvalidRequest(f"top_k must be 0 (off) or more, below 2^31, not {s.top_k}")
-    if not 0.0 <= s.min_p <= 1.0:
+    if s.min_p is not None and not 0.0 <= s.min_p <= 1.0:
         raise InvalidRequest(f"min_p must be 0 to 1, not {s.min_p}")
-    if not 0.0 < s.repetition_penalty <= 2.0:
+    if s.repetition_penalty is not None and not 0.0 < s.repetition_penalty <= 2.0:
         raise InvalidRequest(
             f"repetition_penalty must be more than 0 and at most 2, not {s.repetition_penalty}"
         )
@@ -137,7 +138,7 @@ def check_sampling(sampling: Sampling) -> None:
     _check_form(s)
 
 
-def _check_form(sampling: Sampling) -> None:
+def _check_form(sampling: SaidSampling) -> None:
     """What can be said of grammar and schema here; whether an engine can follow them, it says."""
     for name, text in (("grammar", sampling.grammar), ("json_schema", sampling.json_schema)):
         if text is None:
@@ -160,14 +161,16 @@ def _check_form(sampling: Sampling) -> None:
 
 
 def check_continuation(
-    continuation: Continuation, sampling: Sampling, *, max_bytes: int = MAX_REQUEST_BYTES
+    continuation: Continuation, sampling: SaidSampling, *, max_bytes: int = MAX_REQUEST_BYTES
 ) -> None:
     """Raises ``InvalidRequest``. ``max_bytes``: of all delivered pieces together."""
     count = len(continuation.pieces)
-    if count > sampling.max_tokens:
+    if sampling.max_tokens is not None and count > sampling.max_tokens:
         raise InvalidRequest(
             f"{count} tokens were delivered already, and max_tokens is {sampling.max_tokens}"
         )
+    if continuation.system is not None:
+        check_system(continuation.system)
     size = sum(_PIECE_BYTES + len(piece.text.encode("utf-8")) for piece in continuation.pieces)
     if size > max_bytes:
         raise InvalidRequest(
@@ -180,6 +183,14 @@ def check_continuation(
     if not 0 <= continuation.attempts <= MAX_ATTEMPTS_SO_FAR:
         raise InvalidRequest(
             f"attempts must be 0 to {MAX_ATTEMPTS_SO_FAR:,}, not {continuation.attempts}"
+        )
+
+
+def check_system(text: str) -> None:
+    """A specialty's system text. Raises ``InvalidRequest``."""
+    if (size := text_bytes(text, "the system text")) > MAX_SYSTEM_BYTES:
+        raise InvalidRequest(
+            f"the system text is {size:,} bytes; the limit is {MAX_SYSTEM_BYTES:,} bytes"
         )
 
 

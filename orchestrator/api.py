@@ -12,6 +12,7 @@ from mesh.errors import of_request
 from mesh.fleet.placement import rank, relieved
 from mesh.fleet.reasons import candidates
 from mesh.fleet.records import FleetView
+from mesh.manners import told
 from mesh.stream import Grant, Route, StreamEvent
 from mesh.types import Candidate, Request
 from mesh.validation import check_messages
@@ -97,14 +98,17 @@ class Api:
         with of_request(request.id), self._door.through(request.priority):
             return await self._embedder.embed(request, granted_s=granted_s, traceparent=traceparent)
 
-    async def route(self, request: Request, *, candidates: bool = True) -> Route:
-        """A dry run. ``candidates`` False: the decision only."""
+    async def route(
+        self, request: Request, *, candidates: bool = True, likewise: bool = False
+    ) -> Route:
+        """A dry run. ``candidates`` False: the decision only. The decision's ``manner`` is that of
+        this very request; ``likewise``: of its specialty, for others to come."""
         with of_request(request.id):
             check_messages(request.messages, max_bytes=self._max_request_bytes)
             routed = await self._decider.routed(request, dry_run=True)
-        known = routed.outcome.answer
+        decision, known = routed.outcome.decision, routed.outcome.answer
         return Route(
-            decision=routed.outcome.decision,
+            decision=decision if likewise else told(request, decision),
             candidates=self._candidates(request, routed) if candidates else (),
             ready=None if known is None else ready.shown(known),
             prior=routed.features.prior,
@@ -115,7 +119,7 @@ class Api:
     ) -> tuple[Route, Grant | str]:
         """A dry run, and a ticket to stream straight from its best candidate; or why there is none,
         in one line."""
-        route = await self.route(request)
+        route = await self.route(request, likewise=True)
         if route.ready is not None:
             return route, f"the orchestrator has this answer already ({route.ready.source})"
         view = self._fleet.view

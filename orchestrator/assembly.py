@@ -5,6 +5,7 @@ from __future__ import annotations
 from mesh.clock import Clock
 from mesh.fleet.placement import specialty_of
 from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.specialty import manners
 from orchestrator.answering.admit import Door
 from orchestrator.answering.chain import chain
 from orchestrator.answering.decide import Cascades, Decider
@@ -30,7 +31,10 @@ def assembled(
     """``log``: None keeps no decisions."""
     door = Door(settings.request_limit)
     decider = Decider(
-        cascades, lambda model: specialty_of(fleet.view, model), settings.router.substitutes
+        cascades,
+        lambda model: specialty_of(fleet.view, model),
+        settings.router.substitutes,
+        manners(settings.specialties),
     )
     answer = chain(
         single(dispatch),

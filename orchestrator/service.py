@@ -20,6 +20,7 @@ from mesh.quarantine.quarantine import Quarantine
 from mesh.registry.base import ORCHESTRATORS, Registry
 from mesh.security.tickets import Signer
 from mesh.settings.orchestrator import OrchestratorSettings
+from mesh.settings.specialty import manners
 from mesh.settings.state import state_dir
 from mesh.transport.base import Dialer
 from mesh.transport.dialers import Dialers, all_dialers
@@ -77,6 +78,7 @@ class Orchestrator:
             clock,
             ask=lambda asked: self.api.generate(self.api.ask(asked)),
             cache=cache,
+            manners=manners(settings.specialties),
         )
         self._log = DecisionLog(settings.router.log, clock)
         self._rules = RulesReloader(

@@ -11,7 +11,7 @@ from mesh.bench.faults import FaultEvent, check_within
 from mesh.bench.objective import Objective
 from mesh.durations import written
 from mesh.errors import ConfigError
-from mesh.types import Sampling
+from mesh.types import SaidSampling
 from mesh.validation import check_sampling
 
 LONGEST_RUN_S = 24 * 3600.0  # a row a second: 86,400 of them are what a report can hold
@@ -71,7 +71,7 @@ class LoadProfile:
         if not (math.isfinite(self.template.timeout_s) and self.template.timeout_s > 0):
             raise ConfigError(f"--timeout must be above 0 seconds, not {self.template.timeout_s:g}")
         check_sampling(
-            Sampling(max_tokens=self.template.max_tokens, temperature=self.template.temperature)
+            SaidSampling(max_tokens=self.template.max_tokens, temperature=self.template.temperature)
         )
 
     @property

@@ -54,7 +54,7 @@ class AskCommand(WordsCommand):
     "--max-tokens",
     type=click.IntRange(min=1),
     metavar="N",
-    help="At most so many tokens.  [default: 2048]",
+    help="At most so many tokens; without it, to the answer's own end.",
 )
 @click.option("--temperature", type=float, help="0 is greedy; higher is more random.")
 @click.option("--top-p", type=float, help="Nucleus: the likeliest tokens of this total mass.")

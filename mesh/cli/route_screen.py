@@ -14,7 +14,7 @@ from mesh.cli.answer import decided_by
 from mesh.cli.screen import console, in_lines, json_line, table
 from mesh.errors import MeshError
 from mesh.stream import Ready, Route
-from mesh.types import Decision, StageVerdict
+from mesh.types import Decision, Sampling, StageVerdict
 
 # Of 80 columns; what a wider screen has more goes to prompts and reasons.
 PROMPT_WIDTH, STAGE_WIDTH = 30, 23
@@ -27,8 +27,10 @@ def as_data(found: Route) -> dict[str, Any]:
     data = msgspec.to_builtins(found)
     decision = data["decision"]
     return {
-        "decision": {k: v for k, v in decision.items() if k != "alternatives"},
+        "decision": {k: v for k, v in decision.items() if k not in ("alternatives", "manner")},
         "alternatives": decision["alternatives"],
+        "sampling": None if decision["manner"] is None else decision["manner"]["sampling"],
+        "system": None if decision["manner"] is None else decision["manner"]["system"],
         "candidates": data["candidates"],
         "ready": data["ready"],
         "prior": data["prior"],
@@ -61,6 +63,10 @@ def show(found: Route) -> None:
         screen.print(Text.assemble((decided_by(decision), "bold"), (took, "dim")))
     if found.prior is not None:
         screen.print(Text(f"the conversation so far: {found.prior}"))
+    if decision.manner is not None:
+        screen.print(Text(_drawn(decision.manner.sampling)))
+        if decision.manner.system:
+            screen.print(Text(f"system text: {decision.manner.system}"))
     if decision.verdicts:
         screen.print()
         stages = table(
@@ -84,6 +90,20 @@ def show(found: Route) -> None:
     if found.ready is not None:
         _show_ready(found.ready, "" if ready is None else ready.text)
     _show_candidates(found)
+
+
+def _drawn(sampling: Sampling) -> str:
+    """How an answer is drawn, what is switched off left out."""
+    s = sampling
+    most = "to its end" if s.max_tokens is None else f"at most {s.max_tokens:,} tokens"
+    said = [f"temperature {s.temperature:g}" if s.temperature else "temperature 0 (greedy)"]
+    if s.temperature:  # else there is nothing to choose from
+        said += [f"top_k {s.top_k}"] if s.top_k else []
+        said += [f"top_p {s.top_p:g}"] if s.top_p < 1 else []
+        said += [f"min_p {s.min_p:g}"] if s.min_p else []
+    if s.repetition_penalty != 1:
+        said.append(f"repetition_penalty {s.repetition_penalty:g}")
+    return f"drawn with {', '.join(said)}; {most}"
 
 
 def _show_ready(ready: Ready, text: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from mesh.delivery import Delivery
 from mesh.errors import DeadlineExceeded, MeshError, NotResumable, ProtocolError
 from mesh.fleet.weights import same_weights
+from mesh.manners import settled
 from mesh.stream import (
     Assigned,
     Decided,
@@ -113,7 +114,7 @@ class Begun:
                 )
         if self.decided is None:
             return replace(request, timeout_s=timeout_s)
-        assigned = self.assigned
+        assigned, manner = self.assigned, self.decided.decision.manner
         # Of an answer that began, who began it: a substitute's is not for those it stood in for.
         of = assigned.specialty if assigned is not None and self.delivery.pieces else ""
         begun = Continuation(
@@ -123,8 +124,11 @@ class Begun:
             specialty=Specialty(of) if of else self.decided.decision.specialty,
             model=assigned.model if assigned is not None else None,
             weights=assigned.weights if assigned is not None else "",
+            system=manner.system if manner is not None else None,
         )
-        return replace(request, timeout_s=timeout_s, continuation=begun)
+        # Another orchestrator may have other settings; what began goes on as it began.
+        sampling = settled(request.sampling, manner.sampling) if manner else request.sampling
+        return replace(request, timeout_s=timeout_s, continuation=begun, sampling=sampling)
 
     def _went_on(self, now: float) -> None:
         if self._broken is None:

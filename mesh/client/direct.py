@@ -37,6 +37,7 @@ from mesh.errors import (
     Quarantined,
     Unreachable,
 )
+from mesh.manners import mannered
 from mesh.protobuf.direct import direct_to_wire, grant_from_wire
 from mesh.protobuf.events import decision_from_wire, event_from_wire
 from mesh.protobuf.metadata import TRACEPARENT
@@ -73,7 +74,7 @@ class Held:
         return (
             now < self.until
             and self.streams < self.grant.max_streams
-            and request.sampling.max_tokens <= self.grant.max_tokens
+            and (request.sampling.max_tokens or 0) <= self.grant.max_tokens
         )
 
 
@@ -298,7 +299,7 @@ class _Answer:
                 line.channel,
                 line.stub,
                 DIRECT + "Generate",
-                direct_to_wire(held.grant.token, self.request),
+                direct_to_wire(held.grant.token, mannered(self.request, held.decision)),
                 wire.call_timeout(timeout_s),
                 ((TRACEPARENT, trace), *reading.metadata),
             )

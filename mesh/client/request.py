@@ -23,15 +23,16 @@ from mesh.client.options import (
     check_options,
 )
 from mesh.errors import InvalidRequest
-from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, Sampling
+from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, SaidSampling
 from mesh.validation import check_request, check_specialty, check_tenant, unknown_role
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
 
 
 class RequestOptions(TypedDict, total=False):
-    """What a request may say beside its prompt; ``mesh.types.Sampling`` explains the sampling
-    parameters. ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
+    """What a request may say beside its prompt; ``mesh.types.SaidSampling`` explains the
+    sampling parameters, of which None leaves it to the mesh.
+    ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
     default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
     instead of going on elsewhere. ``strict``: after its first token only a node with the same
     weights goes on; else another model of the same specialty may, and the trailer says so
@@ -42,12 +43,12 @@ class RequestOptions(TypedDict, total=False):
 
     specialty: str | None
     model: str | None
-    max_tokens: int
-    temperature: float
-    top_p: float
-    top_k: int
-    min_p: float
-    repetition_penalty: float
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    repetition_penalty: float | None
     seed: int | None
     stop: Sequence[str] | str
     grammar: str | None
@@ -123,15 +124,14 @@ def _message(item: Message | Mapping[str, str], number: int) -> Message:
 def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> Request:
     """``timeout_s``: seconds, for a call that names none. Raises ``InvalidRequest``."""
     check_request_options(options)
-    default = Sampling()
     stop = options.get("stop", ())
-    sampling = Sampling(
-        max_tokens=options.get("max_tokens", default.max_tokens),
-        temperature=options.get("temperature", default.temperature),
-        top_p=options.get("top_p", default.top_p),
-        top_k=options.get("top_k", default.top_k),
-        min_p=options.get("min_p", default.min_p),
-        repetition_penalty=options.get("repetition_penalty", default.repetition_penalty),
+    sampling = SaidSampling(
+        max_tokens=options.get("max_tokens"),
+        temperature=options.get("temperature"),
+        top_p=options.get("top_p"),
+        top_k=options.get("top_k"),
+        min_p=options.get("min_p"),
+        repetition_penalty=options.get("repetition_penalty"),
         seed=options.get("seed"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         grammar=options.get("grammar"),

@@ -14,6 +14,7 @@ from mesh.settings.load import plain
 from mesh.settings.node import NodeSettings
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.process import ProcessSettings
+from mesh.settings.specialty import SHIPPED
 
 
 class ProcessKind(StrEnum):
@@ -79,6 +80,7 @@ def make_plan(
         etcd=etcd,
         bind=endpoint,
         fallback=fallback,
+        specialties=SHIPPED,
         insecure=insecure,
         otlp_endpoint=otlp_endpoint,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesh.errors import ProtocolError
+from mesh.protobuf.request import manner_from_wire, manner_to_wire
 from mesh.protobuf.resume import (
     resumes_from_wire,
     resumes_to_wire,
@@ -121,6 +122,7 @@ def decision_to_wire(decision: Decision, request_id: RequestId) -> pb.Decision:
         rules_version=decision.rules_version,
         micros=decision.micros,
         request_id=request_id,
+        manner=manner_to_wire(decision.manner),
     )
 
 
@@ -149,6 +151,7 @@ def decision_from_wire(wire: pb.Decision) -> Decision:
         ),
         rules_version=wire.rules_version,
         micros=wire.micros,
+        manner=manner_from_wire(wire.manner) if wire.HasField("manner") else None,
     )
 
 

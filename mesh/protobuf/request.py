@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from mesh.errors import InvalidRequest
+from mesh.manners import settled
 from mesh.protobuf.messages import messages_from_wire, messages_to_wire
 from mesh.protobuf.resume import (
     continuation_from_wire,
     continuation_to_wire,
 )
 from mesh.types import (
+    Manner,
     ModelId,
     Priority,
     Request,
     RequestId,
-    Sampling,
+    SaidSampling,
 )
 from mesh.v1 import mesh_pb2 as pb
 from mesh.validation import (
@@ -68,7 +71,7 @@ def request_from_wire(wire: pb.GenerateRequest, *, fresh_id: RequestId) -> Reque
     )
 
 
-def sampling_to_wire(sampling: Sampling) -> pb.Sampling:
+def sampling_to_wire(sampling: SaidSampling) -> pb.Sampling:
     return pb.Sampling(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
@@ -83,27 +86,34 @@ def sampling_to_wire(sampling: Sampling) -> pb.Sampling:
     )
 
 
-def sampling_from_wire(wire: pb.Sampling) -> Sampling:
-    """Unset fields take the domain's defaults; 0 where it was set is 0."""
-    default = Sampling()
+def sampling_from_wire(wire: pb.Sampling) -> SaidSampling:
+    """Unset fields were not said; 0 where it was set is 0."""
 
-    def chosen(name: str) -> bool:
-        return wire.HasField(name)
+    def said(name: str) -> Any:
+        return getattr(wire, name) if wire.HasField(name) else None
 
-    return Sampling(
-        max_tokens=wire.max_tokens if chosen("max_tokens") else default.max_tokens,
-        temperature=wire.temperature if chosen("temperature") else default.temperature,
-        top_p=wire.top_p if chosen("top_p") else default.top_p,
-        top_k=wire.top_k if chosen("top_k") else default.top_k,
-        min_p=wire.min_p if chosen("min_p") else default.min_p,
-        repetition_penalty=(
-            wire.repetition_penalty if chosen("repetition_penalty") else default.repetition_penalty
-        ),
-        seed=wire.seed if chosen("seed") else None,
+    return SaidSampling(
+        max_tokens=said("max_tokens"),
+        temperature=said("temperature"),
+        top_p=said("top_p"),
+        top_k=said("top_k"),
+        min_p=said("min_p"),
+        repetition_penalty=said("repetition_penalty"),
+        seed=said("seed"),
         stop=tuple(wire.stop),
-        grammar=wire.grammar if chosen("grammar") else None,
-        json_schema=wire.json_schema if chosen("json_schema") else None,
+        grammar=said("grammar"),
+        json_schema=said("json_schema"),
     )
+
+
+def manner_to_wire(manner: Manner | None) -> pb.Manner | None:
+    if manner is None:
+        return None
+    return pb.Manner(sampling=sampling_to_wire(manner.sampling), system=manner.system)
+
+
+def manner_from_wire(wire: pb.Manner) -> Manner:
+    return Manner(sampling=settled(sampling_from_wire(wire.sampling)), system=wire.system)
 
 
 def timeout_from_wire(timeout_s: float) -> float | None:

@@ -22,6 +22,7 @@ def continuation_to_wire(continuation: Continuation | None) -> pb.Continuation |
         specialty=continuation.specialty or "",
         model=continuation.model or "",
         weights=continuation.weights,
+        system=continuation.system,
     )
 
 
@@ -44,6 +45,7 @@ def continuation_from_wire(wire: pb.GenerateRequest) -> Continuation | None:
         specialty=check_specialty(found.specialty) if found.specialty else None,
         model=ModelId(found.model) if found.model else None,
         weights=found.weights,
+        system=found.system if found.HasField("system") else None,
     )
 
 

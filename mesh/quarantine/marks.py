@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mesh.types import Message, Sampling
+from mesh.types import Message, SaidSampling
 
 MARK_BYTES = 16
 
@@ -30,7 +30,7 @@ class Marks:
 
 
 def marks_of(
-    messages: Sequence[Message], sampling: Sampling | None = None, texts: Sequence[str] = ()
+    messages: Sequence[Message], sampling: SaidSampling | None = None, texts: Sequence[str] = ()
 ) -> Marks:
     """Of an answer's request, or of ``texts`` to embed. A millisecond a megabyte."""
     form = None

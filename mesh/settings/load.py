@@ -7,6 +7,7 @@ them as one JSON argument. Nothing else reads the environment for settings.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -59,6 +60,8 @@ def plain(settings: Any) -> Any:
     """The data that ``load`` makes equal settings of."""
     if isinstance(settings, tuple):
         return [plain(each) for each in settings]
+    if isinstance(settings, dict):
+        return {name: plain(each) for name, each in settings.items()}
     if not is_dataclass(settings):
         return settings
     found: dict[str, Any] = {}
@@ -98,7 +101,9 @@ def _arranged(kind: Any, source: dict[str, Any], where: str, table: str) -> dict
             unknown[key] = value
         else:
             listed = ", ".join(sorted(known)) or "none"
-            raise ConfigError(f"{where}: unknown key '{table}{key}'; known: {listed}")
+            near = get_close_matches(key, known, n=1)
+            meant = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"{where}: unknown key '{table}{key}'; known: {listed}{meant}")
     return arranged if others is None else arranged | {others: unknown}
 
 
@@ -107,6 +112,9 @@ def _inner(kind: Any, value: Any, where: str, table: str) -> Any:
         return [_inner(get_args(kind)[0], each, where, table) for each in value]
     if is_dataclass(kind) and isinstance(value, dict):
         return _arranged(kind, value, where, table)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        of = get_args(kind)[1]
+        return {name: _inner(of, each, where, f"{table}{name}.") for name, each in value.items()}
     return value
 
 

@@ -9,6 +9,7 @@ from mesh.errors import ConfigError
 from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.settings.process import ProcessSettings
 from mesh.settings.router import RouterSettings
+from mesh.settings.specialty import SpecialtySettings, check_specialties
 from mesh.types import SPECIALTY_PATTERN
 from mesh.validation import MAX_TIMEOUT_S
 
@@ -27,7 +28,8 @@ class OrchestratorSettings(ProcessSettings):
     long; 0: the 95th percentile of the model's own times; None: never. ``hedge_share``: such extra
     attempts per request, at most. ``ticket_lifetime_s``, ``ticket_streams``: how long a ticket to
     stream straight from a node holds, in seconds, and how many streams at once it allows;
-    ``ticket_max_tokens``: per answer. ``router``: see there. ``gateways``: where clients come in;
+    ``ticket_max_tokens``: per answer. ``router``: see there; ``specialties``: how each
+    answers whom that says nothing else to. ``gateways``: where clients come in;
     the first one's address is what the record names. ``gateway``: a table for each that has
     settings of its own."""
 
@@ -46,6 +48,7 @@ class OrchestratorSettings(ProcessSettings):
     ticket_streams: int = 4
     ticket_max_tokens: int = 32_768
     router: RouterSettings = field(default_factory=RouterSettings)
+    specialties: dict[str, SpecialtySettings] = field(default_factory=dict)
     gateways: tuple[str, ...] = ("grpc",)
     gateway: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -55,6 +58,7 @@ class OrchestratorSettings(ProcessSettings):
         if not SPECIALTY_PATTERN.fullmatch(self.fallback):
             raise ConfigError(f"{where}: fallback '{self.fallback}' is not a specialty name")
         self.router.check(where)
+        check_specialties(self.specialties, where)
         if not 1 <= self.request_limit <= 1_000_000:
             raise ConfigError(
                 f"{where}: request_limit must be 1 to 1000000 requests, not {self.request_limit}"

@@ -80,6 +80,14 @@ class Sampling(_message.Message):
     json_schema: str
     def __init__(self, max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., grammar: _Optional[str] = ..., json_schema: _Optional[str] = ...) -> None: ...
 
+class Manner(_message.Message):
+    __slots__ = ("sampling", "system")
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    sampling: Sampling
+    system: str
+    def __init__(self, sampling: _Optional[_Union[Sampling, _Mapping]] = ..., system: _Optional[str] = ...) -> None: ...
+
 class GenerateRequest(_message.Message):
     __slots__ = ("messages", "sampling", "specialty", "model", "timeout_s", "priority", "request_id", "no_resume", "continuation", "tenant", "cacheable", "strict")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -109,7 +117,7 @@ class GenerateRequest(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[str] = ..., request_id: _Optional[str] = ..., no_resume: _Optional[bool] = ..., continuation: _Optional[_Union[Continuation, _Mapping]] = ..., tenant: _Optional[str] = ..., cacheable: _Optional[bool] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class Continuation(_message.Message):
-    __slots__ = ("ids", "texts", "tokenizer_hash", "attempts", "specialty", "model", "weights")
+    __slots__ = ("ids", "texts", "tokenizer_hash", "attempts", "specialty", "model", "weights", "system")
     IDS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +125,7 @@ class Continuation(_message.Message):
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[int]
     texts: _containers.RepeatedScalarFieldContainer[str]
     tokenizer_hash: str
@@ -124,7 +133,8 @@ class Continuation(_message.Message):
     specialty: str
     model: str
     weights: str
-    def __init__(self, ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ..., tokenizer_hash: _Optional[str] = ..., attempts: _Optional[int] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., weights: _Optional[str] = ...) -> None: ...
+    system: str
+    def __init__(self, ids: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ..., tokenizer_hash: _Optional[str] = ..., attempts: _Optional[int] = ..., specialty: _Optional[str] = ..., model: _Optional[str] = ..., weights: _Optional[str] = ..., system: _Optional[str] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("from_node", "to_node", "at_token", "gap_ms", "reason", "from_model", "to_model", "same_weights", "by_ids")
@@ -175,7 +185,7 @@ class StageVerdict(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., specialty: _Optional[str] = ..., confidence: _Optional[float] = ..., rule: _Optional[str] = ..., micros: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("specialty", "stage", "rule", "confidence", "alternatives", "verdicts", "rules_version", "micros", "request_id")
+    __slots__ = ("specialty", "stage", "rule", "confidence", "alternatives", "verdicts", "rules_version", "micros", "request_id", "manner")
     SPECIALTY_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +195,7 @@ class Decision(_message.Message):
     RULES_VERSION_FIELD_NUMBER: _ClassVar[int]
     MICROS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MANNER_FIELD_NUMBER: _ClassVar[int]
     specialty: str
     stage: str
     rule: str
@@ -194,7 +205,8 @@ class Decision(_message.Message):
     rules_version: str
     micros: float
     request_id: str
-    def __init__(self, specialty: _Optional[str] = ..., stage: _Optional[str] = ..., rule: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[StageVerdict, _Mapping]]] = ..., rules_version: _Optional[str] = ..., micros: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+    manner: Manner
+    def __init__(self, specialty: _Optional[str] = ..., stage: _Optional[str] = ..., rule: _Optional[str] = ..., confidence: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[StageVerdict, _Mapping]]] = ..., rules_version: _Optional[str] = ..., micros: _Optional[float] = ..., request_id: _Optional[str] = ..., manner: _Optional[_Union[Manner, _Mapping]] = ...) -> None: ...
 
 class Assigned(_message.Message):
     __slots__ = ("node_id", "node_name", "model", "attempt", "tokenizer_hash", "specialty", "weights")

@@ -200,7 +200,7 @@ class EngineServer:
         live.outbox.extend(live.text.push(token, data))
         if live.text.stopped:
             self._finish(engine, live, FinishReason.STOP_STRING)
-        elif live.tokens >= live.max_tokens:
+        elif live.full:
             self._finish(engine, live, FinishReason.LENGTH)
 
     def _finish(self, engine: Engine, live: Live, reason: FinishReason) -> None:
@@ -296,7 +296,7 @@ class EngineServer:
         if live.text.stopped:
             self._finish(engine, live, FinishReason.STOP_STRING)
             self._deliver(live)
-        elif live.tokens >= live.max_tokens:
+        elif live.full:
             self._finish(engine, live, FinishReason.LENGTH)
             self._deliver(live)
 

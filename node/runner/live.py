@@ -25,7 +25,7 @@ class Live:
     credit: int
     index: int
     tokens: int
-    max_tokens: int
+    max_tokens: int | None
     text: TextAssembler
     span: Span
     opened_at: float
@@ -35,6 +35,11 @@ class Live:
     last_token_at: float = 0.0
     outbox: deque[Piece] = field(default_factory=deque)
     finish: FinishReason | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many tokens as were asked for."""
+        return self.max_tokens is not None and self.tokens >= self.max_tokens
 
     @property
     def able(self) -> bool:

@@ -31,7 +31,7 @@ def start_span(spec: ModelSpec, opening: Opening) -> Span:
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "squadron",
             "gen_ai.request.model": spec.id,
-            "gen_ai.request.max_tokens": sampling.max_tokens,
+            "gen_ai.request.max_tokens": sampling.max_tokens or spec.context_length,
             "gen_ai.request.temperature": sampling.temperature,
             "gen_ai.request.top_p": sampling.top_p,
             "gen_ai.request.top_k": sampling.top_k,

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -27,6 +28,7 @@ from mesh.errors import (
     InvalidRequest,
     from_code,
 )
+from mesh.manners import settled
 from mesh.protobuf.beats import beating
 from mesh.protobuf.flow import Flow, Flows
 from mesh.protobuf.intake import PLAIN_BYTES, Intake
@@ -197,10 +199,11 @@ def check(request: Request, ticket: Ticket) -> None:
     check_request(request.messages, request.sampling, timeout_s=request.timeout_s)
     if request.continuation is not None:
         check_continuation(request.continuation, request.sampling)
-    if request.sampling.max_tokens > ticket.max_tokens:
+    most = request.sampling.max_tokens
+    if most is not None and most > ticket.max_tokens:
         raise BadTicket(
             f"the ticket allows answers of {ticket.max_tokens} tokens, not of "
-            f"{request.sampling.max_tokens}; ask for fewer, or through an orchestrator"
+            f"{most}; ask for fewer, or through an orchestrator"
         )
     if request.model is not None and request.model != ticket.model:
         raise BadTicket(
@@ -215,16 +218,20 @@ def check(request: Request, ticket: Ticket) -> None:
 
 
 def _attempt(request: Request, ticket: Ticket, timeout_s: float) -> Attempt:
-    """Nobody else chose this node just now, so it may look for a better one itself."""
+    """Nobody else chose this node just now, so it may look for a better one itself. An answer
+    without a limit has the ticket's."""
     if timeout_s <= 0:
         raise DeadlineExceeded("the request's time was up before it arrived", request_id=request.id)
     before = request.continuation
+    sampling = settled(request.sampling)
+    if sampling.max_tokens is None:
+        sampling = replace(sampling, max_tokens=ticket.max_tokens)
     return Attempt(
         request_id=request.id,
         number=1 + (before.attempts if before else 0),
         model=ticket.model,
         messages=request.messages,
-        sampling=request.sampling,
+        sampling=sampling,
         timeout_s=timeout_s,
         delivered=before.pieces if before else (),
         tokenizer_hash=before.tokenizer_hash if before else "",

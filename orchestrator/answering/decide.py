@@ -10,9 +10,10 @@ from typing import Protocol
 from opentelemetry.trace import Span
 
 from mesh.fleet.work import chain
+from mesh.manners import DEFAULT_MANNER, complete, mannered
 from mesh.stream import Decided, StreamEvent
 from mesh.telemetry import spans
-from mesh.types import Decision, ModelId, Request, Role, Specialty
+from mesh.types import Decision, Manner, ModelId, Request, Role, Specialty
 from orchestrator.answering.ask import Answer, Ask, Cascade, Routed
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Outcome
@@ -31,14 +32,17 @@ class Cascades(Protocol):
 
 class Decider:
     """``specialty_of``: what a named model's first specialty is, None when no node has it.
-    ``substitutes``: who answers for a specialty that nobody serves."""
+    ``substitutes``: who answers for a specialty that nobody serves. ``manners``: how each specialty
+    answers, the mesh's default where it is not in there."""
 
     def __init__(
         self,
         cascades: Cascades,
         specialty_of: Callable[[ModelId | None], Specialty | None],
         substitutes: Mapping[str, str],
+        manners: Mapping[str, Manner] | None = None,
     ) -> None:
+        self._manners = manners or {}
         self._cascades = cascades
         self._specialty_of = specialty_of
         self._substitutes = substitutes
@@ -47,7 +51,9 @@ class Decider:
         """``dry_run``: nothing will be generated."""
         cascade = self._cascades.current
         features = _features(request, cascade, dry_run=dry_run)
-        outcome = await self._outcome(request, cascade, features)
+        outcome = self._mannered(request, await self._outcome(request, cascade, features))
+        # What was decided says how it is drawn, and with that whether it would come again.
+        features = replace(features, cacheable=_cacheable(request, outcome.decision))
         # Who asks for a specialty by name gets it, or whoever the operator said stands in for it,
         # and never the fallback.
         fallback = cascade.fallback if request.specialty is None else None
@@ -57,6 +63,14 @@ class Decider:
             outcome=outcome,
             substitutes=chain(outcome.decision.specialty, self._substitutes, fallback),
         )
+
+    def _mannered(self, request: Request, outcome: Outcome) -> Outcome:
+        """With how its specialty answers; what began elsewhere keeps the system text it has."""
+        manner = self._manners.get(outcome.decision.specialty, DEFAULT_MANNER)
+        begun = request.continuation
+        if begun is not None and begun.system is not None:
+            manner = replace(manner, system=begun.system)
+        return replace(outcome, decision=replace(outcome.decision, manner=manner))
 
     async def _outcome(self, request: Request, cascade: Cascade, features: Features) -> Outcome:
         begun = request.continuation
@@ -108,6 +122,13 @@ def _features(request: Request, cascade: Cascade, *, dry_run: bool) -> Features:
         cacheable=request.cacheable,
         dry_run=dry_run,
     )
+
+
+def _cacheable(request: Request, decision: Decision) -> bool:
+    if request.cacheable is not None:
+        return request.cacheable
+    sampling = complete(mannered(request, decision).sampling)
+    return sampling.temperature == 0.0 or sampling.seed is not None
 
 
 def _named(specialty: Specialty, stage: str) -> Decision:

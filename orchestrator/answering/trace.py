@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind
 from mesh.errors import of_request
 from mesh.stream import StreamEvent
 from mesh.telemetry import spans
+from mesh.types import SaidSampling
 from orchestrator.answering.ask import Answer, Ask
 
 
@@ -25,8 +26,7 @@ def traced(inner: Answer) -> Answer:
                     "squadron.request.id": request.id,
                     "squadron.priority": request.priority,
                     "gen_ai.operation.name": "chat",
-                    "gen_ai.request.max_tokens": request.sampling.max_tokens,
-                    "gen_ai.request.temperature": request.sampling.temperature,
+                    **_said(request.sampling),
                 },
             ) as span,
             of_request(request.id),
@@ -36,3 +36,9 @@ def traced(inner: Answer) -> Answer:
                     yield event
 
     return answer
+
+
+def _said(sampling: SaidSampling) -> dict[str, float]:
+    """As the client said it; what it settled to is on the span of its sequence."""
+    said = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
+    return {f"gen_ai.request.{name}": value for name, value in said.items() if value is not None}

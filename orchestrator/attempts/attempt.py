@@ -166,7 +166,7 @@ class AttemptRun:
                     case Tokens(pieces=pieces) as tokens:
                         pace.received(len(pieces), now())
                         owed += len(pieces)
-                        fresh = take(tokens, tokenizer)
+                        fresh = take(tokens, tokenizer, self.model.context_length)
                         if fresh is not None:
                             yield fresh
                         if (over := self._collector.over) is not None:

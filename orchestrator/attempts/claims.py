@@ -70,11 +70,15 @@ def doubt(
     """Why the end of an answer is not plausible, "" where it is. ``prompt``: UTF-8 bytes of its
     messages; ``delivered``: pieces of the whole answer, and whether they are any ``text``."""
     most, made = sampling.max_tokens, end.usage.completion_tokens
+    asked = "as many tokens as it wants" if most is None else f"{most} tokens"
     elsewhere = not model.file_bytes
     match end.reason:
         case FinishReason.CONTENT_FILTER:
             return ""
         case FinishReason.LENGTH:
+            if most is None:
+                told = "it said that max_tokens was reached, and none was asked for"
+                return "" if elsewhere else told  # another server has limits of its own
             if delivered >= most or (elsewhere and 2 * max(delivered, made) >= most):
                 return ""
             return f"it said that max_tokens was reached after {delivered} of {most} tokens"
@@ -83,7 +87,7 @@ def doubt(
         case FinishReason.CONTEXT if fits(model, prompt=prompt, delivered=delivered):
             return f"it said that its context of {model.context_length} tokens was full"
     if not text and end.reason is not FinishReason.STOP_STRING:
-        return f"it ended without a word of {most} tokens"
+        return f"it ended without a word of {asked}"
     if not elsewhere and made > delivered + UNDELIVERED + sum(map(len, sampling.stop)):
         return f"it said that it made {made} tokens, and {delivered} came"
     return ""

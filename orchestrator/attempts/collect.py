@@ -18,10 +18,12 @@ from mesh.delivery import Delivery
 from mesh.embedding import EmbedRequest, count_of
 from mesh.errors import ProtocolError
 from mesh.fleet.records import ModelRecord
+from mesh.manners import complete
 from mesh.parts import prompt_bytes
 from mesh.quarantine.marks import Marks, marks_of
 from mesh.transport.base import Attempt, Finished, Tokens, Vectors
 from mesh.types import FinishReason, ModelId, Piece, Request, Sampling
+from mesh.validation import MAX_TOKENS
 from orchestrator.attempts import claims
 
 _LENGTH_SLACK = 1e-3  # float32, after thousands of squares
@@ -57,9 +59,9 @@ class Collector(Protocol):
         """What a node is asked: all that was not delivered. What was only gathered, is dropped."""
         ...
 
-    def take(self, part: Tokens | Vectors, tokenizer: str) -> Tokens | None:
-        """What of it is for the client at once. ``tokenizer``: the hash of the model that made it.
-        Raises ``ProtocolError``."""
+    def take(self, part: Tokens | Vectors, tokenizer: str, context: int = 0) -> Tokens | None:
+        """What of it is for the client at once. ``tokenizer``: the hash of the model that made it;
+        ``context``: its length in tokens, 0 if not known. Raises ``ProtocolError``."""
         ...
 
     @property
@@ -93,16 +95,19 @@ class Collector(Protocol):
 
 
 class TokenCollector:
-    """``delivery``: what the client has, what it had at the beginning included."""
+    """``request``: as its nodes get it (``mesh/manners.py``); ``said``: as its client sent it, None
+    for the same. ``delivery``: what the client has, what it had at the beginning included."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, said: Request | None = None) -> None:
         begun = request.continuation
         self.request = request
+        self._said = said or request
+        self.sampling = complete(request.sampling)
         self.resumable = request.resumable
         self.strict = request.strict
         self.over: FinishReason | None = None
         self.delivery = Delivery(list(begun.pieces), begun.tokenizer_hash) if begun else Delivery()
-        self._stops = request.sampling.stop
+        self._stops = self.sampling.stop
         # Of the text so far, where a stop string may have begun that a later piece completes.
         self._reach = max((len(stop) for stop in self._stops), default=1) - 1
         self._tail = self._last("".join(piece.text for piece in self.delivery.pieces))
@@ -121,22 +126,23 @@ class TokenCollector:
             number=number,
             model=model,
             messages=self.request.messages,
-            sampling=self.request.sampling,
+            sampling=self.sampling,
             timeout_s=timeout_s,
             delivered=tuple(self.delivery.pieces),
             tokenizer_hash=self.tokenizer if self.delivered else "",
             traceparent=traceparent,
         )
 
-    def take(self, part: Tokens | Vectors, tokenizer: str) -> Tokens | None:
+    def take(self, part: Tokens | Vectors, tokenizer: str, context: int = 0) -> Tokens | None:
         if isinstance(part, Vectors):
             raise ProtocolError("the node sent vectors for an answer")
-        allowed = self._allowed(part)
+        allowed = self._allowed(part, context)
         return self.delivery.accept(allowed, tokenizer) if allowed is not None else None
 
     @property
     def full(self) -> bool:
-        return self.delivered >= self.request.sampling.max_tokens
+        most = self.sampling.max_tokens
+        return most is not None and self.delivered >= most
 
     def finish(self) -> None:
         pass  # how long an answer is, its node alone knows: ``doubt``
@@ -147,20 +153,23 @@ class TokenCollector:
         return claims.doubt(
             end,
             model,
-            self.request.sampling,
+            self.sampling,
             prompt=prompt_bytes(self.request.messages),
             delivered=self.delivered,
             text=any(piece.text for piece in self.delivery.pieces),
         )
 
-    def _allowed(self, part: Tokens) -> Tokens | None:
-        """What of it the request's limits let through; ``over`` says which one cut the rest off."""
-        had, most = self.delivered, self.request.sampling.max_tokens
+    def _allowed(self, part: Tokens, context: int) -> Tokens | None:
+        """What of it the request's limits let through, or the model's own where the request has
+        none; ``over`` says which one cut the rest off."""
+        had, most, limit = self.delivered, self.sampling.max_tokens, FinishReason.LENGTH
+        if most is None:
+            most, limit = context or MAX_TOKENS, FinishReason.CONTEXT
         if part.first > had:
             return part  # a gap, as the delivery finds
         if part.first + len(part.pieces) > most:
-            self.over = FinishReason.LENGTH
-        pieces = part.pieces[had - part.first : most - part.first]
+            self.over = limit
+        pieces = part.pieces[had - part.first : max(0, most - part.first)]
         if self._stops:
             pieces = self._before_stop(pieces)
         return Tokens(first=had, pieces=pieces) if pieces else None
@@ -181,10 +190,10 @@ class TokenCollector:
 
     @property
     def bound(self) -> bool:
-        return self.request.sampling.bound
+        return self.sampling.bound
 
     def marks(self) -> Marks:
-        return marks_of(self.request.messages, self.request.sampling)
+        return marks_of(self._said.messages, self._said.sampling)
 
     def words(self) -> Words:
         count = self.delivered
@@ -235,7 +244,7 @@ class VectorCollector:
             traceparent=traceparent,
         )
 
-    def take(self, part: Tokens | Vectors, tokenizer: str) -> None:
+    def take(self, part: Tokens | Vectors, tokenizer: str, context: int = 0) -> None:
         if isinstance(part, Tokens):
             raise ProtocolError("the node sent tokens for vectors")
         if self.dimension not in (0, part.dimension) or part.first != self._count:

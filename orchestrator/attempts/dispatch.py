@@ -13,11 +13,12 @@ from dataclasses import replace
 from opentelemetry.trace import Span
 
 from mesh.clock import Clock
-from mesh.errors import InternalError
+from mesh.errors import CannotAnswer, InternalError
 from mesh.fleet.eligibility import asked_for
 from mesh.fleet.placement import stand_in
 from mesh.fleet.records import FleetView
 from mesh.fleet.work import Home, Work
+from mesh.manners import mannered
 from mesh.parts import prompt_bytes
 from mesh.quarantine.quarantine import Quarantine
 from mesh.stream import Done, StreamEvent, rate
@@ -83,20 +84,30 @@ class Dispatch:
         ``DeadlineExceeded`` and ``AttemptFailed``, of which ``NotResumable``.
         """
         begun = request.continuation
-        collector = TokenCollector(request)
-        course = Course(
-            collector=collector,
-            arrived=arrived,
-            deadline=deadline,
-            work=self.work_of(request, decision, substitutes, arrived),
-            span=span,
-            attempts=begun.attempts if begun is not None else 0,
-            resumed=collector.delivered > 0,
-        )
-        had = collector.delivered
-        async with aclosing(self.failover.events(course)) as events:
-            async for event in events:
-                yield event
+        given = mannered(request, decision)
+        while True:
+            collector = TokenCollector(given, request)
+            course = Course(
+                collector=collector,
+                arrived=arrived,
+                deadline=deadline,
+                work=self.work_of(request, decision, substitutes, arrived),
+                span=span,
+                attempts=begun.attempts if begun is not None else 0,
+                resumed=collector.delivered > 0,
+            )
+            had = collector.delivered
+            try:
+                async with aclosing(self.failover.events(course)) as events:
+                    async for event in events:
+                        yield event
+                break
+            except CannotAnswer:
+                # A model whose template knows no system text is not to be lost by one that its
+                # client never sent.
+                if given.messages == request.messages or collector.delivered > had:
+                    raise
+                given = replace(given, messages=request.messages)
         row, pieces = course.run.row, collector.delivery.pieces
         said = "".join(piece.text for piece in pieces)
         self.affinity.keep(request.tenant, request.messages, said, (row.node, row.model))
@@ -119,7 +130,7 @@ class Dispatch:
             substitutes=substitutes if not resuming else (),
             named=request.specialty is not None,
             model=request.model,
-            prompt_bytes=prompt_bytes(request.messages),
+            prompt_bytes=prompt_bytes(mannered(request, decision).messages),
             priority=request.priority,
             arrived=arrived,
             resuming=resuming,

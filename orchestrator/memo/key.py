@@ -6,8 +6,9 @@ requests have the same encoding unless they mean the same.
 Messages that mean the same to a model shall find the same answer, and nothing else shall: texts
 are brought to Unicode NFC (UAX #15), line ends to ``\\n``, and white space at a message's end is
 left out. Case and inner white space count, since code depends on them. All sampling parameters
-count, floats to the last bit; so do roles, images, calls and their results as they are, tenant, the
-conversation's prior (it can decide the route), and a salt.
+count as they were said, floats to the last bit: what was not said follows from the decision, which
+all the rest makes, and from the settings, which are in the salt. So do roles, images, calls and
+their results as they are, tenant, the conversation's prior (it can decide the route), and a salt.
 
 Cost is bounded for any text. NFC sorts runs of combining marks in quadratic time, so it is done in
 short pieces, cut before spaces, and only for the newest ``NFC_CHARACTERS`` of text beyond ASCII;
@@ -27,7 +28,7 @@ MAX_CHARACTERS = 256 * 1024  # of all messages: about 1 ms of encoding and hashi
 NFC_CHARACTERS = 8 * 1024
 _PIECE_CHARACTERS = 64
 
-_VERSION = b"squadron memo 2"
+_VERSION = b"squadron memo 3"
 _ROLES = {Role.SYSTEM: b"s", Role.USER: b"u", Role.ASSISTANT: b"a", Role.TOOL: b"t"}
 
 
@@ -38,16 +39,15 @@ def memo_key(features: Features, salt: str) -> bytes | None:
     if sum([len(m.text) if m.plain else _weight(m) for m in messages]) > MAX_CHARACTERS:
         return None
     s = features.sampling
-    # repr of a float is the shortest text that reads back as the same float; "+ 0.0" makes -0.0 of
-    # a careless client 0.0, and an int a float.
+    # repr of a float is the shortest text that reads back as the same float.
     sampling = repr(
         (
             s.max_tokens,
-            s.temperature + 0.0,
-            s.top_p + 0.0,
+            _float(s.temperature),
+            _float(s.top_p),
             s.top_k,
-            s.min_p + 0.0,
-            s.repetition_penalty + 0.0,
+            _float(s.min_p),
+            _float(s.repetition_penalty),
             s.seed,
             s.stop,
             s.grammar,
@@ -70,6 +70,11 @@ def memo_key(features: Features, salt: str) -> bytes | None:
     return hashlib.sha256(
         b"".join([part for field in fields for part in (len(field).to_bytes(8, "little"), field)])
     ).digest()
+
+
+def _float(said: float | None) -> float | None:
+    """-0.0 of a careless client is 0.0, and an int a float."""
+    return None if said is None else said + 0.0
 
 
 def _weight(message: Message) -> int:

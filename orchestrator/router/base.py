@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mesh.stream import StreamEvent
-from mesh.types import Alternative, Message, ModelId, Role, Sampling, Specialty
+from mesh.types import Alternative, Message, ModelId, Role, SaidSampling, Specialty
 from orchestrator.router.ready import ReadyAnswer
 
 
@@ -24,7 +24,7 @@ class Features:
     messages: tuple[Message, ...]
     last_user: str
     prior: Specialty | None = None
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SaidSampling = field(default_factory=SaidSampling)
     model: ModelId | None = None
     specialty: Specialty | None = None
     tenant: str = ""

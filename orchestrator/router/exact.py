@@ -106,7 +106,7 @@ def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
         return Abstain(f"specialty '{features.specialty}' was asked for by name")
     words = pieces(exact.text)
     sampling = features.sampling
-    if len(words) > sampling.max_tokens:
+    if sampling.max_tokens is not None and len(words) > sampling.max_tokens:
         return Abstain(f"the answer has {len(words)} words, max_tokens is {sampling.max_tokens}")
     if any(stop in exact.text for stop in sampling.stop):
         return Abstain("a stop string would cut the answer")

@@ -176,11 +176,12 @@ class Recording:
 
 
 def may_be_remembered(features: Features) -> bool:
-    """Whether the same request would get the same answer again, or says that it may."""
+    """Whether the same request would get the same answer again, or says that it may. Where it says
+    nothing of temperature, only the decision can tell: ``cacheable`` then says so behind it."""
     if features.cacheable is not None:
         return features.cacheable
     sampling = features.sampling
-    return sampling.temperature == 0.0 or sampling.seed is not None
+    return not sampling.temperature or sampling.seed is not None
 
 
 def _ago(seconds: float) -> str:

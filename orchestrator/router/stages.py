@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
 
 from mesh.clock import Clock
+from mesh.manners import DEFAULT_MANNER
 from mesh.settings.router import DecisionLogSettings, RouterSettings
+from mesh.types import Manner
 from orchestrator.router.chosen import Chosen, choose
 from orchestrator.router.compiled import CompiledRules
 from orchestrator.router.rule_file import RuleSet
@@ -34,10 +37,11 @@ class Stages:
         *,
         ask: AskMesh,
         cache: CompiledRules | None = None,
+        manners: Mapping[str, Manner] | None = None,
     ) -> None:
         chosen = choose(settings)
         self._left_out = chosen.left_out
-        self.salt = salt_of(settings, chosen)
+        self.salt = salt_of(settings, chosen, manners or {})
         wanted = {name for spec, _ in chosen.order for name in spec.after}
         parts = StageParts(clock=clock, ask=ask, salt=self.salt, cache=cache)
         self._made = tuple(
@@ -69,11 +73,13 @@ class Stages:
                     group.create_task(placed.stage.run(), name=f"stage {placed.spec.name}")
 
 
-def salt_of(settings: RouterSettings, chosen: Chosen) -> str:
-    """Of all that decides: orchestrators that share a memory and decide otherwise must not replay
-    others' routes."""
+def salt_of(settings: RouterSettings, chosen: Chosen, manners: Mapping[str, Manner]) -> str:
+    """Of all that decides: orchestrators that share a memory and decide otherwise, or answer in
+    other manners, must not replay others' routes."""
     decisive = (
         replace(settings, tables={}, log=DecisionLogSettings(), notes_in_traces=False),
         {spec.name: own for spec, own in chosen.order if not spec.remembers},
+        sorted(manners.items()),
+        DEFAULT_MANNER,
     )
     return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:12]

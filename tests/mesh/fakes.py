@@ -20,6 +20,7 @@ from mesh.registry.twin import TwinRegistry, TwinStore
 from mesh.security.tickets import Signer
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import RouterSettings
+from mesh.settings.specialty import SpecialtySettings
 from mesh.settings.timing import Timing
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.transport.twin import TwinNetwork
@@ -30,7 +31,7 @@ from mesh.types import (
     Request,
     RequestId,
     Role,
-    Sampling,
+    SaidSampling,
     Specialty,
 )
 from orchestrator.assembly import assembled
@@ -119,6 +120,7 @@ class Mesh:
         substitutes: dict[str, str] | None = None,
         notes_in_traces: bool = False,
         request_limit: int = 1000,
+        specialties: dict[str, SpecialtySettings] | None = None,
     ) -> None:
         self.clock: Clock = beside.clock if beside else clock or SystemClock()
         self.network: TwinNetwork = (
@@ -148,6 +150,7 @@ class Mesh:
                 default_timeout_s=WAIT_S,
                 max_request_bytes=MAX_BYTES,
                 request_limit=request_limit,
+                specialties=specialties or {},
                 router=RouterSettings(
                     substitutes=substitutes or {}, notes_in_traces=notes_in_traces
                 ),
@@ -241,7 +244,7 @@ def request(text: str = "what is 1 + 1?", *, number: int = 1, **given: Any) -> R
     fields: dict[str, Any] = {
         "id": RequestId(f"{number:032x}"),
         "messages": (Message.of(Role.USER, text),),
-        "sampling": Sampling(max_tokens=1000),
+        "sampling": SaidSampling(max_tokens=1000, temperature=0.0),
     }
     return Request(**(fields | given))
 

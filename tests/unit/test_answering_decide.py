@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from mesh.errors import InternalError
+from mesh.manners import DEFAULT_MANNER
 from mesh.stream import Decided
 from mesh.types import (
     Continuation,
+    Decision,
     Message,
     ModelId,
     Request,
@@ -42,6 +44,10 @@ from tests.answering_rig import (
     said,
     spans_ended,
 )
+
+
+def mannerly(decision: Decision) -> Decision:
+    return replace(decision, manner=DEFAULT_MANNER)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,8 @@ async def test_the_memory_answers_for_a_specialist_that_is_named() -> None:
     known = Outcome(said(CODE, "memo"), answer=KNOWN)
     cascade = Fixed(Outcome(said()), recalls=known)
     routed = await decider(cascade).routed(ask(specialty=CODE).request)
-    assert routed.outcome is known
+    assert routed.outcome.answer is KNOWN
+    assert routed.outcome.decision.stage == "memo"
 
 
 @pytest.mark.parametrize("passing", [True, False])
@@ -110,8 +117,8 @@ async def test_the_decision_is_the_first_event_and_the_answer_is_asked_with_it()
     cascade = Fixed(Outcome(said()))
     answer = decided(inner, decider(cascade), notes_in_traces=False)
     events = await events_of(answer, ask())
-    assert events == [Decided(request_id=ID, decision=said()), TOKENS, DONE]
-    assert inner.asks[0].decision == said()
+    assert events == [Decided(request_id=ID, decision=mannerly(said())), TOKENS, DONE]
+    assert inner.asks[0].decision == mannerly(said())
     assert inner.asks[0].known.cascade is cascade
 
 
@@ -120,7 +127,7 @@ async def test_a_client_that_leaves_after_the_decision_leaves_nothing_open() -> 
     answer = decided(logged(Listed(), log), decider(Fixed(Outcome(said()))), notes_in_traces=False)
     async with aclosing(answer(ask())) as events:
         await anext(events)
-    assert [decision for _, decision in log.rows] == [said()]
+    assert [decision for _, decision in log.rows] == [mannerly(said())]
 
 
 def test_a_link_behind_the_decision_refuses_an_ask_without_one() -> None:

@@ -27,7 +27,15 @@ def test_route_json_has_decision_alternatives_and_ranked_candidates() -> None:
     result = run(FakeMesh(), "route", "--json", "Tom has 12 apples")
     data = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert list(data) == ["decision", "alternatives", "candidates", "ready", "prior"]
+    assert list(data) == [
+        "decision",
+        "alternatives",
+        "sampling",
+        "system",
+        "candidates",
+        "ready",
+        "prior",
+    ]
     wanted = {"specialty": "math", "stage": "rules", "rule": "word_problem", "confidence": 0.97}
     assert data["decision"] | wanted == data["decision"]
     assert [a["specialty"] for a in data["alternatives"]] == ["math", "chat"]

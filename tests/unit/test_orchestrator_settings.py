@@ -10,15 +10,22 @@ from typing import Any
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.settings.load import load, load_toml
+from mesh.settings.load import load, load_toml, plain
 from mesh.settings.orchestrator import OrchestratorSettings
 from mesh.settings.router import DecisionLogSettings, RouterSettings
 from mesh.settings.shipped import shipped
+from mesh.settings.specialty import SpecialtySettings
 from orchestrator.router.chosen import GROUP, choose
 
 EXAMPLE = shipped("orchestrator.example.toml")
 SPECS = tuple(point.load() for point in entry_points(group=GROUP))
-KINDS = (OrchestratorSettings, RouterSettings, DecisionLogSettings, *(s.settings for s in SPECS))
+KINDS = (
+    OrchestratorSettings,
+    RouterSettings,
+    DecisionLogSettings,
+    SpecialtySettings,
+    *(s.settings for s in SPECS),
+)
 
 
 def test_the_example_loads_and_its_uncommented_lines_are_the_defaults() -> None:
@@ -33,7 +40,7 @@ def test_the_example_shows_every_key_there_is() -> None:
     keys = {f.name for kind in KINDS for f in fields(kind)} - {"tables"}
     keys |= {spec.name for spec in SPECS if fields(spec.settings)}
     shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
-    tables = set(re.findall(r"^\[(?:router\.)?([a-z_]+)\]", text, re.MULTILINE))
+    tables = set(re.findall(r"^(?:# )?\[(?:router\.)?([a-z_]+)", text, re.MULTILINE))
     assert keys == (shown | tables) - {"calculator", "units"}
 
 
@@ -61,3 +68,35 @@ def test_the_example_shows_every_key_there_is() -> None:
 def test_a_router_setting_that_is_wrong_is_named(router: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         choose(load(OrchestratorSettings, {"name": "a", "router": router}).router)
+
+
+@pytest.mark.parametrize(
+    ("specialties", "words"),
+    [
+        ({"math": {"temprature": 1}}, "unknown key 'specialties.math.temprature'"),
+        ({"math": {"temperature": 9}}, "specialties.math: temperature must be 0 to 5, not 9"),
+        ({"math": {"temperature": "hot"}}, "temperature"),
+        ({"math": {"top_p": 0}}, "specialties.math: top_p must be more than 0"),
+        ({"math": {"max_tokens": 0}}, "specialties.math: max_tokens must be 1 to"),
+        ({"math": {"system": "x" * 20_000}}, "specialties.math: the system text is 20,000 bytes"),
+        ({"Math!": {}}, "'Math!' is not a specialty name"),
+        ({"math": 7}, "Expected `object`, got `int`"),
+    ],
+)
+def test_a_specialtys_setting_that_is_wrong_is_named_in_one_line(
+    specialties: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)) as error:
+        load(OrchestratorSettings, {"name": "a", "specialties": specialties})
+    assert "\n" not in str(error.value)
+
+
+def test_a_misspelt_key_is_told_what_was_meant() -> None:
+    with pytest.raises(ConfigError, match=re.escape("did you mean 'temperature'?")):
+        load(OrchestratorSettings, {"name": "a", "specialties": {"math": {"temprature": 1}}})
+
+
+def test_settings_travel_to_the_process_and_come_out_alike() -> None:
+    table = {"math": {"temperature": 0.1, "system": "Be exact."}}
+    settings = load(OrchestratorSettings, {"name": "a", "specialties": table})
+    assert load(OrchestratorSettings, plain(settings)) == settings

@@ -52,7 +52,7 @@ from mesh.types import (
     Request,
     RequestId,
     Role,
-    Sampling,
+    SaidSampling,
     Specialty,
     StageVerdict,
 )
@@ -118,7 +118,7 @@ def test_requests_survive_the_wire() -> None:
             Message.of(Role.SYSTEM, "be brief"),
             Message.of(Role.USER, "hé"),
         ),
-        sampling=Sampling(
+        sampling=SaidSampling(
             max_tokens=9,
             temperature=0.5,
             top_p=0.9,
@@ -138,11 +138,11 @@ def test_requests_survive_the_wire() -> None:
     assert request_from_wire(pb.GenerateRequest.FromString(data), fresh_id=fresh) == request
 
 
-def test_what_a_client_leaves_out_takes_the_defaults() -> None:
+def test_what_a_client_leaves_out_was_not_said() -> None:
     wire = pb.GenerateRequest(messages=[pb.Message(role="user", content="x")])
     request = request_from_wire(wire, fresh_id=ID)
     assert request.id == ID
-    assert request.sampling == Sampling()
+    assert request.sampling == SaidSampling()
     assert (request.specialty, request.model, request.timeout_s) == (None, None, None)
     assert request.priority is Priority.NORMAL
 
@@ -177,7 +177,7 @@ def test_what_the_wire_cannot_hold_is_refused_before_it_is_sent() -> None:
     with pytest.raises(InvalidRequest):
         request_to_wire(request)
     with pytest.raises(InvalidRequest):
-        request_to_wire(replace(request, messages=(), sampling=Sampling(max_tokens=2**40)))
+        request_to_wire(replace(request, messages=(), sampling=SaidSampling(max_tokens=2**40)))
 
 
 def test_events_of_a_newer_orchestrator_are_skipped_and_broken_ones_refused() -> None:
@@ -218,7 +218,7 @@ def test_what_a_dry_run_asks_survives_the_wire() -> None:
     request = Request(
         id=ID,
         messages=(Message.of(Role.USER, "x"),),
-        sampling=Sampling(max_tokens=7, seed=3),
+        sampling=SaidSampling(max_tokens=7, seed=3),
         specialty=Specialty("math"),
         tenant="us",
         cacheable=False,

@@ -55,11 +55,12 @@ Event = AnswerText | Rows | UpstreamUsage | End
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamRequest:
     """``body``: see ``openai_request.body``. ``counted``: whether the pieces that come count
-    against ``max_tokens`` from the first on (not of a resume, whose first ones were elsewhere).
+    against ``max_tokens`` from the first on (not of a resume, whose first ones were elsewhere);
+    None leaves the limit to the upstream.
     ``thoughts``: whether what a reasoning model thinks is part of the answer."""
 
     body: dict[str, Any]
-    max_tokens: int
+    max_tokens: int | None
     stop: tuple[str, ...] = ()
     counted: bool = True
     thoughts: bool = False
@@ -184,7 +185,8 @@ class Reading:
             text = self._inline.read(text) + (self._inline.end() if last else "")
         for piece in pieces(text):
             self._pieces += 1
-            if self._ask.counted and self._pieces >= self._ask.max_tokens:
+            most = self._ask.max_tokens
+            if most is not None and self._ask.counted and self._pieces >= most:
                 self._last, self._finish = piece, "length"
                 return
             yield AnswerText(piece)
@@ -210,8 +212,11 @@ class Reading:
     def _named(self) -> FinishReason:
         match meant(self._finish):
             case Meant.CUT:
+                most = self._ask.max_tokens
+                if most is None:
+                    return FinishReason.CONTEXT  # of the upstream's own, whatever it counts to it
                 made = self._counts.completion if self._counts is not None else 0
-                short = not self._last and self._ask.counted and 0 < made < self._ask.max_tokens
+                short = not self._last and self._ask.counted and 0 < made < most
                 return FinishReason.CONTEXT if short else FinishReason.LENGTH
             case Meant.CONTEXT:
                 return FinishReason.CONTEXT

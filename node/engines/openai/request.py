@@ -119,9 +119,11 @@ def body(
     return asked | options.body
 
 
-def finished(asked: dict[str, Any], quirks: Quirks, max_tokens: int) -> dict[str, Any]:
-    """``asked`` as it is sent."""
-    sent = asked | {quirks.max_tokens_field: max_tokens}
+def finished(asked: dict[str, Any], quirks: Quirks, max_tokens: int | None) -> dict[str, Any]:
+    """``asked`` as it is sent. ``max_tokens``: None leaves the limit to the upstream."""
+    sent = dict(asked)
+    if max_tokens is not None:
+        sent[quirks.max_tokens_field] = max_tokens
     if quirks.stream_options:
         sent["stream_options"] = {"include_usage": True}
     return sent
