@@ -263,7 +263,7 @@ def without_nodes(plan: MeshPlan) -> list[str]:
             f"a node joins with `mesh node --model FILE.gguf --specialty chat --etcd {plan.etcd}`"
         )
     else:
-        brings = f"{BRING_ONE}, then `mesh up` again"
+        brings = f"no model is on this box: {BRING_ONE}; then `mesh up` again"
     return ["a front door without a node: exact answers only (sums, units, dates, logic)", brings]
 
 

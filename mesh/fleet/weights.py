@@ -14,8 +14,9 @@ from mesh.fleet.records import ModelRecord
 
 def weights_of(model: ModelRecord) -> str:
     """Equal for equal weights; "" where the node knows of no file: a model of somebody else's
-    server, or one that was not looked at yet."""
-    if not model.file_bytes:
+    server, or one that was not looked at yet. Its tokenizer a node knows once it has loaded it; a
+    node that starts again is not to be another model until then."""
+    if not model.file_bytes or not model.tokenizer_hash:
         return ""
     told = (
         model.file_bytes,

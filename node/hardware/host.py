@@ -86,7 +86,7 @@ class BusyShare:
         times = guarded(psutil.cpu_times)
         if times is None:
             return 0.0
-        # What a guest or another machine takes stands in user, nice and steal as well.
+        # A guest's time stands in user and nice, too.
         named: dict[str, float] = times._asdict()
         whole = sum(named[name] for name in named if not name.startswith("guest"))
         idle = named["idle"] + named.get("iowait", 0.0)

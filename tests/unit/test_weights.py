@@ -41,6 +41,12 @@ def test_one_file_under_two_names_is_one_model() -> None:
     assert same_weights("toy", weights_of(FILE), "other", weights_of(replace(FILE, slots=9)))
 
 
+def test_a_node_that_starts_again_has_the_same_model_before_it_has_loaded_it() -> None:
+    loading = replace(FILE, tokenizer_hash="")
+    assert same_weights("toy", weights_of(FILE), "toy", weights_of(loading))
+    assert not same_weights("toy", weights_of(FILE), "other", weights_of(loading))
+
+
 @pytest.mark.parametrize(("other", "same"), [("toy", True), ("other", False), ("", False)])
 def test_where_no_file_is_told_the_name_is_all_there_is(other: str, same: bool) -> None:
     assert weights_of(NAMED) == ""
