@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 
 from mesh.clock import Clock
 from mesh.doors import files
@@ -23,6 +24,7 @@ TICK_S = 0.1  # between two looks at how many files are open, which cost microse
 LOOK_S = 1.0  # between two looks at all of them, if their number stays about the same
 ABOUT = 16
 FILES_A_TURN = 128  # then the loop's other work gets its turn
+HELD_S = 1.0  # a look that is later than this: the process did not run (stopped, or a busy box)
 SAY_AGAIN_S = 10.0  # of one origin and reason: a flood is a line, not a flood of them
 
 
@@ -35,6 +37,7 @@ class Guard:
         self._clock = clock
         self._connections = Connections()
         self._said: dict[tuple[Origin, Why], float] = {}
+        self._runs_since = float("-inf")
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -44,20 +47,30 @@ class Guard:
             if abs(opened - seen) > ABOUT or now - seen_at >= LOOK_S:
                 seen, seen_at = opened, now
                 await self._look()
+            before = self._clock.now()
             await self._clock.sleep(TICK_S)
+            if self._clock.now() - before > TICK_S + HELD_S:
+                self._runs_since = self._clock.now()
 
     async def _look(self) -> None:
         now = self._clock.now()
         found: list[Connection] = []
         for index, connection in enumerate(self._connections.look(now, self._limit)):
             if connection is not None:
-                found.append(connection)
+                found.append(self._judged(connection, now))
             if index % FILES_A_TURN == FILES_A_TURN - 1:
                 await asyncio.sleep(0)
         gone = hung_up(found, self._shares, now)
         for connection, _ in gone:
             hang_up(connection)
         self._say(Counter((connection.origin, why) for connection, why in gone), now)
+
+    def _judged(self, connection: Connection, now: float) -> Connection:
+        """Silence counts from when this process could hear: while it was held, it answered nobody,
+        and what they said may not be read yet."""
+        quiet_s = min(connection.quiet_s, now - self._runs_since)
+        since = connection.since if connection.said else max(connection.since, self._runs_since)
+        return replace(connection, quiet_s=quiet_s, since=since)
 
     def _say(self, gone: Counter[tuple[Origin, Why]], now: float) -> None:
         for key, at in list(self._said.items()):
