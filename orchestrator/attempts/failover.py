@@ -165,7 +165,8 @@ class Failover:
 
     async def _race(self, course: Course, number: int, first: ExitStack, second: ExitStack) -> None:
         """Opens another attempt, on a node with a slot free this moment: a hedge waits for nothing
-        and nobody waits for it. Who delivers first stays, the other is left at once."""
+        and nobody waits for it. Who delivers first stays, the other is left at once; where neither
+        does in the time that a first token may take, the first goes on alone, under the watch."""
         run, left = course.run, course.deadline - self._clock.now()
         work = replace(_likewise(course.work, run), exclude=course.work.exclude | {run.row.node})
         with Standby(self._admission) as spare:
@@ -176,7 +177,8 @@ class Failover:
             other = second.enter_context(
                 opened(self._fleet, course, slot, number, self._clock, hedge=True)
             )
-        winner, ahead = await race((run.stream, other.stream), self._clock, left)
+        within_s = min(left, run.pace.first_s)
+        winner, ahead = await race((run.stream, other.stream), self._clock, within_s)
         course.newest = other if winner else run
         course.newest.ahead = ahead
         (first if winner else second).close()

@@ -347,3 +347,19 @@ async def test_a_substitute_is_no_second_for_who_is_only_slow(
             (serves, ()),
         ]
         await asked.cancel()
+
+
+async def test_a_race_in_which_both_stand_still_is_left_for_a_third() -> None:
+    nodes = [FakeNode("a"), FakeNode("b"), c := FakeNode("c")]
+    async with rig(*nodes, hedging=policy()) as here:
+        asked = await raced(here)
+        nodes[1].stream.accept()
+        await here.advance(200.0)
+        assert c.streams, "nobody waits for both until the deadline"
+        c.stream.accept()
+        c.stream.tokens(2)
+        c.stream.finish()
+        await here.settle()
+        assert asked.done.node_name == "c"
+        assert not here.held
+        assert not here.open
