@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: run test gpu gpu-check mutants embed torch check lint types imports proto proto-check lock bench clean
+.PHONY: run test gpu gpu-check dist mutants embed torch check lint types imports proto proto-check lock bench clean
 
 run: $(READY)
 	@$(BIN)/mesh up --tour
@@ -19,6 +19,12 @@ gpu: $(READY)
 # What only a machine with an NVIDIA card can show, in one report of under eight minutes.
 gpu-check: $(READY)
 	@$(BIN)/python -m benchmarks.gpu_check
+
+# The source distribution, and the wheel that is made of it: into dist/. In an environment of its
+# own it would load setuptools anew.
+dist: $(READY)
+	@rm -rf dist build
+	@$(BIN)/python -m build --quiet --no-isolation --outdir dist .
 
 # Breaks one line at a time and asks whether a test notices; on demand, MODULES= a part of the list.
 mutants: $(READY)

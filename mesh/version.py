@@ -1,3 +1,3 @@
 """The version of this code, apart from the SDK's face, so that nothing circles back to that."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

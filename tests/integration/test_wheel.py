@@ -5,24 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 from tests.local_mesh import Box, box, wait_for
-
-ROOT = Path(__file__).parents[2]
-PACKED = ("mesh", "node", "orchestrator", "configs", "LICENSE", "README.md", "pyproject.toml")
-
-INSTALL = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+from tests.wheel_rig import ROOT, alone, environment, packed
 
 # One packing and one mesh for the whole file, so all of it runs in one test process.
 pytestmark = [
@@ -34,63 +26,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made of the source distribution, which is made of the checkout: nothing may get lost."""
-    folder = tmp_path_factory.mktemp("packing")
-    checkout = folder / "checkout"
-    checkout.mkdir()
-    for name in PACKED:
-        source = ROOT / name
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, checkout / name, symlinks=True, ignore=ignored)
-        else:
-            shutil.copy(source, checkout)
-    _pack("build_sdist", checkout, folder)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    _pack("build_wheel", next((folder / "unpacked").iterdir()), folder)
-    return next(folder.glob("*.whl"))
-
-
-def _pack(what: str, source: Path, target: Path) -> None:
-    code = f"from setuptools import build_meta; build_meta.{what}({str(target)!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    return packed(tmp_path_factory.mktemp("packing"))
 
 
 @pytest.fixture(scope="module")
 def client(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel, the packages that it asks for without an extra, and no other:
-    its folder of programs."""
-    folder = tmp_path_factory.mktemp("client")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    programs, packages = folder / "bin", next(folder.glob("lib/python*/site-packages"))
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", programs / "python", *INSTALL, wheel],
-        env=_alone(os.environ),
-        check=True,
-    )
-    for name in _needed("squadron-mesh", set()):
-        found = distribution(name)
-        for file in found.files or ():
-            if ".." not in file.parts and file.suffix != ".pyc":
-                (packages / file).parent.mkdir(parents=True, exist_ok=True)
-                (packages / file).symlink_to(Path(str(found.locate_file(file))))
-    return programs
-
-
-def _needed(name: str, known: set[str]) -> set[str]:
-    """The packages that this one asks for, and those that they ask for, without any extra."""
-    for line in distribution(name).requires or ():
-        asked = Requirement(line)
-        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
-            continue
-        if asked.name not in known:
-            known.add(asked.name)
-            _needed(asked.name, known)
-    return known
+    return environment(tmp_path_factory.mktemp("client"), wheel)
 
 
 @pytest.fixture(scope="module")
@@ -112,17 +53,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         made.mesh("down")
 
 
-def _alone(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without the checkout, which would be found before what is installed."""
-    return {key: value for key, value in environment.items() if key != "PYTHONPATH"}
-
-
 def run(
     programs: Path, *arguments: str, home: Box | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [programs / "mesh", *arguments],
-        env=_alone(home.environment if home else os.environ),
+        env=alone(home.environment if home else os.environ),
         cwd=programs,
         stdin=subprocess.DEVNULL,
         capture_output=True,
