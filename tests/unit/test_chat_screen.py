@@ -105,12 +105,37 @@ def test_at_the_end_of_the_screen_it_stays_where_it_is() -> None:
     assert lines[-len(SHOWN) - 1] == "line 29"
 
 
-def test_what_has_left_the_screen_stays_raw() -> None:
+def test_a_block_that_has_left_the_screen_stays_raw() -> None:
     terminal = Terminal(rows=8)
     screen = answer(terminal)
-    stream(screen, MARKDOWN)
+    stream(screen, "```\n" + "x = 1\n" * 20 + "```\n")
     assert not screen.end()
     assert terminal.lines[-1] == "```"
+
+
+@pytest.mark.parametrize("size", [1, 4, 30])
+def test_an_answer_longer_than_the_screen_is_rendered_before_it_leaves_it(size: int) -> None:
+    terminal = Terminal(rows=14)
+    terminal.write("> all of it\n")
+    screen = answer(terminal)
+    parts = [f"Part **{n}** says `more`.\n\n```python\nx = {n}\n```\n\n" for n in range(9)]
+    parts += ["1. one\n\n2. two\n\n   and\n\n3. three\n"]
+    stream(screen, "".join(parts), size=size)
+    assert screen.end()
+    gone = ["".join(row[x].data for x in range(40)) for row in terminal.screen.history.top]
+    seen = [line.rstrip() for line in (*gone, *terminal.lines) if line.strip()]
+    wanted = ["> all of it"]
+    for n in range(9):
+        wanted += [f"Part {n} says more.", f"  x = {n}"]
+    assert seen == [*wanted, " 1 one", " 2 two", "   and", " 3 three"]
+
+
+def test_after_a_block_that_stayed_raw_the_next_ones_are_rendered() -> None:
+    terminal = Terminal(rows=10)
+    screen = answer(terminal)
+    stream(screen, "```\n" + "x = 1\n" * 20 + "```\n\nSome **words**\n\nand `more`.\n")
+    assert screen.end()
+    assert terminal.lines[-5:] == ["```", "", "Some words", "", "and more."]
 
 
 def test_after_a_change_of_size_it_stays_raw_and_goes_on_in_the_new_width() -> None:

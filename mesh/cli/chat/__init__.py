@@ -6,7 +6,7 @@
 - where lines come from: ``typed`` on a terminal (``completing``, ``history``, ``pasting``,
   ``paste_parser``), ``piped`` elsewhere
 - where it is shown: ``view``, an answer on ``screen``, with ``wrap`` while it comes and
-  ``rendering`` when it is whole
+  ``rendering`` when it is whole, ``blocks`` of it where it is long
 - ``saved`` and ``store``: conversations, and their files
 """
 
