@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -119,3 +120,22 @@ def children(plan: MeshPlan, etcd_command: list[str] | None) -> tuple[ChildSpec,
 def python_command(module: str, settings: ProcessSettings) -> tuple[str, ...]:
     """``python -m node JSON``."""
     return python(module, msgspec.json.encode(plain(settings)).decode())
+
+
+def name_in(command: Sequence[str]) -> str:
+    """The name of a child, in words, by the command that it was started with."""
+    match list(command):
+        case [*_, "-m", ("node" | "orchestrator") as module, settings]:
+            try:
+                name = msgspec.json.decode(settings, type=_Named).name
+            except msgspec.MsgspecError:
+                return module
+            return f"node '{name}'" if module == "node" else module
+        case [program, *_]:
+            return Path(program).name
+        case _:
+            return "a process"
+
+
+class _Named(msgspec.Struct):
+    name: str

@@ -1,0 +1,141 @@
+"""`mesh down`: whom it waits for, what stays on disk, and what --purge deletes: its own files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mesh.cli.down import waits_for
+from mesh.cli.main import cli
+from mesh.local import leftovers, run_file
+from mesh.local.plan import name_in
+from node.identity import claim
+
+OWN = (
+    *("etcd/member/wal/0.wal", "etcd/member/snap/db", "logs/robin.log", "logs/robin.log.1"),
+    *("cache/rules/ab.hsdb", "cache/rules-check/cd.hsdb", "mesh.lock", "mesh.json"),
+    *("nodes/robin/id", "nodes/robin/lock", "nodes/robin/calibration.json"),
+    *("orchestrators/orchestrator/id", "orchestrators/orchestrator/ticket.key"),
+)
+FOREIGN = (
+    *("letter.txt", "logs/holiday.txt", "cache/thumbnails/a.png", "nodes/robin/mine.txt"),
+    *("etcd/other", "chats/trip.json", "chat-history", "orchestrators/notes/x"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (*OWN, *FOREIGN):
+        path = tmp_path / "state" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 5000)
+    return (tmp_path / "state").resolve()
+
+
+def down(folder: Path, *arguments: str, **options: str) -> Result:
+    return CliRunner().invoke(cli, ["down", "--state-dir", str(folder), *arguments], **options)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_purge_deletes_its_own_files_and_no_other(folder: Path) -> None:
+    result = down(folder, "--purge", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert files(folder) == set(FOREIGN)
+    for words in ("the registry's data", "logs", "identities", str(folder)):
+        assert words in result.stdout
+    assert not (folder / "cache" / "rules").exists()
+    assert "nothing is left" in down(folder, "--purge", "--yes").stdout
+
+
+def test_what_a_link_leads_to_is_not_its_own(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "robin").mkdir(parents=True)
+    (elsewhere / "robin" / "id").write_text("x", encoding="utf-8")
+    (elsewhere / "a.log").write_text("x", encoding="utf-8")
+    (folder / "orchestrators" / "linked").symlink_to(elsewhere / "robin")
+    (folder / "logs" / "linked.log").symlink_to(elsewhere / "a.log")
+    assert down(folder, "--purge", "--yes").exit_code == 0
+    assert files(elsewhere) == {"robin/id", "a.log"}
+
+
+def test_purge_without_anybody_to_answer_deletes_nothing(folder: Path) -> None:
+    result = down(folder, "--purge", input="y\n")
+    assert (result.exit_code, "--yes" in result.stderr) == (2, True)
+    assert files(folder) == {*OWN, *FOREIGN} - {"mesh.json"}  # of one that does not run
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_purge_says_what_it_deletes_and_asks(
+    folder: Path, answer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr("mesh.cli.down.click.confirm", confirm)
+    monkeypatch.setattr("mesh.cli.down._answers", lambda: True)
+    result = down(folder, "--purge")
+    assert asked == [f"delete these in {folder}?"]
+    assert "the registry's data: 10 KiB" in result.stdout
+    assert (files(folder) == set(FOREIGN)) is answer
+
+
+def test_purge_is_refused_while_a_node_runs_there(folder: Path) -> None:
+    (folder / "nodes" / "robin" / "id").unlink()
+    with claim(folder, "robin"):
+        result = down(folder, "--purge", "--yes")
+    assert result.exit_code == 2
+    assert f"node 'robin' (pid {os.getpid()}) runs on {folder}" in result.stderr
+    assert (folder / "etcd" / "member").exists()
+
+
+def test_without_purge_nothing_is_deleted(folder: Path) -> None:
+    assert "no mesh is running" in down(folder).stdout
+    assert files(folder) == {*OWN, *FOREIGN} - {"mesh.json"}  # of one that does not run
+    assert down(folder, "--yes").exit_code == 2
+
+
+def test_sizes_are_what_it_takes(folder: Path) -> None:
+    sparse = folder / "etcd" / "member" / "sparse"
+    with sparse.open("wb") as file:
+        file.truncate(2**30)
+    (registry,) = (e for e in leftovers.found(folder) if e.what == "the registry's data")
+    assert registry.size == 10_000
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["node 'robin'"], "waiting for node 'robin' to finish, at most 14 s more"),
+        (["a", "b", "c"], "waiting for a, b and c to finish"),
+        ([], "waiting for its supervisor, at most 14 s more"),
+    ],
+)
+def test_whom_it_waits_for_is_said(names: list[str], told: str) -> None:
+    assert waits_for(names, 14.2).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["python", "-P", "-m", "node", '{"name":"robin","slots":2}'], "node 'robin'"),
+        (["python", "-m", "orchestrator", '{"name":"orchestrator"}'], "orchestrator"),
+        (["python", "-m", "node", "{"], "node"),
+        (["/opt/etcd/etcd", "--name=mesh"], "etcd"),
+        ([], "a process"),
+    ],
+)
+def test_a_child_is_named_by_its_command(command: list[str], name: str) -> None:
+    assert name_in(command) == name
+
+
+def test_the_stop_command_names_the_folder(folder: Path) -> None:
+    assert str(folder) in run_file.down_command(folder)
