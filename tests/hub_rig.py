@@ -153,8 +153,9 @@ class _HubHandler(_Handler):
     def answer(self, path: str, headers: dict[str, str]) -> None:
         rig = self.rig
         if path == "/api/models":
-            word = parse_qs(urlsplit(self.path).query).get("search", [""])[0].lower()
-            alike = [{"id": REPO}] if word[:4] in REPO.lower() else []
+            query = parse_qs(urlsplit(self.path).query)
+            author, word = (query.get(key, [""])[0].lower() for key in ("author", "search"))
+            alike = [{"id": REPO}] if (word or f"{author}/") in REPO.lower() else []
             return self.reply(200, json.dumps(alike).encode())
         if path == f"/api/models/{REPO}":
             return self.reply(200, json.dumps(rig.told()).encode())

@@ -287,7 +287,9 @@ def test_another_process_that_pulls_it_is_waited_for(rig: HubRig, pulls: Pulls) 
 
 
 def test_what_is_misspelt_is_answered_with_what_is_near(rig: HubRig, pulls: Pulls) -> None:
-    assert f"near it: {REPO}" in pulls.refused("hf:someone/tiny-GUFF")
+    for misspelt in ("someone/tiny-GUFF", "somebody/tiny-GGUF"):
+        assert f"near it: {REPO}" in pulls.refused(f"hf:{misspelt}")
+    assert "near it" not in pulls.refused("hf:nobody/nothing")
     assert f"near it: {Q4}" in pulls.refused(f"hf:{REPO}/tiny-Q4_K_N.gguf")
     assert "it has Q4_K_M, Q6_K, Q8_0" in pulls.refused(f"hf:{REPO}:Q5_K_M")
     assert "is no GGUF file" in pulls.refused(f"hf:{REPO}/README.md")

@@ -73,13 +73,18 @@ def _files(siblings: Any) -> Iterator[HubFile]:
 
 
 def _alike(api: Any, repo: str) -> str:
-    """Repositories of nearly that name, by comma. One question, and no answer is one too."""
+    """Repositories of nearly that name, by comma: anybody's, else its owner's. No answer is one
+    too."""
     from huggingface_hub import errors
 
+    owner, name = repo.split("/")
     try:
-        found = [each.id for each in api.list_models(search=repo.split("/")[1], limit=20)]
+        found = [each.id for each in api.list_models(search=name, limit=20)]
+        close = near(repo, found) or found[:3]
+        if not close:
+            close = near(repo, (each.id for each in api.list_models(author=owner, limit=200)))
     except (http().HTTPError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled):
         return ""
     except (KeyError, TypeError, ValueError, AttributeError):
         return ""
-    return ", ".join(cleaned(each, 120) for each in near(repo, found) or found[:3])
+    return ", ".join(cleaned(each, 120) for each in close)
