@@ -63,7 +63,7 @@ def _asked(text: str, where: str) -> str | tuple[Message, ...]:
 
 
 def _messages(found: Any, where: str) -> tuple[Message, ...]:
-    from mesh.client.request import messages_of
+    from mesh.client.prompt import messages_of
 
     if not isinstance(found, list) or not found:
         raise click.UsageError(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 from mesh.client import wire
+from mesh.client.answer import Answer, whole_answer
 from mesh.client.begun import Begun
+from mesh.client.connecting import ConnectOptions, connecting
 from mesh.client.contacts import Contacts
 from mesh.client.conversation import Conversation
 from mesh.client.direct import DirectRoutes
 from mesh.client.embed import EmbedOptions, embed, embed_request
-from mesh.client.options import FLAG, NUMBER, TEXTS, check_kind
-from mesh.client.request import Prompt, RequestOptions, request_of
+from mesh.client.options import FLAG, NUMBER, Kind, checked_options
+from mesh.client.prompt import Prompt, prompts_of
+from mesh.client.request import KINDS, OPTIONAL, RequestOptions, request_of
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.stream import Events, EventStream, Generation
 from mesh.embedding import Embeddings
@@ -24,7 +27,16 @@ from mesh.settings.addresses import DEFAULT_ENDPOINT
 from mesh.stream import FleetStatus, NodeStatus, Route
 from mesh.types import Request
 from mesh.v1 import mesh_pb2 as pb
-from mesh.validation import MAX_TIMEOUT_S
+from mesh.validation import check_timeout
+
+
+class FleetOptions(TypedDict, total=False):
+    """``timeout_s``: seconds for the call, 10 when it is not given."""
+
+    timeout_s: float
+
+
+FLEET_KINDS: dict[str, Kind] = {"timeout_s": NUMBER}
 
 
 class Client:
@@ -36,23 +48,18 @@ class Client:
 
     def __init__(
         self,
-        endpoints: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        connect_timeout_s: float = 5.0,
-        discover: bool = False,
-        direct: bool = False,
+        endpoint: str | Sequence[str] = DEFAULT_ENDPOINT,
+        **options: Unpack[ConnectOptions],
     ) -> None:
-        self.endpoints = tuple(endpoints)
-        if not self.endpoints:
-            raise ConfigError("connect needs at least one endpoint, for example 127.0.0.1:7700")
-        for endpoint in self.endpoints:
-            _check_endpoint(endpoint)
-        self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._direct = direct
+        said = self._said = connecting(endpoint, options)
+        self._timeout_s = said.timeout_s
         self._routes = DirectRoutes(self._call, self._through)
-        self._contacts = Contacts(self._orchestrators if discover else None)
+        self._contacts = Contacts(self._orchestrators if said.discover else None)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Those that it was told."""
+        return self._said.endpoints
 
     @property
     def endpoint(self) -> str:
@@ -61,10 +68,12 @@ class Client:
 
     async def __aenter__(self) -> Client:
         """Raises ``Unreachable`` when no endpoint answers."""
+        if any(self._contacts):
+            raise ConfigError("the client is connected already; connect another one beside it")
         for endpoint in self.endpoints:
             self._contacts.add(endpoint)
         try:
-            await self._contacts.connect(self._connect_timeout_s)
+            await self._contacts.connect(self._said.connect_timeout_s)
             await self._contacts.refresh()
             return self
         except BaseException:
@@ -75,7 +84,7 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections; open answers end."""
+        """Closes the connections; open answers end. Idempotent."""
         await self._routes.aclose()
         await self._contacts.aclose()
 
@@ -84,6 +93,12 @@ class Client:
         ``{"role": …, "content": …}``), the last one the user's. Raises ``InvalidRequest`` at once
         for what can be seen to be wrong here; other errors come with the iteration."""
         return Generation(self.events(prompt, **options))
+
+    async def ask(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Answer:
+        """One answer, whole, with the arguments of ``generate``. Raises the error that ended it, if
+        one did, and then nothing is left of it: who wants what came before that iterates. What a
+        limit ended is given, and says so (``Answer.whole``)."""
+        return await whole_answer(self.generate(prompt, **options))
 
     def events(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> EventStream:
         """As ``generate``, but every event of the stream as it comes (``mesh/stream.py``)."""
@@ -99,7 +114,7 @@ class Client:
     def _ask(self, prompt: Prompt, conversation: str, options: RequestOptions) -> EventStream:
         self._contacts.require()
         request = request_of(prompt, options, self._timeout_s)
-        if options.get("direct", self._direct):
+        if options.get("direct", self._said.direct):
             return self._routes.events(request, conversation)
         return self._through(request)
 
@@ -112,6 +127,7 @@ class Client:
     async def route(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Route:
         """A dry run: what would be decided for ``generate`` with the same arguments, and which
         nodes would be asked, best first."""
+        self._contacts.require()
         request = request_of(prompt, options, self._timeout_s)
         message = route_request_to_wire(request)
         return route_from_wire(await self._call("Route", message))
@@ -123,10 +139,14 @@ class Client:
         candidates: bool = False,
         **options: Unpack[RequestOptions],
     ) -> AsyncIterator[Route | MeshError]:
-        """Dry runs of many prompts, in their order: each one's route or its own error, as they
-        come. ``candidates``: with the nodes that would be asked, which costs some time each.
-        Iterating raises ``Unreachable`` when no orchestrator is left to ask."""
-        asked = (_asked(prompt, options, self._timeout_s) for prompt in prompts)
+        """Dry runs of many prompts (a single string is one), in their order: each one's route or
+        its own error, as they come. ``candidates``: with the nodes that would be asked, which costs
+        some time each. Raises ``InvalidRequest`` for options that are wrong for all of them;
+        iterating raises ``Unreachable`` when no orchestrator is left to ask."""
+        self._contacts.require()
+        said: Any = options  # so that a misspelt ``candidates`` is known by its name
+        checked_options({**said, "candidates": candidates}, KINDS | {"candidates": FLAG}, OPTIONAL)
+        asked = (_asked(prompt, options, self._timeout_s) for prompt in prompts_of(prompts))
         return route_all(asked, self._contacts, candidates=candidates)
 
     async def embed(
@@ -135,21 +155,26 @@ class Client:
         """A vector for each text (a single string is one text), all of one model. At most 256 texts
         a call; each must fit the model's context, since nothing is cut off. Raises ``NoCandidate``
         where no node has a model for it."""
+        self._contacts.require()
         request = embed_request(texts, options, self._timeout_s)
         return await embed(request, self._contacts)
 
-    async def fleet(self) -> FleetStatus:
+    async def fleet(self, **options: Unpack[FleetOptions]) -> FleetStatus:
         """All records that the orchestrator sees now."""
-        return fleet_from_wire(await self._call("Fleet", pb.FleetRequest()))
+        self._contacts.require()
+        said = checked_options(options, FLEET_KINDS, ())
+        timeout_s = said.get("timeout_s", CALL_TIMEOUT_S)
+        check_timeout(timeout_s)
+        return fleet_from_wire(await self._call("Fleet", pb.FleetRequest(), timeout_s))
 
-    async def nodes(self) -> tuple[NodeStatus, ...]:
+    async def nodes(self, **options: Unpack[FleetOptions]) -> tuple[NodeStatus, ...]:
         """The fleet's nodes, by name."""
-        return (await self.fleet()).nodes
+        return (await self.fleet(**options)).nodes
 
-    async def _call(self, method: str, message: Any) -> Any:
+    async def _call(self, method: str, message: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         for turn in self._contacts.in_turn(wire.never_arrived):
             with turn as contact:
-                return await self._contacts.ask(contact, method, message, CALL_TIMEOUT_S)
+                return await self._contacts.ask(contact, method, message, timeout_s)
         raise self._contacts.nobody()
 
     async def _orchestrators(self) -> tuple[OrchestratorRecord, ...]:
@@ -157,45 +182,18 @@ class Client:
 
 
 def connect(
-    endpoint: str | Sequence[str] = DEFAULT_ENDPOINT,
-    *,
-    timeout_s: float | None = None,
-    connect_timeout_s: float = 5.0,
-    discover: bool = False,
-    direct: bool = False,
+    endpoint: str | Sequence[str] = DEFAULT_ENDPOINT, **options: Unpack[ConnectOptions]
 ) -> Client:
     """A client of the mesh at ``endpoint`` (``host:port``), or at whichever of several answers.
-
-    ``timeout_s``: budget of each request that names none, in seconds; None: the orchestrator's.
-    ``connect_timeout_s``: per endpoint. ``discover``: learn of the fleet's other orchestrators, to
-    go on with one of them when this one is lost. ``direct``: stream straight from nodes, as the
-    option of that name says. Raises ``ConfigError`` for what is no endpoint; entering the context
-    raises ``Unreachable``.
+    Raises ``ConfigError`` for what is no endpoint and for options that are wrong; entering the
+    context raises ``Unreachable``.
 
     ::
 
         async with mesh.connect("127.0.0.1:7700") as client:
-            async for chunk in client.generate("What is 17 + 25?"):
-                print(chunk.text, end="", flush=True)
+            print(await client.ask("What is 17 + 25?"))
     """
-    check_kind("endpoint", endpoint, TEXTS, error=ConfigError)
-    check_kind("timeout_s", timeout_s, NUMBER, optional=True, error=ConfigError)
-    check_kind("connect_timeout_s", connect_timeout_s, NUMBER, error=ConfigError)
-    for name, seconds in (("timeout_s", timeout_s), ("connect_timeout_s", connect_timeout_s)):
-        if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_S:
-            raise ConfigError(
-                f"{name} must be more than 0 and at most {MAX_TIMEOUT_S:,} seconds, not {seconds}"
-            )
-    check_kind("discover", discover, FLAG, error=ConfigError)
-    check_kind("direct", direct, FLAG, error=ConfigError)
-    endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
-    return Client(
-        endpoints,
-        timeout_s=timeout_s,
-        connect_timeout_s=connect_timeout_s,
-        discover=discover,
-        direct=direct,
-    )
+    return Client(endpoint, **options)
 
 
 def _asked(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> Request | MeshError:
@@ -203,9 +201,3 @@ def _asked(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> 
         return request_of(prompt, options, timeout_s)
     except InvalidRequest as error:
         return error
-
-
-def _check_endpoint(endpoint: str) -> None:
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigError(f"endpoint '{endpoint}' is not HOST:PORT, for example {DEFAULT_ENDPOINT}")

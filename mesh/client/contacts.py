@@ -42,6 +42,7 @@ class Contacts:
         self._learn = learn
         self._known: list[Contact] = []
         self._beating: set[str] = set()  # endpoints
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None  # the channels' own
 
     def __iter__(self) -> Iterator[Contact]:
@@ -96,10 +97,16 @@ class Contacts:
 
     def require(self) -> None:
         """Raises ``ConfigError`` when there is none: before the client was entered, or after."""
-        if not self._known:
-            raise ConfigError("the client is not connected; use it in `async with mesh.connect(…)`")
+        if self._known:
+            return
+        if self._closed:
+            raise ConfigError(
+                "the client is closed; connect another with `async with mesh.connect(…)`"
+            )
+        raise ConfigError("the client is not connected; use it in `async with mesh.connect(…)`")
 
     def add(self, endpoint: str) -> None:
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         channel = open_channel(endpoint)
         make: Any = mesh_pb2_grpc.MeshStub  # generated, and without types
@@ -160,6 +167,7 @@ class Contacts:
     async def aclose(self) -> None:
         """Closes the connections; open answers end."""
         known, self._known = self._known, []
+        self._closed = self._closed or bool(known)
         for contact in known:
             await contact.channel.close()
 

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Unpack
 
-from mesh.client.options import TEXT, check_kind
-from mesh.client.request import RequestOptions, check_request_options
+from mesh.client.answer import Answer, whole_answer
+from mesh.client.options import TEXT, checked
+from mesh.client.request import RequestOptions, checked_request_options
 from mesh.client.stream import EventStream, Generation
 from mesh.stream import Done, StreamEvent, Tokens
 from mesh.types import Message, Role
@@ -20,14 +21,18 @@ class Conversation:
     when it is complete, and a prompt that ended in an error or was left leaves no trace."""
 
     def __init__(self, ask: Ask, *, system: str | None, options: RequestOptions) -> None:
-        check_request_options(options)
-        self.id = uuid.uuid4().hex
+        self._options = checked_request_options(options)
+        self._id = uuid.uuid4().hex
         self._ask = ask
-        self._options = options
         self._messages: tuple[Message, ...] = ()
-        check_kind("system", system, TEXT, optional=True)
+        checked("system", system, TEXT, optional=True)
         if system is not None:
             self._messages = (Message.of(Role.SYSTEM, system),)
+
+    @property
+    def id(self) -> str:
+        """32 hex digits, by which its prompts are known to belong together."""
+        return self._id
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -36,14 +41,22 @@ class Conversation:
 
     def generate(self, prompt: str, **options: Unpack[RequestOptions]) -> Generation:
         """As ``Client.generate``, with the history before ``prompt``."""
-        check_kind("the prompt of a conversation", prompt, TEXT)
+        return Generation(self.events(prompt, **options))
+
+    async def ask(self, prompt: str, **options: Unpack[RequestOptions]) -> Answer:
+        """As ``Client.ask``, with the history before ``prompt``."""
+        return await whole_answer(self.generate(prompt, **options))
+
+    def events(self, prompt: str, **options: Unpack[RequestOptions]) -> EventStream:
+        """As ``Client.events``, with the history before ``prompt``."""
+        checked("the prompt of a conversation", prompt, TEXT)
         messages = (*self._messages, Message.of(Role.USER, prompt))
 
         def complete(text: str) -> None:
             self._messages = (*messages, Message.of(Role.ASSISTANT, text))
 
         chosen: RequestOptions = {**self._options, **options}
-        return Generation(_Recorded(self._ask(messages, self.id, chosen), complete))
+        return _Recorded(self._ask(messages, self._id, chosen), complete)
 
 
 class _Recorded(AsyncIterator[StreamEvent]):

@@ -15,7 +15,7 @@ from typing import TypedDict
 from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.client import wire
 from mesh.client.contacts import Contacts
-from mesh.client.options import NUMBER, PRIORITY, TEXT, Kind, check_options
+from mesh.client.options import NUMBER, PRIORITY, TEXT, Kind, checked_options, shown
 from mesh.embedding import Embeddings, EmbedRequest
 from mesh.errors import DeadlineExceeded, InvalidRequest
 from mesh.protobuf.embed import embed_request_to_wire, embeddings_from_wire
@@ -59,21 +59,20 @@ def embed_request(
     texts: Sequence[str] | str, options: EmbedOptions, timeout_s: float | None
 ) -> EmbedRequest:
     """Raises ``InvalidRequest`` for what can be seen to be wrong here."""
-    check_options(options, KINDS, OPTIONAL)
+    said = checked_options(options, KINDS, OPTIONAL)
     if not isinstance(texts, Sequence) or isinstance(texts, bytes | bytearray):
         raise InvalidRequest(f"the texts must be a list of str, not {type(texts).__name__}")
-    asked = (texts,) if isinstance(texts, str) else tuple(texts)
-    for number, text in enumerate(asked, 1):
-        if not isinstance(text, str):
-            raise InvalidRequest(f"text {number} must be a str, not {type(text).__name__}")
+    asked = (
+        (texts,) if isinstance(texts, str) else tuple(_text(*each) for each in enumerate(texts, 1))
+    )
     # The size limit is the orchestrator's to say.
     check_texts(asked, max_bytes=MAX_MESSAGE_BYTES)
-    chosen = options.get("timeout_s")
+    chosen = said.get("timeout_s")
     timeout_s = chosen if chosen is not None else timeout_s
     check_timeout(timeout_s)
-    specialty, model = options.get("specialty"), options.get("model")
+    specialty, model = said.get("specialty"), said.get("model")
     check_model_id(model or "")
-    priority, request_id = options.get("priority", Priority.NORMAL), options.get("request_id")
+    priority, request_id = said.get("priority", Priority.NORMAL), said.get("request_id")
     try:
         return EmbedRequest(
             id=check_request_id(request_id) if request_id else RequestId(uuid.uuid4().hex),
@@ -82,12 +81,18 @@ def embed_request(
             model=ModelId(model) if model else None,
             timeout_s=timeout_s,
             priority=Priority(priority),
-            tenant=check_tenant(options.get("tenant", "")),
+            tenant=check_tenant(said.get("tenant", "")),
         )
     except ValueError:
         raise InvalidRequest(
-            f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
+            f"priority {shown(priority)!r} is unknown; one of {', '.join(Priority)}"
         ) from None
+
+
+def _text(number: int, text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidRequest(f"text {number} must be a str, not {type(text).__name__}")
+    return text
 
 
 async def embed(request: EmbedRequest, contacts: Contacts) -> Embeddings:

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, TypedDict, get_args, get_type_hints
+from typing import Any, TypedDict, cast, get_args, get_type_hints
 
 from mesh.channel import MAX_MESSAGE_BYTES
 from mesh.client.options import (
@@ -19,14 +19,19 @@ from mesh.client.options import (
     TEXTS,
     WHOLE,
     Kind,
-    check_known,
-    check_options,
+    checked_options,
+    shown,
 )
+from mesh.client.prompt import Prompt, messages_of
 from mesh.errors import InvalidRequest
-from mesh.types import Message, ModelId, Priority, Request, RequestId, Role, SaidSampling
-from mesh.validation import check_request, check_specialty, check_tenant, unknown_role
-
-Prompt = str | Sequence[Message | Mapping[str, str]]
+from mesh.types import ModelId, Priority, Request, RequestId, SaidSampling
+from mesh.validation import (
+    check_model_id,
+    check_request,
+    check_request_id,
+    check_specialty,
+    check_tenant,
+)
 
 
 class RequestOptions(TypedDict, total=False):
@@ -90,40 +95,15 @@ OPTIONAL = frozenset(
 )
 
 
-def check_request_options(options: Mapping[str, Any]) -> None:
-    """Raises ``InvalidRequest`` for a name that there is not, and for a value of another type."""
-    check_options(options, KINDS, OPTIONAL)
-
-
-def messages_of(prompt: Prompt) -> tuple[Message, ...]:
-    """Raises ``InvalidRequest``."""
-    if isinstance(prompt, str):
-        return (Message.of(Role.USER, prompt),)
-    given: Any = prompt  # whatever a caller's type checker did not see
-    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
-        raise InvalidRequest(
-            f"the prompt must be a str, or a list of messages, not {type(prompt).__name__}"
-        )
-    return tuple(_message(item, number) for number, item in enumerate(given, 1))
-
-
-def _message(item: Message | Mapping[str, str], number: int) -> Message:
-    if isinstance(item, Message):
-        return item
-    if not isinstance(item, Mapping) or not isinstance(item.get("content"), str):
-        raise InvalidRequest(
-            f'message {number} must be a Message or {{"role": "user", "content": "…"}}'
-        )
-    check_known(item, ("role", "content"), f"key in message {number}:")
-    try:
-        return Message.of(Role(item.get("role", Role.USER)), item["content"])
-    except ValueError:
-        raise unknown_role(item.get("role"), number) from None
+def checked_request_options(options: Mapping[str, Any]) -> RequestOptions:
+    """As Python's own types. Raises ``InvalidRequest`` for a name that there is not, and for a
+    value of another type."""
+    return cast(RequestOptions, checked_options(options, KINDS, OPTIONAL))
 
 
 def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None) -> Request:
     """``timeout_s``: seconds, for a call that names none. Raises ``InvalidRequest``."""
-    check_request_options(options)
+    options = checked_request_options(options)
     stop = options.get("stop", ())
     sampling = SaidSampling(
         max_tokens=options.get("max_tokens"),
@@ -143,10 +123,11 @@ def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None)
     # The size limit is the orchestrator's to say.
     check_request(messages, sampling, max_bytes=MAX_MESSAGE_BYTES, timeout_s=timeout_s)
     specialty, model = options.get("specialty"), options.get("model")
-    priority = options.get("priority", Priority.NORMAL)
+    check_model_id(model or "")
+    priority, chosen_id = options.get("priority", Priority.NORMAL), options.get("request_id")
     try:
         return Request(
-            id=RequestId(options.get("request_id") or uuid.uuid4().hex),
+            id=check_request_id(chosen_id) if chosen_id else RequestId(uuid.uuid4().hex),
             messages=messages,
             sampling=sampling,
             specialty=check_specialty(specialty) if specialty else None,
@@ -160,7 +141,7 @@ def request_of(prompt: Prompt, options: RequestOptions, timeout_s: float | None)
         )
     except ValueError:
         raise InvalidRequest(
-            f"priority {str(priority)[:40]!r} is unknown; one of {', '.join(Priority)}"
+            f"priority {shown(priority)!r} is unknown; one of {', '.join(Priority)}"
         ) from None
 
 

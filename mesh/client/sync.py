@@ -9,10 +9,13 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, Unpack
 
-from mesh.client.client import Client, connect
+from mesh.client.answer import Answer
+from mesh.client.client import Client, FleetOptions
+from mesh.client.connecting import ConnectOptions
 from mesh.client.conversation import Conversation
 from mesh.client.embed import EmbedOptions
-from mesh.client.request import Prompt, RequestOptions
+from mesh.client.prompt import Prompt
+from mesh.client.request import RequestOptions
 from mesh.client.stream import Chunk, EventStream, Generation
 from mesh.embedding import Embeddings
 from mesh.errors import Cancelled, ConfigError, MeshError
@@ -164,6 +167,7 @@ class SyncConversation:
 
     @property
     def id(self) -> str:
+        """As ``Conversation.id``."""
         return self._conversation.id
 
     @property
@@ -172,19 +176,34 @@ class SyncConversation:
         return self._conversation.messages
 
     def generate(self, prompt: str, **options: Unpack[RequestOptions]) -> SyncGeneration:
+        """As ``Conversation.generate``."""
         return SyncGeneration(self._conversation.generate(prompt, **options), self._thread)
+
+    def ask(self, prompt: str, **options: Unpack[RequestOptions]) -> Answer:
+        """As ``Conversation.ask``."""
+        return self._thread.call(self._conversation.ask(prompt, **options))
+
+    def events(self, prompt: str, **options: Unpack[RequestOptions]) -> SyncEvents:
+        """As ``Conversation.events``."""
+        return SyncEvents(self._conversation.events(prompt, **options), self._thread)
 
 
 class SyncClient:
     """Made by ``mesh.connect_sync``; use it as a context manager. Methods and errors as in
-    ``Client``."""
+    ``Client``; threads may share one."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(
+        self,
+        endpoint: str | Sequence[str] = DEFAULT_ENDPOINT,
+        **options: Unpack[ConnectOptions],
+    ) -> None:
+        self._client = Client(endpoint, **options)
         self._thread: _LoopThread | None = None
+        self._closed = False
 
     @property
     def endpoints(self) -> tuple[str, ...]:
+        """Those that it was told."""
         return self._client.endpoints
 
     @property
@@ -193,6 +212,9 @@ class SyncClient:
         return self._client.endpoint
 
     def __enter__(self) -> SyncClient:
+        """Raises ``Unreachable`` when no endpoint answers."""
+        if self._thread is not None:
+            raise ConfigError("the client is connected already; connect another one beside it")
         thread = _LoopThread()
         try:
             thread.call(self._client.__aenter__())
@@ -206,8 +228,9 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """Closes the connections and ends the thread; idempotent."""
+        """Closes the connections and ends the thread; open answers end. Idempotent."""
         thread, self._thread = self._thread, None
+        self._closed = self._closed or thread is not None
         if thread is not None and thread.serves:
             try:
                 thread.call(self._client.aclose())
@@ -215,18 +238,28 @@ class SyncClient:
                 thread.stop()
 
     def generate(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> SyncGeneration:
-        return SyncGeneration(self._client.generate(prompt, **options), self._running())
+        """As ``Client.generate``."""
+        thread = self._running()
+        return SyncGeneration(self._client.generate(prompt, **options), thread)
+
+    def ask(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Answer:
+        """As ``Client.ask``."""
+        return self._running().call(self._client.ask(prompt, **options))
 
     def events(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> SyncEvents:
-        return SyncEvents(self._client.events(prompt, **options), self._running())
+        """As ``Client.events``."""
+        thread = self._running()
+        return SyncEvents(self._client.events(prompt, **options), thread)
 
     def conversation(
         self, *, system: str | None = None, **options: Unpack[RequestOptions]
     ) -> SyncConversation:
+        """As ``Client.conversation``."""
         thread = self._running()
         return SyncConversation(self._client.conversation(system=system, **options), thread)
 
     def route(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Route:
+        """As ``Client.route``."""
         return self._running().call(self._client.route(prompt, **options))
 
     def route_many(
@@ -236,51 +269,47 @@ class SyncClient:
         candidates: bool = False,
         **options: Unpack[RequestOptions],
     ) -> Iterator[Route | MeshError]:
+        """As ``Client.route_many``."""
         thread = self._running()
         routes = self._client.route_many(prompts, candidates=candidates, **options)
-        while (routed := thread.call(_after(routes))) is not None:
-            yield routed
+        return _each(routes, thread)
 
     def embed(self, texts: Sequence[str] | str, **options: Unpack[EmbedOptions]) -> Embeddings:
+        """As ``Client.embed``."""
         return self._running().call(self._client.embed(texts, **options))
 
-    def fleet(self) -> FleetStatus:
-        return self._running().call(self._client.fleet())
+    def fleet(self, **options: Unpack[FleetOptions]) -> FleetStatus:
+        """As ``Client.fleet``."""
+        return self._running().call(self._client.fleet(**options))
 
-    def nodes(self) -> tuple[NodeStatus, ...]:
-        return self._running().call(self._client.nodes())
+    def nodes(self, **options: Unpack[FleetOptions]) -> tuple[NodeStatus, ...]:
+        """As ``Client.nodes``."""
+        return self._running().call(self._client.nodes(**options))
 
     def _running(self) -> _LoopThread:
-        if self._thread is None:
-            raise ConfigError("the client is not connected; use it in `with mesh.connect_sync(…)`")
-        return self._thread
+        if self._thread is not None:
+            return self._thread
+        if self._closed:
+            raise ConfigError(_CLOSED)
+        raise ConfigError("the client is not connected; use it in `with mesh.connect_sync(…)`")
 
 
 def connect_sync(
-    endpoint: str | Sequence[str] = DEFAULT_ENDPOINT,
-    *,
-    timeout_s: float | None = None,
-    connect_timeout_s: float = 5.0,
-    discover: bool = False,
-    direct: bool = False,
+    endpoint: str | Sequence[str] = DEFAULT_ENDPOINT, **options: Unpack[ConnectOptions]
 ) -> SyncClient:
     """As ``mesh.connect``, for code without an event loop.
 
     ::
 
         with mesh.connect_sync() as client:
-            for chunk in client.generate("What is 17 + 25?"):
-                print(chunk.text, end="", flush=True)
+            print(client.ask("What is 17 + 25?"))
     """
-    return SyncClient(
-        connect(
-            endpoint,
-            timeout_s=timeout_s,
-            connect_timeout_s=connect_timeout_s,
-            discover=discover,
-            direct=direct,
-        )
-    )
+    return SyncClient(endpoint, **options)
+
+
+def _each(routes: AsyncIterator[T], thread: _LoopThread) -> Iterator[T]:
+    while (routed := thread.call(_after(routes))) is not None:
+        yield routed
 
 
 async def _after(events: AsyncIterator[T]) -> T | None:

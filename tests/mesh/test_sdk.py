@@ -250,7 +250,7 @@ async def test_the_synchronous_front_is_the_same_client() -> None:
                     next(cut)
                 with pytest.raises(UnknownModel):
                     client.generate(MATH, model="gpt").text()
-            with pytest.raises(ConfigError, match="not connected"):
+            with pytest.raises(ConfigError, match="is closed"):
                 client.nodes()
             with pytest.raises(Unreachable), squadron.connect_sync(nobody()):
                 pass

@@ -191,12 +191,11 @@ async def test_a_client_of_another_event_loop_is_refused_with_a_reason() -> None
 
 FORK = """
 import asyncio, os, signal
-from mesh.client.client import connect
 from mesh.client.sync import SyncClient, SyncGeneration, _LoopThread
 from mesh.errors import ConfigError
 
 thread = _LoopThread()
-client = SyncClient(connect("127.0.0.1:1"))
+client = SyncClient("127.0.0.1:1")
 client._thread = thread
 answer = SyncGeneration(None, thread)
 child = os.fork()
