@@ -139,6 +139,9 @@ def test_a_cut_answer_is_never_silent() -> None:
     result = chat(mesh, "hi\n")
     assert result.stdout == "It is 42.\n"
     assert "cut off" in result.stderr
+    assert "'go on' may get the rest" in result.stderr
+    full = chat(FakeMesh((*ANSWER[:-1], done(finish_reason="context"))), "hi\n")
+    assert "/new begins a new conversation" in full.stderr
 
 
 def test_an_answer_that_went_on_elsewhere_is_text_alone() -> None:
@@ -191,7 +194,6 @@ def test_why_shows_the_decision_and_who_would_be_asked() -> None:
 def test_stats_are_of_this_conversation() -> None:
     result = chat(FakeMesh(), "hi\nhi\n/stats\n")
     assert "2 turns, kept as hi" in result.stderr
-    assert "240 tokens/s" in result.stderr
     assert "the conversation is 15 of 1,024 tokens long for math" in result.stderr
 
 

@@ -37,10 +37,10 @@ from mesh.cli.chat.state import (
     unanswered,
 )
 from mesh.cli.chat.stats import stats
-from mesh.cli.chat.view import View, commands_table
+from mesh.cli.chat.view import OUTGROWN, View, commands_table
 from mesh.cli.chat.why import why
 from mesh.clock import Clock
-from mesh.errors import ConfigError, MeshError
+from mesh.errors import ConfigError, ContextOverflow, MeshError
 
 _LISTED = 10
 _NAMING = ("/model ", "/specialty ")  # what they name is looked for in the fleet
@@ -186,6 +186,8 @@ class Chat:
 
     def _tell(self, error: MeshError) -> None:
         hint = f" (try again in {error.retry_after_s:g} s)" if error.retry_after_s else ""
+        if isinstance(error, ContextOverflow):
+            hint = f"; {OUTGROWN}"
         self._view.say(f"mesh: {error.message}{hint}", Tone.WARNING)
 
     def _keep(self, state: State) -> State:

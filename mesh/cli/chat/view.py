@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TextIO
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -23,8 +23,10 @@ from mesh.cli.chat.saved import STOPPED, Turn
 from mesh.cli.chat.screen import AnswerScreen
 from mesh.cli.chat.state import Tone
 from mesh.cli.screen import Sized, console
+from mesh.types import FinishReason
 
 _CHARACTERS = 4_000
+OUTGROWN = "/new begins a new conversation"  # where the context is full
 _TWO_COLUMNS = 50  # from which the list of commands has them
 
 
@@ -92,8 +94,7 @@ class TerminalView:
             self.say("stopped by you")
 
     def show(self, what: RenderableType) -> None:
-        columns, _ = self.size()
-        self._console.width = columns
+        self._console.size = ConsoleDimensions(*self.size())
         self._console.print(what)
 
     def raw(self, sequence: str) -> bool:
@@ -179,7 +180,9 @@ def closing(outcome: Outcome) -> Iterable[tuple[str, Tone]]:
         if not outcome.answer.strip():
             yield "the answer is empty; /retry asks again", Tone.WARNING
         if cut := cut_off(outcome.done):
-            yield cut, Tone.WARNING
+            full = outcome.done.reason is FinishReason.CONTEXT
+            more = f"; {OUTGROWN}" if full else "; 'go on' may get the rest"
+            yield f"{cut}{more}", Tone.WARNING
     elif outcome.error is None:
         kept = "; what came is part of the conversation" if outcome.turn is not None else ""
         yield f"stopped{kept}; /retry asks again", Tone.NOTE
