@@ -193,7 +193,7 @@ def cut_off(done: Done) -> str:
         case FinishReason.LENGTH:
             return (
                 f"the answer was cut off at its limit of {done.completion_tokens:,} tokens; "
-                "--max-tokens allows more"
+                "a larger --max-tokens allows more, and without one it runs to its own end"
             )
         case FinishReason.CONTEXT:
             return (

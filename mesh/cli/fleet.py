@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -11,14 +10,22 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mesh.cleaned import cleaned
-from mesh.cli.screen import Sized, age, gigabytes, in_lines, short_device, table, without
+from mesh.cli.screen import (
+    PIPE_COLUMNS,
+    Sized,
+    age,
+    fitted,
+    gigabytes,
+    in_lines,
+    left_out,
+    short_device,
+    table,
+)
 from mesh.fleet.records import Gpu, ModelState, NodeRecord, NodeState
 from mesh.stream import FleetStatus, NodeStatus
 
 MEMORY = "GiB used\n/free/total"
 SENSORS = "GPU NOW"
-NARROWEST = 64  # columns below which only the first things to know have room
-NARROW = {"NODE": 12, "SERVES": 10, "DEVICE": 10}  # the rest is for the models' long names
 _WIDE = 118  # columns of a terminal that has room for them
 
 ROWS = 1_000  # of a table; the rest is counted
@@ -162,32 +169,33 @@ def _nodes(fleet: FleetStatus, width: int) -> RenderableType:
     nodes = [*nodes, *fleet.gone][:ROWS]
     records = [node.record for node in nodes]
     wide = width >= _WIDE
+    between = ", " if width >= PIPE_COLUMNS else "\n"  # who reads rows wants a line each
     sensors = wide and any(_sensors(gpu) for record in records for gpu in record.gpus)
     made = table(
         *("NODE", "STATE", "SERVES", "MODELS", "SLOTS", "DEVICE", MEMORY),
         *([SENSORS] if sensors else []),
         "SEEN",
         right=("SEEN",),
-        fixed=("STATE", "SLOTS", MEMORY, SENSORS, "SEEN", *(("DEVICE",) if wide else ())),
-        at_most={} if wide else NARROW,
+        fixed=("STATE", "SLOTS", "DEVICE", MEMORY, SENSORS, "SEEN"),
     )
     for node in nodes:
         record = node.record
         used, total = slots(record)
-        now = "\n".join(", ".join(_sensors(gpu)) or "-" for gpu in record.gpus)
+        now = between.join(", ".join(_sensors(gpu)) or "-" for gpu in record.gpus)
         gone = node.gone_since is not None  # and with it what it had in use
         made.add_row(
             Text(record.name),
             Text(node.standing, style=_STATE_STYLE.get(node.standing, "")),
             Text(", ".join(record.specialties)),
-            Text("\n".join(_model_lines(record))),
+            Text(between.join(_model_lines(record))),
             "-" if gone else f"{used}/{total}",
-            _device(record, sys.maxsize if wide else NARROW["DEVICE"]),
-            Text("-" if gone else _memory(record)),
+            Text(between.join(_devices(record))),
+            Text("-" if gone else between.join(_memory(record))),
             *([Text("-" if gone else now)] if sensors else []),
             age(node.last_seen_age_s),
         )
-    return made if width >= NARROWEST else without(made, "MODELS", "DEVICE", MEMORY, "SEEN")
+    dropped = fitted(made, width, "SEEN", "DEVICE", MEMORY, "MODELS", "SERVES", "SLOTS")
+    return Group(made, *left_out(dropped))
 
 
 def _sensors(gpu: Gpu) -> list[str]:
@@ -232,21 +240,19 @@ def _model_line(name: str, state: ModelState) -> str:
     return name if state is ModelState.RESIDENT else f"{name} ({state})"
 
 
-def _device(record: NodeRecord, at_most: int) -> Text:
+def _devices(record: NodeRecord) -> list[str]:
     """A line a GPU, whatever its name: sizes stand beside it."""
-    lines = [Text(short_device(gpu)) for gpu in record.gpus]
-    for line in lines:
-        line.truncate(at_most, overflow="ellipsis")
-    return Text("\n").join(lines) if lines else Text("CPU")
+    return [cleaned(short_device(gpu), _CELL_CHARS) for gpu in record.gpus] or ["CPU"]
 
 
-def _memory(record: NodeRecord) -> str:
+def _memory(record: NodeRecord) -> list[str]:
     if record.gpus:
-        return "\n".join(_vram(gpu) for gpu in record.gpus)
+        return [_vram(gpu) for gpu in record.gpus]
     if record.memory is None:
-        return "unknown"
+        return ["unknown"]
     free, total = record.memory.available_bytes, record.memory.total_bytes
-    return "RAM " + "/".join(gigabytes(size) for size in (max(0, total - free), free, total))
+    sizes = (max(0, total - free), free, total)
+    return ["RAM " + "/".join(gigabytes(size) for size in sizes)]
 
 
 def _vram(gpu: Gpu) -> str:

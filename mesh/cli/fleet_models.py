@@ -11,8 +11,18 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mesh.cli.fleet import NARROWEST, ROWS, shown
-from mesh.cli.screen import Sized, age, megabytes, rate, share, short_device, table, without
+from mesh.cli.fleet import ROWS, shown
+from mesh.cli.screen import (
+    Sized,
+    age,
+    fitted,
+    left_out,
+    megabytes,
+    rate,
+    share,
+    short_device,
+    table,
+)
 from mesh.fleet.records import ModelRecord, ModelState, NodeRecord
 from mesh.stream import FleetStatus
 
@@ -50,13 +60,19 @@ def _models(fleet: FleetStatus, wall: float, width: int) -> RenderableType:
     extras = [each for each in _EXTRAS if any(each.cell(model) for model in models)]
     columns = [each for each in extras if each.width <= width]
     below = [each for each in extras if each.width > width]
-    wide = width >= _WIDE
     made = table(
         *("NODE", "MODEL", "STATE", "SLOTS", "NEEDS", "TAKES", "DEVICE", "TTL"),
         *(each.name for each in columns),
         right=("NEEDS", "TAKES", "TTL", "REUSED", "GUESSED"),
-        fixed=("STATE", "SLOTS", "NEEDS", "TAKES", "TTL", *(each.name for each in columns)),
-        at_most={"NODE": 20 if wide else 12, "DEVICE": 20 if wide else 12},
+        fixed=(
+            "STATE",
+            "SLOTS",
+            "NEEDS",
+            "TAKES",
+            "DEVICE",
+            "TTL",
+            *(each.name for each in columns),
+        ),
     )
     said: list[Text] = []
     rows = 0
@@ -77,9 +93,9 @@ def _models(fleet: FleetStatus, wall: float, width: int) -> RenderableType:
                 *(each.cell(model) or "-" for each in columns),
             )
             said += _words(record.name, model, [each.words(model) for each in below])
-    if width < NARROWEST:
-        made = without(made, "NEEDS", "TAKES", "DEVICE", "TTL")
+    gone = fitted(made, width, "TTL", "DEVICE", "NEEDS", "TAKES", "SLOTS")
     parts: list[RenderableType] = [made if made.row_count else Text("no model is known")]
+    parts += left_out(gone)
     if rows > ROWS:
         parts.append(Text(f"and {rows - ROWS:,} models more; --json has them all", style="yellow"))
     parts.append(Text())

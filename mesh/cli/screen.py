@@ -9,15 +9,20 @@ from typing import Any, TextIO, TypeVar
 
 import msgspec
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from mesh.cleaned import cleaned, harmless, json_shown, with_texts
 from mesh.fleet.records import Gpu
 from mesh.spans import span
 
 TEXT_CHARACTERS = 1_000  # of a text in a table
+LONGEST_NAME = 34  # columns that a name may ask for before it is folded
+_GAP = 2  # columns between two of a table's
+PIPE_COLUMNS = 10_000  # where nobody looks, a row is a line
 
 R = TypeVar("R")
 
@@ -32,11 +37,17 @@ class _Harmless(Console):
             yield Segment(text if control else harmless(text), style, control)
 
 
-def console(file: TextIO | None = None) -> Console:
-    """80 columns (or $COLUMNS) where output is no terminal. Brackets are brackets: no name is taken
-    for rich's markup."""
+def console(file: TextIO | None = None, *, whole_rows: bool = False) -> Console:
+    """80 columns (or $COLUMNS) where output is no terminal; with ``whole_rows`` as many as a row
+    has there. Brackets are brackets: no name is taken for rich's markup."""
+    file = file or sys.stdout
     return _Harmless(
-        file=file or sys.stdout, highlight=False, soft_wrap=False, emoji=False, markup=False
+        file=file,
+        width=PIPE_COLUMNS if whole_rows and not file.isatty() else None,
+        highlight=False,
+        soft_wrap=False,
+        emoji=False,
+        markup=False,
     )
 
 
@@ -87,10 +98,52 @@ def table(
 
 
 def without(made: Table, *columns: str) -> Table:
-    """``made`` without those columns: in a narrow terminal the others would be squeezed to
-    nothing, names first."""
+    """``made`` without those columns."""
     made.columns = [column for column in made.columns if column.header not in columns]
     return made
+
+
+def fitted(made: Table, width: int, *drops: str) -> list[str]:
+    """Takes out columns, in the order of ``drops``, until the others show their names whole, and
+    says which: squeezed to nothing none of them would say anything. Only what is several words
+    still wraps, and what is longer than a terminal's share."""
+    gone = []
+    for name in drops:
+        if _fits(made, width):
+            break
+        if any(column.header == name for column in made.columns):
+            without(made, name)
+            gone.append(" ".join(name.split()))
+    if _fits(made, width):
+        for column in made.columns:
+            if _least(column) < LONGEST_NAME and not any(" " in line for line in _lines(column)):
+                column.no_wrap = True
+    return gone
+
+
+def _fits(made: Table, width: int) -> bool:
+    return sum(_least(column) + _GAP for column in made.columns) - _GAP < width
+
+
+def left_out(columns: list[str]) -> list[Text]:
+    """What to say of columns that had no room."""
+    if not columns:
+        return []
+    told = f"no room for {', '.join(columns)}: a wider terminal or a pipe has them"
+    return [Text(told, style="dim")]
+
+
+def _least(column: Column) -> int:
+    """Columns of the terminal below which a word of it would be torn."""
+    whole = _lines(column)
+    words = whole if column.no_wrap else [word for line in whole for word in line.split()]
+    longest = max((cell_len(word) for word in words), default=0)
+    return longest if column.no_wrap else min(longest, LONGEST_NAME)
+
+
+def _lines(column: Column) -> list[str]:
+    cells = (str(column.header), *map(str, column.cells))
+    return [line for cell in cells for line in cell.splitlines()]
 
 
 def gigabytes(size: int) -> str:

@@ -25,7 +25,10 @@ INTERVAL_S = 1.0
 @click.option("--watch", is_flag=True, help="Show it anew every second, until Ctrl-C.")
 @endpoint_option()
 def status(as_json: bool, models: bool, watch: bool, endpoint: str | None) -> None:
-    """Show nodes, models, slots and memory, and why a node takes no work."""
+    """Show nodes, models, slots and memory, and why a node takes no work.
+
+    A narrow terminal leaves out whole columns and says which; in a pipe every row is a line.
+    """
     asyncio.run(_status(chosen_endpoint(endpoint), as_json, models, watch))
 
 
@@ -62,5 +65,5 @@ def _print(fleet: FleetStatus, as_json: bool, models: bool, *, one_line: bool) -
     if as_json:
         click.echo((json_line if one_line else json_page)(as_data(fleet)))
     else:
-        console().print(_screen(fleet, models))
+        console(whole_rows=True).print(_screen(fleet, models))
     sys.stdout.flush()

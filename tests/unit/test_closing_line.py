@@ -72,7 +72,7 @@ def test_an_answer_that_is_not_whole_says_so_and_what_to_do(reason: FinishReason
         case FinishReason.STOP | FinishReason.STOP_STRING | FinishReason.TOOL_CALLS:
             assert not said
         case FinishReason.LENGTH:
-            assert "cut off at its limit of 1,234 tokens; --max-tokens" in said
+            assert "cut off at its limit of 1,234 tokens; a larger --max-tokens" in said
         case FinishReason.CONTEXT:
             assert "context is full; shorten the prompt" in said
         case _:
