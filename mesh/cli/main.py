@@ -35,6 +35,7 @@ COMMANDS = (
     "status",
     "rules",
     "bench",
+    "demo",
 )
 SERVERS = ("up", "node", "orchestrator")
 

@@ -67,7 +67,9 @@ DEFAULT_ETCD_PORT = int(DEFAULT_ETCD.rpartition(":")[2])
 )
 @endpoint_option()
 @state_dir_option
-@click.option("--tour", is_flag=True, help="Ask one prompt of each kind when the mesh is up.")
+@click.option(
+    "--tour", is_flag=True, help="Show what it can do when it is up; a node of its own is killed."
+)
 @click.option(
     "--engine", metavar="NAME", default="llama_cpp", help="`simulated` runs without any weights."
 )
@@ -179,19 +181,22 @@ def _said(parameter: str) -> bool:
 
 
 def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
+    from mesh.cli.tour.notes import Notes
     from mesh.clock import SystemClock
     from mesh.local.mesh import run
 
-    def report(line: str) -> None:
+    def say(line: str) -> None:
         # Whoever read the output may be gone (a closed terminal, `| head`): no reason to stop.
         with contextlib.suppress(OSError):
             click.echo(harmless(line))
+
+    report = Notes(say)
 
     async def after_ready() -> None:
         if tour:
             from mesh.cli.tour import take
 
-            await take(plan.endpoint)
+            await take(plan.endpoint, plan.state_dir, report)
         for line in without_nodes(plan):
             report(line)
         report(f"{where(plan)}; Ctrl-C stops it")
@@ -213,8 +218,9 @@ def _in_background(plan: MeshPlan, *, tour: bool) -> None:
     detach.follow(pipe, lambda line: click.echo(harmless(line)))
     if tour:
         from mesh.cli.tour import take
+        from mesh.cli.tour.notes import Notes
 
-        asyncio.run(take(plan.endpoint))
+        asyncio.run(take(plan.endpoint, plan.state_dir, Notes(click.echo)))
     for line in without_nodes(plan):
         click.echo(line)
     click.echo(f"{where(plan)}; `{run_file.down_command(plan.state_dir)}` stops it")

@@ -1,0 +1,215 @@
+"""The third act, from events alone: where it went on, and whether a word is missing or twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from mesh.cli.tour.stage import KILL_AFTER, play
+from mesh.cli.tour.story import Story
+from mesh.cli.tour.words import Unseen
+from mesh.clock import ManualClock
+from mesh.errors import ConfigError
+from mesh.fleet.records import NodeRecord, NodeState
+from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Resume, StreamEvent, Tokens
+from mesh.types import FinishReason, ModelId, NodeId, Piece
+
+MODEL = ModelId("m")
+
+
+def assigned(name: str, attempt: int = 1) -> Assigned:
+    return Assigned(node=NodeId(f"node-{name}"), node_name=name, model=MODEL, attempt=attempt)
+
+
+def words(first: int, *texts: str) -> Tokens:
+    return Tokens(first=first, pieces=tuple(Piece(index, text) for index, text in enumerate(texts)))
+
+
+def done(tokens: int, *resumes: Resume) -> Done:
+    return Done(
+        reason=FinishReason.STOP,
+        node=NodeId("node-b"),
+        node_name="b",
+        model=MODEL,
+        prompt_tokens=3,
+        completion_tokens=tokens,
+        cached_tokens=0,
+        ttft_ms=1.0,
+        tokens_per_second=100.0,
+        resumed=bool(resumes),
+        attempts=1 + len(resumes),
+        trace_id="0" * 32,
+        queue_ms=0.0,
+        resumes=resumes,
+    )
+
+
+def moved(at: int) -> Resume:
+    return Resume(
+        from_node="a",
+        to_node="b",
+        at_token=at,
+        gap_ms=48.0,
+        reason="node_lost",
+        same_weights=True,
+        by_ids=True,
+    )
+
+
+def told(*events: StreamEvent) -> Story:
+    story = Story()
+    for tenth, event in enumerate(events):
+        story.take(event, tenth / 10)
+    return story
+
+
+def test_where_it_went_on_and_how_long_that_took() -> None:
+    story = told(
+        assigned("a"),
+        words(0, " Light", " is", " scat"),
+        assigned("b", 2),
+        words(3, "tered", "."),
+        done(5, moved(3)),
+    )
+
+    (seam,) = story.seams
+    assert (seam.from_node, seam.to_node, seam.at_token) == ("a", "b", 3)
+    assert seam.gap_s == pytest.approx(0.2)
+    assert seam.in_word
+    assert story.text == " Light is scattered."
+    assert story.faults == []
+    assert "none missing and none twice" in story.verdict
+    assert "from the very tokens" in story.verdict
+
+
+def test_a_space_stands_between_two_words() -> None:
+    story = told(assigned("a"), words(0, " Light"), assigned("b", 2), words(1, " is"))
+
+    assert not story.seams[0].in_word
+
+
+@pytest.mark.parametrize(
+    ("after", "fault"),
+    [
+        (words(4, " x"), "1 missing before token 4"),
+        (words(2, " x"), "token 2 came twice"),
+    ],
+)
+def test_a_token_that_is_missing_or_twice_is_a_fault(after: Tokens, fault: str) -> None:
+    story = told(assigned("a"), words(0, "a", "b", "c"), assigned("b", 2), after)
+
+    assert story.faults == [fault]
+    assert fault in story.verdict
+
+
+def test_tokens_that_never_came_are_a_fault() -> None:
+    story = told(
+        assigned("a"),
+        words(0, "a"),
+        assigned("b", 2),
+        words(1, "b"),
+        done(9, moved(1)),
+    )
+
+    assert story.faults == ["9 were made and 2 came"]
+
+
+def test_a_seam_that_the_mesh_does_not_tell_of_is_a_fault() -> None:
+    story = told(assigned("a"), words(0, "a"), assigned("b", 2), words(1, "b"), done(2))
+
+    assert story.faults == ["it went on elsewhere than the mesh tells"]
+
+
+def test_another_attempt_before_the_first_token_is_no_seam() -> None:
+    story = told(assigned("a"), assigned("b", 2), words(0, "a"), done(1))
+
+    assert story.seams == []
+    assert story.faults == []
+
+
+class Stream:
+    """An answer, as a client sees it."""
+
+    def __init__(self, events: Sequence[StreamEvent]) -> None:
+        self._events = iter(events)
+        self.closed = False
+
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        for event in self._events:
+            return event
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Process:
+    def __init__(self) -> None:
+        self.kills: list[int] = []
+        self.closed = False
+        self.seen = 0
+
+    def kill(self) -> None:
+        self.kills.append(self.seen)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fleet(name: str) -> FleetStatus:
+    record = NodeRecord(
+        id=NodeId(f"node-{name}"),
+        instance="i",
+        name=name,
+        host="box",
+        pid=4711,
+        state=NodeState.READY,
+        reason="",
+        endpoint="tcp://127.0.0.1:1",
+    )
+    status = NodeStatus(
+        record=record, last_seen=0.0, last_seen_age_s=0.0, in_flight=0, link_up=True
+    )
+    return FleetStatus(nodes=(status,), orchestrators=(), registry_connected=True)
+
+
+def played(events: Sequence[StreamEvent], identify: Any) -> tuple[Story, NodeRecord | None]:
+    return asyncio.run(play(Stream(events), fleet("a"), Unseen(), identify, ManualClock()))  # type: ignore[arg-type]
+
+
+def test_one_kill_once_the_sentence_has_begun() -> None:
+    process = Process()
+    events: list[StreamEvent] = [assigned("a")]
+    events += [words(index, " w") for index in range(2 * KILL_AFTER)]
+    story, killed = played(events, lambda _: process)
+
+    assert process.kills == [0]
+    assert process.closed
+    assert killed is not None
+    assert killed.pid == 4711
+    assert story.tokens == 2 * KILL_AFTER
+
+
+def test_an_answer_that_ends_before_kills_nobody() -> None:
+    process = Process()
+    _, killed = played([assigned("a"), words(0, "No."), done(1)], lambda _: process)
+
+    assert process.kills == []
+    assert process.closed
+    assert killed is None
+
+
+def test_a_node_that_may_not_be_killed_ends_it() -> None:
+    def refused(record: NodeRecord) -> Any:
+        raise ConfigError(f"not {record.name}")
+
+    stream = Stream([assigned("a"), words(0, "a")])
+    with pytest.raises(ConfigError, match="not a"):
+        asyncio.run(play(stream, fleet("a"), Unseen(), refused, ManualClock()))  # type: ignore[arg-type]
+    assert stream.closed
