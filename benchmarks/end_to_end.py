@@ -57,7 +57,9 @@ async def through_mesh(endpoint: str, clients: int) -> Load:
             for _ in range(requests):
                 start = time.perf_counter()
                 first = None
-                answer = client.generate(PROMPT, specialty=SPECIALTY, cacheable=False)
+                answer = client.generate(
+                    PROMPT, specialty=SPECIALTY, cacheable=False, max_tokens=256, temperature=0.0
+                )
                 async for _chunk in answer:
                     first = first or time.perf_counter()
                 if first is None or answer.done is None:

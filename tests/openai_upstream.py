@@ -7,6 +7,7 @@ an assistant's last turn ends. Bytes are written by hand, so that every fault ca
 from __future__ import annotations
 
 import json
+import math
 import random
 import socket
 import ssl
@@ -226,7 +227,7 @@ def speak(connection: Connection, request: Request) -> None:
     last = messages[-1]
     position = len(last["content"].split()) if last["role"] == "assistant" else 0
     prompt, made, reason = prompt_tokens(messages), 0, "stop"
-    limit = request.body.get("max_tokens", request.body.get("max_completion_tokens"))
+    limit = request.body.get("max_tokens", request.body.get("max_completion_tokens", math.inf))
     connection.begin()
     connection.event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}}]})
     try:
