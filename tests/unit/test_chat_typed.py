@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,12 +135,23 @@ def test_pastes_keep_to_what_a_prompt_may_have() -> None:
     ],
 )
 async def test_tab_completes_commands_and_what_they_take(begun: str, line: str) -> None:
-    async with typing() as typed, asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with typing() as typed, asyncio.timeout(20), asyncio.TaskGroup() as group:
         sent = group.create_task(typed.lines.line("> ", ""))
-        for keys in (begun, "\t", "\r"):
-            typed.keys.send_text(keys)
-            await asyncio.sleep(0.2)  # as a person types: what is typed is looked up beside it
+        buffer = typed.lines.buffer
+        typed.keys.send_text(begun)
+        if begun != line:  # what is typed is looked up beside it
+            await until(lambda: buffer.complete_state is not None)
+            await until(lambda: bool(buffer.complete_state and buffer.complete_state.completions))
+        typed.keys.send_text("\t")
+        await until(lambda: buffer.text == line)
+        typed.keys.send_text("\r")
     assert sent.result() == line
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """The caller's own deadline is the limit."""
+    while not holds():
+        await asyncio.sleep(0.01)
 
 
 async def test_what_was_typed_comes_back_in_the_next_chat(tmp_path: Path) -> None:
@@ -151,9 +162,12 @@ async def test_what_was_typed_comes_back_in_the_next_chat(tmp_path: Path) -> Non
     assert file.stat().st_mode & 0o777 == 0o600
     async with typing(file) as typed:
         sent = asyncio.create_task(typed.lines.line("> ", ""))
-        await asyncio.sleep(0.3)  # the file is read beside the prompt
-        typed.keys.send_text(f"{UP}\r")
-        assert await sent == "a\nb"
+        async with asyncio.timeout(20):
+            while typed.lines.buffer.text != "a\nb":  # the file is read beside the prompt
+                typed.keys.send_text(UP)
+                await asyncio.sleep(0.05)
+            typed.keys.send_text("\r")
+            assert await sent == "a\nb"
 
 
 async def test_a_history_that_cannot_be_kept_is_said_once(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ async def _take(events: AsyncIterator[StreamEvent], shows: Shows, outcome: Outco
 async def until_interrupted(work: Coroutine[Any, Any, None]) -> bool:
     """Does it; Ctrl-C ends it, and nothing else. Whether it was done."""
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGINT)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(work)
         loop.add_signal_handler(signal.SIGINT, task.cancel)
@@ -154,4 +155,5 @@ async def until_interrupted(work: Coroutine[Any, Any, None]) -> bool:
             await asyncio.wait((task,))
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+            signal.signal(signal.SIGINT, before)
     return not task.cancelled()

@@ -7,6 +7,7 @@ from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import History
@@ -58,8 +59,13 @@ class TypedLines:
         sent = typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return self._pastes.whole(sent)
 
+    @property
+    def buffer(self) -> Buffer:
+        """The line as it is now."""
+        return self._session.default_buffer
+
     def _commanding(self) -> bool:
-        text = self._session.default_buffer.text
+        text = self.buffer.text
         return text.startswith("/") and "\n" not in text
 
 
