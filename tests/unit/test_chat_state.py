@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.cli.chat.saved import STOPPED, SavedChat, Turn
-from mesh.cli.chat.state import (
+from mesh.cli.chat.effects import (
     Ask,
     Asking,
     Attach,
@@ -18,21 +17,17 @@ from mesh.cli.chat.state import (
     Effect,
     Help,
     Keep,
-    Known,
     Leave,
     ListKept,
     Load,
     Save,
     Say,
-    State,
     Stats,
     Tone,
     Why,
-    answered,
-    code_blocks,
-    step,
-    unanswered,
 )
+from mesh.cli.chat.saved import STOPPED, SavedChat, Turn
+from mesh.cli.chat.state import Known, State, answered, code_blocks, step, unanswered
 
 ONE = Turn(prompt="one?", answer="1", ended="stop", asked=10.0)
 TWO = Turn(prompt="two?", answer="2", ended="stop", asked=20.0)

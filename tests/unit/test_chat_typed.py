@@ -150,7 +150,7 @@ async def test_tab_completes_commands_and_what_they_take(begun: str, line: str) 
 
 async def until(holds: Callable[[], bool]) -> None:
     """The caller's own deadline is the limit."""
-    while not holds():
+    while not holds():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 

@@ -1,6 +1,6 @@
 """`mesh chat`: a conversation in the terminal. This file is its command; the rest of the package is
 
-- ``commands`` (how a line is read), ``state`` (what follows from it) and ``stats``: pure
+- ``commands`` (how a line is read), ``state`` (which ``effects`` it has) and ``stats``: pure
 - ``loop``, which does what ``state`` says, with ``asking`` (an answer), ``keeping`` (the file),
   ``attaching``, ``clipboard``, ``fleet``, ``why``
 - where lines come from: ``typed`` on a terminal (``completing``, ``history``, ``pasting``,

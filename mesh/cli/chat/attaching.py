@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from mesh.cleaned import cleaned
-from mesh.cli.chat.state import Attached
+from mesh.cli.chat.effects import Attached
 from mesh.errors import ConfigError
 from mesh.validation import MAX_REQUEST_BYTES
 

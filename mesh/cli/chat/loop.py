@@ -10,10 +10,7 @@ from typing import Any, Protocol, assert_never
 from mesh.cli.chat import clipboard
 from mesh.cli.chat.asking import Door, Outcome, ask, until_interrupted
 from mesh.cli.chat.attaching import attached
-from mesh.cli.chat.fleet import known
-from mesh.cli.chat.keeping import Keeper
-from mesh.cli.chat.pasting import bulk
-from mesh.cli.chat.state import (
+from mesh.cli.chat.effects import (
     Ask,
     Attach,
     Begin,
@@ -22,20 +19,19 @@ from mesh.cli.chat.state import (
     Effect,
     Help,
     Keep,
-    Known,
     Leave,
     ListKept,
     Load,
     Save,
     Say,
-    State,
     Stats,
     Tone,
     Why,
-    answered,
-    step,
-    unanswered,
 )
+from mesh.cli.chat.fleet import known
+from mesh.cli.chat.keeping import Keeper
+from mesh.cli.chat.pasting import bulk
+from mesh.cli.chat.state import Known, State, answered, step, unanswered
 from mesh.cli.chat.stats import stats
 from mesh.cli.chat.view import OUTGROWN, View, commands_table
 from mesh.cli.chat.why import why

@@ -18,10 +18,10 @@ from mesh.cleaned import cleaned, harmless
 from mesh.cli.answer import cut_off, summary
 from mesh.cli.chat.asking import Outcome
 from mesh.cli.chat.commands import COMMANDS
+from mesh.cli.chat.effects import Tone
 from mesh.cli.chat.rendering import rendered
 from mesh.cli.chat.saved import STOPPED, Turn
 from mesh.cli.chat.screen import AnswerScreen
-from mesh.cli.chat.state import Tone
 from mesh.cli.screen import Sized, console
 from mesh.types import FinishReason
 
