@@ -1,4 +1,4 @@
-"""The SDK's face, and beside it what every Squadron process speaks: records, transports, registry.
+"""The SDK, and beside it what every Squadron process speaks: records, transports, registry.
 
 ::
 
@@ -9,9 +9,8 @@
         print(answer, answer.done)
         async for chunk in client.generate("And with 7 more?"):
             print(chunk.text, end="", flush=True)
-
-``mesh`` imports neither ``node`` nor ``orchestrator``; both import ``mesh``.
 """
+# It imports neither ``node`` nor ``orchestrator``; both import it.
 
 import sys
 from importlib import import_module

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mesh.errors import ProtocolError
+from mesh.errors import InvalidRequest, ProtocolError
 from mesh.types import ModelId, NodeId, Priority, RequestId, Specialty
 
 EMBEDDING = Specialty("embedding")  # who is asked when neither specialty nor model is named
@@ -63,7 +63,11 @@ class Embeddings:
         return tuple(map(unpacked, rows(self.data, self.dimension, 1)))
 
     def cosine(self, one: int, other: int) -> float:
-        """Of two texts, by their indices: 1 means alike, 0 unrelated, -1 opposed."""
+        """Of two texts, by their indices from 0: 1 means alike, 0 unrelated, -1 opposed. Raises
+        ``InvalidRequest`` for an index that none of them has."""
+        for index in (one, other):
+            if not isinstance(index, int) or not 0 <= index < len(self):
+                raise InvalidRequest(f"texts are counted from 0 to {len(self) - 1} here")
         size = FLOAT_BYTES * self.dimension
         first, second = (unpacked(self.data[size * i : size * (i + 1)]) for i in (one, other))
         return math.fsum(a * b for a, b in zip(first, second, strict=True))

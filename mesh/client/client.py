@@ -42,8 +42,9 @@ FLEET_KINDS: dict[str, Kind] = {"timeout_s": NUMBER}
 class Client:
     """Made by ``mesh.connect``; use it as an asynchronous context manager.
 
-    Every method raises ``MeshError`` subclasses only: ``Unreachable`` when no orchestrator answers,
-    and what ``mesh/errors.py`` lists for requests.
+    Every method raises ``MeshError`` subclasses only: ``ConfigError`` before it is connected and
+    after it was closed, ``InvalidRequest`` for what is wrong with what it is given,
+    ``Unreachable`` when no orchestrator answers, and what ``mesh.errors`` lists for requests.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Client:
         return await whole_answer(self.generate(prompt, **options))
 
     def events(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> EventStream:
-        """As ``generate``, but every event of the stream as it comes (``mesh/stream.py``)."""
+        """As ``generate``, but every event of the stream as it comes (``StreamEvent``)."""
         return self._ask(prompt, "", options)
 
     def conversation(
@@ -126,7 +127,7 @@ class Client:
 
     async def route(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Route:
         """A dry run: what would be decided for ``generate`` with the same arguments, and which
-        nodes would be asked, best first."""
+        nodes would be asked, best first. Given within 10 seconds, else ``DeadlineExceeded``."""
         self._contacts.require()
         request = request_of(prompt, options, self._timeout_s)
         message = route_request_to_wire(request)
@@ -160,7 +161,8 @@ class Client:
         return await embed(request, self._contacts)
 
     async def fleet(self, **options: Unpack[FleetOptions]) -> FleetStatus:
-        """All records that the orchestrator sees now."""
+        """All records that the orchestrator sees now. Raises ``DeadlineExceeded`` when it does not
+        say in time."""
         self._contacts.require()
         said = checked_options(options, FLEET_KINDS, ())
         timeout_s = said.get("timeout_s", CALL_TIMEOUT_S)
@@ -168,7 +170,7 @@ class Client:
         return fleet_from_wire(await self._call("Fleet", pb.FleetRequest(), timeout_s))
 
     async def nodes(self, **options: Unpack[FleetOptions]) -> tuple[NodeStatus, ...]:
-        """The fleet's nodes, by name."""
+        """The fleet's nodes, by name. As ``fleet`` has them."""
         return (await self.fleet(**options)).nodes
 
     async def _call(self, method: str, message: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:

@@ -35,8 +35,12 @@ from mesh.validation import (
 
 
 class RequestOptions(TypedDict, total=False):
-    """What a request may say beside its prompt; ``mesh.types.SaidSampling`` explains the
-    sampling parameters, of which None leaves it to the mesh.
+    """What a request may say beside its prompt; ``SaidSampling`` explains the sampling parameters,
+    of which None leaves it to the mesh. ``specialty`` or ``model``: whom to ask, so that nothing is
+    decided. ``stop``: strings that end the answer, and are not part of it. ``json_schema``: a dict,
+    or its JSON. ``priority``: of those that wait for a slot, ``Priority`` or its name.
+    ``request_id``: 32 lower-case hex digits, made here when it is not given.
+
     ``timeout_s``: seconds, None for the client's ``timeout_s``, else the orchestrator's
     default. ``resume`` False: an answer that breaks after its first token ends in ``NotResumable``
     instead of going on elsewhere. ``strict``: after its first token only a node with the same

@@ -37,16 +37,20 @@ STOPPED_S = 60.0
 
 
 class EventStream(Protocol):
-    """The events of one answer, wherever they come from."""
+    """The events of one answer, wherever they come from: iterate it. Iterating raises the
+    ``MeshError`` that ended the answer, if one did; the last event of a good one is ``Done``."""
 
     @property
-    def request(self) -> Request: ...
+    def request(self) -> Request:
+        """What was asked, as it was understood."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]: ...
 
     async def __anext__(self) -> StreamEvent: ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Cancels what is open; idempotent. The node's slot is freed."""
 
     async def __aenter__(self) -> EventStream: ...
 
@@ -329,8 +333,11 @@ class Chunk:
 class Generation(AsyncIterator[Chunk]):
     """One answer: iterate it, or ``await generation.text()``.
 
-    ``decision`` and ``request_id`` are set with the first event, ``assigned`` when a node took the
-    request (the newest one after a resume), ``done`` at the end; None before.
+    ``request_id`` is there at once, ``decision`` with the first event, ``assigned`` when a node
+    took the request (the newest one after a resume), ``done`` at the end; None before.
+
+    Iterating raises the ``MeshError`` that ended the answer, if one did; what came before it is
+    an exact prefix of the answer.
     """
 
     def __init__(self, events: EventStream) -> None:
@@ -359,7 +366,7 @@ class Generation(AsyncIterator[Chunk]):
         raise StopAsyncIteration
 
     async def text(self) -> str:
-        """What is still to come, joined. Raises as ``__anext__`` does."""
+        """What is still to come, joined. Raises the ``MeshError`` that ended the answer."""
         return "".join([chunk.text async for chunk in self])
 
     async def aclose(self) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +18,8 @@ from mesh.errors import InvalidRequest, ProtocolError, UnknownModel
 from mesh.stream import Decided, Done, StreamEvent
 from mesh.types import Decision, FinishReason, ModelId, NodeId, RequestId, Role, Specialty
 from tests.mesh.fakes import Mesh, orchestrator, until
-from tests.mesh.scripted import fail, hang, words
+from tests.mesh.scripted import CHAT, fail, hang, words
+from tests.mesh.scripted import MATH as MATHS
 
 MATH = "what is 1 + 1?"
 DECISION = Decision(specialty=Specialty("math"), stage="rules", rule=None, confidence=1.0)
@@ -162,6 +166,25 @@ async def test_a_client_is_entered_once_at_a_time_and_closed_more_than_once() ->
                 await client.ask(MATH)
             async with client:
                 assert (await client.ask(MATH)).whole
+
+
+async def test_what_the_readme_shows_runs() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("## From a program")[2].partition("```python\n")[2]
+    program = shown.partition("```")[0]
+    async with Mesh() as fleet:
+        node = await fleet.node("a", specialties=(MATHS, CHAT))
+        async with orchestrator(fleet) as whole:
+            program = program.replace("127.0.0.1:7700", whole.endpoint)
+            started = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, stdout=PIPE, stderr=PIPE
+            )
+            out, err = await started.communicate()
+    assert (started.returncode, err) == (0, b"")
+    assert out.decode().startswith(f"{words(10)} [math by a]\n")
+    assert out.decode().count(words(10)) == 4
+    assert [m.text for m in node.attempts[-1].messages][-1] == "And a twin prime?"
+    assert len(node.attempts[-1].messages) == 4
 
 
 class Said:

@@ -43,6 +43,10 @@ def test_rows_are_arrays_that_numpy_takes_as_they_are() -> None:
     assert np.asarray(found.vectors[1]).dtype == np.float32
     assert np.allclose(np.asarray(found.vectors), [[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]])
     assert found.cosine(0, 2) == -1.0
+    odd: list[Any] = [3, -1, 0.5, "0", None]
+    for index in odd:
+        with pytest.raises(InvalidRequest, match="from 0 to 2"):
+            found.cosine(0, index)
     assert found.cosine(0, 1) == pytest.approx(0.6)
 
 
