@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from mesh.cli.fleet_names import completes, models, specialties
 from mesh.cli.options import Duration, chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, piped_beside, read_prompt
 from mesh.cli.words import WordsCommand
@@ -47,8 +48,15 @@ class AskCommand(WordsCommand):
     metavar="FILE",
     help="What was said before: JSON, a list of messages with role and content.",
 )
-@click.option("--specialty", metavar="NAME", help="Skip the router: this kind of specialist.")
-@click.option("--model", metavar="ID", help="Skip the router: this model.")
+@click.option(
+    "--specialty",
+    metavar="NAME",
+    shell_complete=completes(specialties),
+    help="Skip the router: this kind of specialist.",
+)
+@click.option(
+    "--model", metavar="ID", shell_complete=completes(models), help="Skip the router: this model."
+)
 @click.option("--system", metavar="TEXT", help="A system message before the prompt.")
 @click.option(
     "--max-tokens",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mesh.cli.fleet_names import completes, models, specialties
 from mesh.cli.options import Duration, chosen_endpoint, endpoint_option
 from mesh.cli.prompt import checked
 from mesh.extras import require
@@ -58,8 +59,15 @@ _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @click.option(
     "--prompt-words", type=int, metavar="N", help="Words of a made-up prompt.  [default: 16]"
 )
-@click.option("--specialty", metavar="NAME", help="Skip the router: this kind of specialist.")
-@click.option("--model", metavar="ID", help="Skip the router: this model.")
+@click.option(
+    "--specialty",
+    metavar="NAME",
+    shell_complete=completes(specialties),
+    help="Skip the router: this kind of specialist.",
+)
+@click.option(
+    "--model", metavar="ID", shell_complete=completes(models), help="Skip the router: this model."
+)
 @click.option("--max-tokens", type=int, metavar="N", help="Tokens an answer.  [default: 64]")
 @click.option("--temperature", type=float, help="0 is greedy; higher is more random.")
 @click.option(

@@ -114,6 +114,8 @@ def _stop(running: RunFile) -> None:
             _signal(running.pid, signal.SIGKILL)  # its children are tied to it and go with it
             break
         alive = [name for child, name in names.items() if _lives(child)]
+        if len(alive) > 1 and "etcd" in alive:  # it goes last, and at once
+            alive.remove("etcd")
         if waited > MURMUR_S and alive != said:
             said = alive
             click.echo(waits_for(alive, WAIT_S - waited))

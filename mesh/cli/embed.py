@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mesh.cleaned import cleaned
+from mesh.cli.fleet_names import completes, models, specialties
 from mesh.cli.options import Duration, chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, piped_beside, read_prompt
 from mesh.validation import MAX_TEXTS
@@ -26,8 +27,18 @@ _LABEL_CHARACTERS = 32
 @click.command()
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--similarity", is_flag=True, help="The cosine of each text with each other.")
-@click.option("--specialty", metavar="NAME", help="Whom to ask.  [default: embedding]")
-@click.option("--model", metavar="ID", help="This model, whatever its specialty.")
+@click.option(
+    "--specialty",
+    metavar="NAME",
+    shell_complete=completes(specialties),
+    help="Whom to ask.  [default: embedding]",
+)
+@click.option(
+    "--model",
+    metavar="ID",
+    shell_complete=completes(models),
+    help="This model, whatever its specialty.",
+)
 @click.option(
     "--timeout", type=Duration(), metavar="TIME", help="The deadline of each call: 30, 500ms, 2m."
 )

@@ -36,6 +36,7 @@ COMMANDS = (
     "rules",
     "bench",
     "demo",
+    "completion",
 )
 SERVERS = ("up", "node", "orchestrator")
 

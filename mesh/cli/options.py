@@ -85,10 +85,10 @@ def said_endpoint(own: str | None) -> str | None:
 
 def chosen_endpoint(own: str | None) -> str:
     """What was said, else where the mesh that `mesh up` started listens, else the default."""
-    return said_endpoint(own) or _started_here() or DEFAULT_ENDPOINT
+    return said_endpoint(own) or started_here() or DEFAULT_ENDPOINT
 
 
-def _started_here() -> str | None:
+def started_here() -> str | None:
     if not (state_dir() / RUN_FILE).exists():
         return None
     from mesh.local import run_file  # needs what only a box that ran `mesh up` has for certain

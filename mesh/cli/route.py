@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mesh.cli.fleet_names import completes, models, specialties
 from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, read_prompt
 from mesh.types import Message, Role
@@ -25,8 +26,15 @@ if TYPE_CHECKING:
     "--file", "file", metavar="FILE", help="Many prompts: one a line, or JSON lines; '-' for stdin."
 )
 @click.option("--history", metavar="FILE", help="A conversation before PROMPT: JSON messages.")
-@click.option("--specialty", metavar="NAME", help="Skip the router: this kind of specialist.")
-@click.option("--model", metavar="ID", help="Skip the router: this model.")
+@click.option(
+    "--specialty",
+    metavar="NAME",
+    shell_complete=completes(specialties),
+    help="Skip the router: this kind of specialist.",
+)
+@click.option(
+    "--model", metavar="ID", shell_complete=completes(models), help="Skip the router: this model."
+)
 @click.option("--tenant", metavar="NAME", help="Whose request it would be.")
 @click.option("--candidates", is_flag=True, help="With --file --json: the ranked nodes of each.")
 @json_option("The decision, its alternatives and the ranked candidates as JSON.")

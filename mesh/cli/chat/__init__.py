@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from mesh.cli.chat.saved import SavedChat
+from mesh.cli.fleet_names import completes, models, specialties
 from mesh.cli.options import chosen_endpoint, endpoint_option
 from mesh.cli.prompt import checked
 
@@ -37,8 +38,15 @@ _DUMB = ("", "dumb", "unknown")  # terminals (TERM) that know no sequences
     metavar="[NAME]",
     help="Go on with this conversation, without a name with the last one.",
 )
-@click.option("--specialty", metavar="NAME", help="Skip the router: this kind of specialist.")
-@click.option("--model", metavar="ID", help="Skip the router: this model.")
+@click.option(
+    "--specialty",
+    metavar="NAME",
+    shell_complete=completes(specialties),
+    help="Skip the router: this kind of specialist.",
+)
+@click.option(
+    "--model", metavar="ID", shell_complete=completes(models), help="Skip the router: this model."
+)
 @click.option("--system", metavar="TEXT", help="A system text for the whole conversation.")
 @click.option("--temperature", type=float, help="0 is greedy; higher is more random.")
 @click.option(
