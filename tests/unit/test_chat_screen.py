@@ -138,6 +138,17 @@ def test_after_a_block_that_stayed_raw_the_next_ones_are_rendered() -> None:
     assert terminal.lines[-5:] == ["```", "", "Some words", "", "and more."]
 
 
+def test_where_a_note_stands_amid_what_cannot_be_replaced_nothing_is() -> None:
+    terminal = Terminal(rows=10)
+    screen = answer(terminal)
+    stream(screen, "```\n" + "x = 1\n" * 20 + "```\n\n")
+    screen.text("Some **words**")
+    screen.note("waiting")
+    screen.text("and more\n")
+    assert not screen.end()
+    assert terminal.lines[-3:] == ["Some **words**", "[waiting]", "and more"]
+
+
 def test_after_a_change_of_size_it_stays_raw_and_goes_on_in_the_new_width() -> None:
     terminal = Terminal(columns=80)
     screen = answer(terminal)

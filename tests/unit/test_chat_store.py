@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mesh.cli.chat.keeping import Keeper
 from mesh.cli.chat.saved import STOPPED, SavedChat, Turn, name_from
 from mesh.cli.chat.store import ChatStore
 from mesh.errors import ConfigError
@@ -121,6 +124,43 @@ def test_a_hold_ends_with_its_process_however_that_dies(tmp_path: Path) -> None:
         holder.kill()
         holder.wait(10)
     with ChatStore(tmp_path).held("paris"):
+        pass
+
+
+def test_a_lock_given_back_while_it_was_opened_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, meanwhile, flock = ExitStack(), ExitStack(), fcntl.flock
+    before.enter_context(ChatStore(tmp_path).held("paris"))
+
+    def late(file: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        before.close()
+        meanwhile.enter_context(ChatStore(tmp_path).held("paris"))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with meanwhile, pytest.raises(ConfigError, match="open elsewhere"):
+        ChatStore(tmp_path).held("paris").__enter__()
+
+
+def test_a_chat_holds_the_conversation_that_it_is_in_and_no_other(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path)
+    for name in ("one", "two"):
+        store.save(replace(CHAT, name=name))
+    keeper = Keeper(store)
+    keeper.open("one")
+    chat = keeper.open("two")
+    with store.held("one"), pytest.raises(ConfigError, match="open elsewhere"):
+        store.held("two").__enter__()
+    chat = keeper.save(chat, "three")
+    with store.held("two"), pytest.raises(ConfigError, match="open elsewhere"):
+        store.held("three").__enter__()
+    with pytest.raises(ConfigError, match="there is a conversation 'one' already"):
+        keeper.save(chat, "one")
+    assert keeper.open("three") == chat
+    keeper.release()
+    with store.held("three"):
         pass
 
 
