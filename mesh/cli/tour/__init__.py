@@ -43,20 +43,24 @@ LONGEST = 200  # tokens of an answer: a few seconds on an old box
 async def take(endpoint: str, state_dir: Path, notes: Notes) -> None:
     """Nodes that the mesh of ``state_dir`` started may be killed, no others."""
     screen = console()
-    async with connect(endpoint) as client:
-        with notes.kept():
-            await _exact(client, screen)
-            killed: NodeRecord | None = None
-            if (fleet := await client.fleet()).nodes:
-                await _answered(client, fleet, screen)
-                killed = await _killed(client, state_dir, screen)
-            else:
-                screen.print(page.heading(2, TITLES[1]))
-                screen.print(page.failed("no node is here to answer: acts 2 and 3 need a model"))
-            _now(await client.fleet(), killed, notes.taken(), screen)
+    with notes.kept(), _failing(screen):
+        async with connect(endpoint) as client:
+            await _acts(client, state_dir, notes, screen)
     screen.print(page.heading(5, TITLES[4]))
     screen.print(page.what_next(_commands(endpoint)), soft_wrap=True)
     screen.print()
+
+
+async def _acts(client: Client, state_dir: Path, notes: Notes, screen: Console) -> None:
+    await _exact(client, screen)
+    killed: NodeRecord | None = None
+    if (fleet := await client.fleet()).nodes:
+        await _answered(client, fleet, screen)
+        killed = await _killed(client, state_dir, screen)
+    else:
+        screen.print(page.heading(2, TITLES[1]))
+        screen.print(page.failed("no node is here to answer: acts 2 and 3 need a model"))
+    _now(await client.fleet(), killed, notes.taken(), screen)
 
 
 async def _exact(client: Client, screen: Console) -> None:
