@@ -83,7 +83,6 @@ def test_route_json_names_decision_and_candidates(home: Box) -> None:
 
 def test_status_shows_every_node(home: Box) -> None:
     text = home.mesh("status").stdout
-    assert max(len(line) for line in text.splitlines()) <= 80
     for name in ("robin", "wren", "endless"):
         assert name in text
     assert home.endpoint in text
