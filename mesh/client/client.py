@@ -13,9 +13,9 @@ from mesh.client.contacts import Contacts
 from mesh.client.conversation import Conversation
 from mesh.client.direct import DirectRoutes
 from mesh.client.embed import EmbedOptions, embed, embed_request
-from mesh.client.options import FLAG, NUMBER, Kind, checked_options
+from mesh.client.options import FLAG, NUMBER, Kind, checked, checked_options
 from mesh.client.prompt import Prompt, prompts_of
-from mesh.client.request import KINDS, OPTIONAL, RequestOptions, request_of
+from mesh.client.request import RequestOptions, checked_request_options, request_of
 from mesh.client.routes import CALL_TIMEOUT_S, route_all
 from mesh.client.stream import Events, EventStream, Generation
 from mesh.embedding import Embeddings
@@ -145,8 +145,8 @@ class Client:
         some time each. Raises ``InvalidRequest`` for options that are wrong for all of them;
         iterating raises ``Unreachable`` when no orchestrator is left to ask."""
         self._contacts.require()
-        said: Any = options  # so that a misspelt ``candidates`` is known by its name
-        checked_options({**said, "candidates": candidates}, KINDS | {"candidates": FLAG}, OPTIONAL)
+        checked_request_options(options, "candidates")
+        checked("candidates", candidates, FLAG)
         asked = (_asked(prompt, options, self._timeout_s) for prompt in prompts_of(prompts))
         return route_all(asked, self._contacts, candidates=candidates)
 

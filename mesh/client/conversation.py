@@ -21,7 +21,7 @@ class Conversation:
     when it is complete, and a prompt that ended in an error or was left leaves no trace."""
 
     def __init__(self, ask: Ask, *, system: str | None, options: RequestOptions) -> None:
-        self._options = checked_request_options(options)
+        self._options = checked_request_options(options, "system")
         self._id = uuid.uuid4().hex
         self._ask = ask
         self._messages: tuple[Message, ...] = ()

@@ -19,6 +19,7 @@ from mesh.client.options import (
     TEXTS,
     WHOLE,
     Kind,
+    check_known,
     checked_options,
     shown,
 )
@@ -99,9 +100,10 @@ OPTIONAL = frozenset(
 )
 
 
-def checked_request_options(options: Mapping[str, Any]) -> RequestOptions:
-    """As Python's own types. Raises ``InvalidRequest`` for a name that there is not, and for a
-    value of another type."""
+def checked_request_options(options: Mapping[str, Any], *beside: str) -> RequestOptions:
+    """As Python's own types. ``beside``: parameters of the call which may have been meant. Raises
+    ``InvalidRequest`` for a name that there is not, and for a value of another type."""
+    check_known(options, (*KINDS, *beside), "option")
     return cast(RequestOptions, checked_options(options, KINDS, OPTIONAL))
 
 

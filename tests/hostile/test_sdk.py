@@ -138,7 +138,7 @@ def test_what_is_no_text_to_embed_is_a_typed_error(texts: Any) -> None:
         embed_request(texts, {}, None)
 
 
-@pytest.mark.parametrize("given", CONNECTS, ids=repr)
+@pytest.mark.parametrize("given", CONNECTS, ids=lambda given: repr(given)[:60])
 @pytest.mark.parametrize("connect", [mesh.connect, mesh.connect_sync])
 def test_connect_says_which_of_its_options_is_wrong(
     connect: Callable[..., Any], given: dict[str, Any]
