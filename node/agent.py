@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import replace
 
 from mesh.clock import Clock
@@ -35,8 +34,9 @@ from node.identity import Identity
 from node.models.calibration import Calibration
 from node.models.fit import Corrections
 from node.models.forms.trials import FormTrials
-from node.models.hosted import HostedModel
 from node.models.residency.agent import Residency
+from node.models.roster import Roster
+from node.models.watching import FolderWatch
 from node.notify import notify
 from node.serve.direct import DirectServer
 from node.serve.forward import Forwarder
@@ -57,9 +57,10 @@ GPU_RETRY_S = 30.0  # where no GPU is found: a driver may be installed or repair
 class NodeAgent:
     """One node. ``run`` owns all its tasks; ``stop`` may be called from a signal handler.
 
-    ``models`` get ``agent.changed`` as their ``on_change``; see ``node.build.build``. ``direct``
-    (with the ``keyring`` that its gate asks and the ``quarantine``) serves clients with tickets,
-    ``peers`` take what this node cannot; None: not.
+    Models are put on its ``roster``, before ``run`` or while it runs; they get ``agent.changed`` as
+    their ``on_change``, see ``node.build.build``. ``folder`` puts some there by itself, if it is
+    set before ``run``. ``direct`` (with the ``keyring`` that its gate asks and the ``quarantine``)
+    serves clients with tickets, ``peers`` take what this node cannot; None: not.
     """
 
     def __init__(
@@ -92,11 +93,28 @@ class NodeAgent:
         self._calibration = calibration
         self._quarantine = quarantine
         self._forms = forms
-        self._models: tuple[HostedModel, ...] = ()
-        self._residency: Residency | None = None
         self._in_flight = InFlight()
+        self._residency = Residency(
+            clock=clock,
+            on_change=self._state_changed,
+            memory=host.memory,
+            limit_bytes=settings.memory_limit_bytes,
+            reserve_bytes=settings.reserve_bytes,
+            corrections=Corrections(identity.folder),
+        )
         self._server = AttemptServer(
-            identity.id, (), clock=clock, on_change=self.changed, in_flight=self._in_flight
+            identity.id,
+            clock=clock,
+            on_change=self.changed,
+            residency=self._residency,
+            calibration=calibration,
+            in_flight=self._in_flight,
+            forms=forms,
+        )
+        self.roster = Roster(
+            (self._residency, self._server),
+            queued=self._residency.queued,
+            on_change=self.changed,
         )
         self._key = f"{NODES}{identity.id}"
         self._started_at = clock.wall()
@@ -105,6 +123,7 @@ class NodeAgent:
         self._gpus: tuple[Gpu, ...] = ()
         self._accelerator = "the GPU probe has not answered yet"
         self._changed = asyncio.Event()
+        self.folder: FolderWatch | None = None
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
         self._drain_s = DRAIN_S
@@ -119,34 +138,14 @@ class NodeAgent:
         """New at every start of the process."""
         return self._identity.instance
 
-    def host_models(self, models: Sequence[HostedModel]) -> None:
-        """States what to host; once, before ``run``."""
-        self._models = tuple(models)
-        self._residency = Residency(
-            self._models,
-            clock=self._clock,
-            on_change=self._changed.set,
-            memory=self._host.memory,
-            limit_bytes=self._settings.memory_limit_bytes,
-            reserve_bytes=self._settings.reserve_bytes,
-            corrections=Corrections(self._identity.folder),
-        )
-        self._server = AttemptServer(
-            self._identity.id,
-            self._models,
-            clock=self._clock,
-            on_change=self.changed,
-            residency=self._residency,
-            calibration=self._calibration,
-            in_flight=self._in_flight,
-            forms=self._forms,
-        )
-
     def changed(self) -> None:
         """Something that a heartbeat or the record says may have changed."""
+        self._state_changed()
+        self._residency.changed()
+
+    def _state_changed(self) -> None:
         self._changed.set()
-        if self._residency is not None:
-            self._residency.changed()
+        self.roster.changed()
 
     def stop(self, drain_s: float = DRAIN_S) -> None:
         """Drains for at most ``drain_s`` seconds, then ``run`` returns. Called again: at once."""
@@ -155,15 +154,14 @@ class NodeAgent:
             return
         self._drain_s = drain_s
         self._in_flight.draining = True
-        if self._residency is not None:
-            self._residency.drain()
+        self._residency.drain()
         self._stopping.set()
         self.changed()
 
     def retry(self) -> None:
         """Failed models are tried again now; for a signal handler."""
         log.info("asked to try failed models again")
-        for model in self._models:
+        for model in self.roster:
             model.retry()
 
     async def run(self) -> None:
@@ -177,13 +175,12 @@ class NodeAgent:
             self._direct.bind()
         handle = self._server.handle
         if self._peers is not None:
-            residency = self._residency
             forwarder = Forwarder(
                 self._identity.id,
                 handle,
                 self._peers,
                 self._clock,
-                cold=lambda model: residency is not None and residency.cold(model),
+                cold=self._residency.cold,
                 in_flight=self._in_flight,
             )
             handle = forwarder.handle
@@ -195,10 +192,11 @@ class NodeAgent:
                     group.create_task(self._listener.run(handle), name="listener"),
                     group.create_task(self._watch_hardware(), name="hardware"),
                     group.create_task(self._publish(), name="publish"),
-                    *(group.create_task(m.run(), name=f"model-{m.id}") for m in self._models),
+                    group.create_task(self.roster.run(), name="roster"),
+                    group.create_task(self._residency.run(), name="residency"),
                 ]
-                if self._residency is not None:
-                    rest.append(group.create_task(self._residency.run(), name="residency"))
+                if self.folder is not None:
+                    rest.append(group.create_task(self.folder.run(), name="models-folder"))
                 if self._keyring is not None:
                     rest.append(group.create_task(self._keyring.run(), name="keyring"))
                 if self._forms is not None:
@@ -240,7 +238,8 @@ class NodeAgent:
     def _describe(self, node: NodeId, model: ModelId) -> tuple[str, str]:
         """A node's name, and the hash of its model's tokenizer, "" when it is not known."""
         if node == self._identity.id:
-            facts = next((m.facts for m in self._models if m.id == model), None)
+            hosted = self.roster.get(model)
+            facts = hosted.facts if hosted is not None else None
             return self._settings.name, facts.tokenizer_hash if facts else ""
         if self._peers is None:
             return node, ""
@@ -262,8 +261,7 @@ class NodeAgent:
                 gpus_at = now
                 reading = await self._gpu_reader.read()
                 self._gpus, self._accelerator = reading.gpus, reading.line
-                if self._residency is not None:
-                    self._residency.see(reading.gpus, reading.line, now)
+                self._residency.see(reading.gpus, reading.line, now)
             if now - slow_at >= rules.SLOW_EVERY_S:
                 slow_at = now
                 self._cpu, self._memory = self._host.cpu(), self._host.memory()
@@ -289,10 +287,13 @@ class NodeAgent:
         self._say(rules.Status(record.state, record.reason))
 
     def _record(self) -> NodeRecord:
-        models = self._residency.records() if self._residency is not None else ()
+        models = self._residency.records()
         if self._calibration is not None:
             models = tuple(self._calibration.told(model) for model in models)
-        status = rules.status(models, draining=self._in_flight.draining)
+        waits = rules.NO_MODEL_REASON
+        if self.folder is not None:
+            models, waits = (*models, *self.folder.records()), self.folder.waits
+        status = rules.status(models, draining=self._in_flight.draining, waits=waits)
         specialties = dict.fromkeys(name for model in models for name in model.specialties)
         record = NodeRecord(
             id=self._identity.id,
@@ -317,7 +318,7 @@ class NodeAgent:
         return rules.bounded(record)
 
     def _heartbeat(self, record: NodeRecord) -> Heartbeat:
-        loads = self._residency.loads() if self._residency is not None else ()
+        loads = self._residency.loads()
         return Heartbeat(
             node=record.id,
             state=record.state,
@@ -329,9 +330,9 @@ class NodeAgent:
 
     def _give_up(self) -> None:
         """Raises ``ConfigError`` where a person waits for a node that cannot work."""
-        if self._said is None or not self._settings.give_up:
+        if self._said is None or self.folder is not None or not self._settings.give_up:
             return
-        self._worked |= any(model.state is ModelState.RESIDENT for model in self._models)
+        self._worked |= any(model.state is ModelState.RESIDENT for model in self.roster)
         if self._said.state is NodeState.FAILED and not self._worked:
             raise ConfigError(
                 f"{self._said.reason}; mend that, or say --keep-trying for a node that waits until "
@@ -346,7 +347,7 @@ class NodeAgent:
         match status.state:
             case NodeState.READY:
                 able = (ModelState.RESIDENT, ModelState.COLD)
-                working = ", ".join(m.id for m in self._models if m.state in able)
+                working = ", ".join(m.id for m in self.roster if m.state in able)
                 endpoint = self._listener.endpoint
                 log.info(
                     "ready: %s (%s) serves %s on %s", self._identity.id, name, working, endpoint

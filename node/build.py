@@ -13,6 +13,7 @@ from mesh.errors import ConfigError, EngineLost
 from mesh.quarantine.marks import marks_of
 from mesh.quarantine.quarantine import Quarantine
 from mesh.registry.etcd import EtcdRegistry
+from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.settings.state import state_dir
 from mesh.transport.dialers import all_dialers
@@ -27,9 +28,10 @@ from node.hardware.care.surroundings import surroundings
 from node.hardware.gpu import GpuReader, NoProbe, NvmlProbe
 from node.hardware.host import BusyShare, Host
 from node.identity import Identity, claim
+from node.models import watching
 from node.models.calibration import Calibration
 from node.models.forms.trials import FormTrials
-from node.models.hosted import HostedModel, Runner, check_ids
+from node.models.hosted import HostedModel, Runner
 from node.runner.messages import Opening
 from node.runner.process import RunnerProcess
 from node.serve.direct import DirectServer
@@ -47,12 +49,15 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
     that cannot be used) and ``DuplicateNode``.
     """
     folder = Path(settings.state_dir).expanduser() if settings.state_dir else state_dir()
+    if not settings.models and settings.models_folder is None:
+        raise ConfigError(
+            "this node hosts no model: give one with --model SOURCE --specialty NAME, or [[models]]"
+        )
     for model in settings.models:
-        if model.engine not in known_engines():
-            raise ConfigError(
-                f"model '{model.source}': no engine '{model.engine}'; "
-                f"known: {', '.join(known_engines())}"
-            )
+        check_engine(model.source, model.engine)
+    if settings.models_folder is not None:
+        check_engine(settings.models_folder.path, settings.models_folder.engine)
+        watching.checked(settings.models_folder)
     with (
         claim(folder, settings.name) as identity,
         limited(settings.gpu_limits, identity.folder),
@@ -124,24 +129,41 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
 
             return calibration.runner(engine, around.spec, on_change, make)
 
-        models = [
-            HostedModel(
+        def make_model(model: ModelSettings) -> HostedModel:
+            return HostedModel(
                 model,
                 default_threads=host.threads(),
                 make_runner=make_runner,
                 on_change=agent.changed,
                 clock=clock,
             )
-            for model in settings.models
-        ]
-        check_ids(models)
-        agent.host_models(models)
+
+        for model in settings.models:
+            agent.roster.add(make_model(model))
+        if settings.models_folder is not None:
+            agent.folder = watching.FolderWatch(
+                settings.models_folder,
+                agent.roster,
+                make_model,
+                clock=clock,
+                on_change=agent.changed,
+            )
         yield agent
+
+
+def check_engine(source: str, engine: str) -> None:
+    """Raises ``ConfigError`` where there is none of its name."""
+    if engine not in known_engines():
+        raise ConfigError(
+            f"model '{source}': no engine '{engine}'; known: {', '.join(known_engines())}"
+        )
 
 
 def _may_use_gpus(settings: NodeSettings) -> bool:
     """A driver is not even asked where all models are told to stay on the CPU."""
-    return not settings.models or any(model.gpu_layers != 0 for model in settings.models)
+    folder = settings.models_folder
+    layers = [model.gpu_layers for model in settings.models]
+    return any([*layers, *([folder.gpu_layers] if folder is not None else [])])
 
 
 def _direct(

@@ -14,6 +14,7 @@ VRAM_STEP_BYTES = 64 * MIB
 VRAM_STEP_SHARE = 0.01
 VRAM_EVERY_S = 1.0  # writes for VRAM alone, at most
 SLOW_EVERY_S = 10.0  # writes for memory, load and sensors alone, at most
+NO_MODEL_REASON = "waits for models: it has none"
 DRAINING_REASON = "draining: finishes what it has, takes nothing new"
 
 
@@ -25,10 +26,15 @@ class Status:
     reason: str = ""
 
 
-def status(models: Sequence[ModelRecord], *, draining: bool) -> Status:
-    """A node is as good as its best model: one that works makes it ready."""
+def status(
+    models: Sequence[ModelRecord], *, draining: bool, waits: str = NO_MODEL_REASON
+) -> Status:
+    """A node is as good as its best model: one that works makes it ready. ``waits``: what for,
+    where it has none."""
     if draining:
         return Status(NodeState.DRAINING, DRAINING_REASON)
+    if not models:
+        return Status(NodeState.STARTING, waits)
     states = {model.state for model in models}
     if states & {ModelState.RESIDENT, ModelState.COLD}:
         return Status(NodeState.READY)

@@ -127,7 +127,7 @@ async def real_node(
             on_change=agent.changed,
             configure=configure,
         )
-        agent.host_models([hosted.model])
+        agent.roster.add(hosted.model)
         node = RealNode(
             name, agent, hosted, peers, keyring, gate, mesh, identity.id, identity.instance
         )

@@ -19,6 +19,7 @@ from node.hardware.gpu import NO_DRIVER
 from node.models.fit import Corrections
 from node.models.hosted import HostedModel
 from node.models.residency.agent import Residency
+from node.models.roster import Roster
 from node.runner.messages import Opened
 from node.serve.server import AttemptServer
 from tests.gguf import write_random
@@ -73,31 +74,41 @@ class Box:
         self.quick = quick
         self.runners: dict[str, SlowRunner] = {}
         self.made: list[str] = []
-        self.models = [
-            HostedModel(
-                settings,
-                default_threads=1,
-                make_runner=self._make,
-                on_change=lambda: self.residency.changed(),
-                clock=self.clock,
-            )
-            for settings in models
-        ]
         self.residency = Residency(
-            self.models,
             clock=self.clock,
-            on_change=lambda: None,
+            on_change=lambda: self.roster.changed(),
             memory=lambda: Memory(total_bytes=16 * GIB, available_bytes=self.available),
             reserve_bytes=reserve_bytes,
             corrections=Corrections(folder),
         )
         self.server = AttemptServer(
             NODE,
-            self.models,
             clock=self.clock,
-            on_change=self.residency.changed,
+            on_change=self._changed,
             residency=self.residency,
         )
+        self.roster = Roster(
+            (self.residency, self.server), queued=self.residency.queued, on_change=self._changed
+        )
+        for settings in models:
+            self.roster.add(self.model(settings))
+
+    @property
+    def models(self) -> list[HostedModel]:
+        return list(self.roster)
+
+    def model(self, settings: ModelSettings) -> HostedModel:
+        return HostedModel(
+            settings,
+            default_threads=1,
+            make_runner=self._make,
+            on_change=self._changed,
+            clock=self.clock,
+        )
+
+    def _changed(self) -> None:
+        self.residency.changed()
+        self.roster.changed()
 
     def _make(self, engine: str, spec: ModelSpec, on_change: Callable[[], None]) -> SlowRunner:
         runner = self.runners[spec.id] = SlowRunner(spec, on_change)
@@ -150,8 +161,7 @@ async def box(
 ) -> AsyncIterator[Box]:
     made = Box(folder, *models, quick=quick, reserve_bytes=reserve_bytes)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(m.run()) for m in made.models]
-        tasks.append(group.create_task(made.residency.run()))
+        tasks = [group.create_task(made.roster.run()), group.create_task(made.residency.run())]
         made.residency.see(gpus, "1 GPU" if gpus else NO_DRIVER, made.clock.now())
         try:
             yield made

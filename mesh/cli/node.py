@@ -39,6 +39,13 @@ from mesh.settings.toml import read_toml
     metavar="NAMES",
     help="What the models are good at, by comma: once for all models, or once a model in order.",
 )
+@click.option(
+    "--models",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Each GGUF file in it, also what appears there later; --specialty, or the file's name.",
+)
 @click.option("--name", metavar="NAME", help="The node's name.  [default: this box's host name]")
 @etcd_option
 @click.option(
@@ -77,6 +84,7 @@ from mesh.settings.toml import read_toml
 def node(
     models: tuple[str, ...],
     specialties: tuple[str, ...],
+    folder: Path | None,
     name: str | None,
     etcd: str | None,
     transport: str | None,
@@ -100,16 +108,21 @@ def node(
     \b
     mesh node --model qwen2.5-coder-7b-q4.gguf --specialty code
     mesh node --model hf:OWNER/REPO:Q4_K_M --specialty math,logic --slots 8
+    mesh node --models ~/models
     mesh node --model qwen3 --specialty chat --engine openai --option base_url=http://box:8000
     """
     source = base_settings(config)
+    if folder is not None:
+        source["models_folder"] = folder_settings(folder, () if models else specialties)
     if models:
         source["models"] = model_settings(models, specialties)
-    elif specialties:
-        raise click.UsageError("--specialty goes with --model")
-    if not source.get("models"):
-        raise click.UsageError("no model; say --model FILE.gguf --specialty NAME, or --config FILE")
-    for model in source["models"]:
+    elif specialties and folder is None:
+        raise click.UsageError("--specialty goes with --model or --models")
+    if not source.get("models") and not source.get("models_folder"):
+        raise click.UsageError(
+            "no model; say --model FILE.gguf --specialty NAME, --models FOLDER, or --config FILE"
+        )
+    for model in [*source.get("models", ()), source.get("models_folder")]:
         if isinstance(model, dict):
             put(model, slots=slots, context_length=context, engine=engine)
             put(model, threads=threads, gpu_layers=gpu_layers)
@@ -143,6 +156,17 @@ def model_settings(models: tuple[str, ...], specialties: tuple[str, ...]) -> lis
         {"source": model, "specialties": [part.strip() for part in names.split(",")]}
         for model, names in zip(models, each, strict=True)
     ]
+
+
+def folder_settings(folder: Path, specialties: tuple[str, ...]) -> dict[str, Any]:
+    """Raises ``ConfigError``."""
+    if len(specialties) > 1:
+        raise ConfigError(
+            "--specialty is given once for all models of --models, by comma; without it each file "
+            "is of the specialty that its name is"
+        )
+    names = [part.strip() for each in specialties for part in each.split(",")]
+    return {"path": str(folder.absolute()), "specialties": names}
 
 
 def engine_options(given: tuple[str, ...]) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from mesh.errors import ConfigError
 from mesh.local.first_model import MODEL_ID, first_model
 from mesh.local.roster import Entry, Room, pair
 from mesh.settings.model import ModelSettings
-from mesh.types import SPECIALTY_PATTERN
 from node.engines.base import ModelSpec
 from node.engines.registry import traits_of
 from node.engines.traits import EngineTraits, ModelFiles, Source, Target
 from node.hardware.host import Host
 from node.models import catalogue
-from node.models.gguf_parts import names as parts_of
+from node.models.folder import ggufs, named
 from node.models.prepared import default_context
 
 # Of a pair, so that both of the first model stay within a gigabyte together (README.md).
@@ -79,11 +78,9 @@ def _of_folder(traits: EngineTraits[Any], folder: Path) -> tuple[Entry, ...]:
     if not {Source.FILE, Source.NAME} & traits.sources:
         raise ConfigError(f"--models is for GGUF files, which engine {traits.name} does not load")
     try:
-        files = sorted(file for file in folder.absolute().iterdir() if file.suffix == ".gguf")
+        files = ggufs(folder)
     except OSError as error:
         raise ConfigError(f"--models {folder}: {error.strerror or error}") from None
-    # Of a model in several files the first one names all of them.
-    files = [file for file in files if parts_of(file.name)[0] == file.name]
     if not files:
         raise ConfigError(
             f"--models {folder}: there is no *.gguf file in it; name a folder with some, or one "
@@ -91,16 +88,14 @@ def _of_folder(traits: EngineTraits[Any], folder: Path) -> tuple[Entry, ...]:
         )
     made: list[Entry] = []
     for file in files:
-        name = catalogue.model_id(file.name)
-        if not SPECIALTY_PATTERN.fullmatch(name):
-            raise ConfigError(
-                f"--models: {file.name} is to be named after its specialty, such as math.gguf "
-                "(lower-case letters, digits, '-' and '_', at most 32); rename it or link to it"
-            )
+        try:
+            name, specialties = named(file)
+        except ConfigError as error:
+            raise ConfigError(f"--models: {error.message}") from None
         path = _path(traits, str(file))
         model = ModelSettings(
             source=name if path is None else str(path),
-            specialties=(name,),
+            specialties=specialties,
             id=name,
             engine=traits.name,
         )

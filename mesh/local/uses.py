@@ -4,6 +4,7 @@ whatever has it in memory."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 import psutil
 
 from mesh.errors import MeshError
+from node.models.folder import ggufs
 from node.models.hub import cached
 from node.models.hub.place import Hub
 from node.models.hub.source import is_hub, read
@@ -49,6 +51,10 @@ def _sources(settings: dict[str, Any], environment: Mapping[str, str]) -> Iterab
     """Where its models' files are, by what it was told and its environment."""
     hub = Hub("", _cache(environment))
     models = settings.get("models")
+    match settings.get("models_folder"):
+        case {"path": str(folder)}:
+            with suppress(OSError, RuntimeError, ValueError):
+                yield from (path.resolve() for path in ggufs(Path(folder).expanduser()))
     for model in models if isinstance(models, list) else ():
         source = model.get("source") if isinstance(model, dict) else None
         if not isinstance(source, str):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import UnionType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -110,6 +111,8 @@ def _arranged(kind: Any, source: dict[str, Any], where: str, table: str) -> dict
 def _inner(kind: Any, value: Any, where: str, table: str) -> Any:
     if get_origin(kind) is tuple and isinstance(value, list):
         return [_inner(get_args(kind)[0], each, where, table) for each in value]
+    if isinstance(kind, UnionType):  # a table that may be absent
+        kind = next((each for each in get_args(kind) if is_dataclass(each)), kind)
     if is_dataclass(kind) and isinstance(value, dict):
         return _arranged(kind, value, where, table)
     if get_origin(kind) is dict and isinstance(value, dict):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mesh.errors import ConfigError
 from mesh.fleet.records import TRANSPORTS
 from mesh.settings.addresses import is_loopback
+from mesh.settings.folder import ModelsFolder
 from mesh.settings.gpu import GpuLimits, check_gpu_limits
 from mesh.settings.model import ModelSettings
 from mesh.settings.process import ProcessSettings
@@ -14,7 +15,8 @@ from mesh.settings.process import ProcessSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings(ProcessSettings):
-    """``transport``: the data plane's, ``zeromq`` or ``grpc``. ``bind``: its address,
+    """``models``, and those of ``models_folder`` as they come and go: one of both at least.
+    ``transport``: the data plane's, ``zeromq`` or ``grpc``. ``bind``: its address,
     ``tcp://host:port`` (port 0: a free one). ``direct_bind``: ``host:port`` of gRPC for clients
     with a ticket, "" for the host of ``bind`` and a free port, ``off`` for none.
     ``memory_limit_bytes``: of RAM that models may take together, None for 80 % of what is available
@@ -24,9 +26,10 @@ class NodeSettings(ProcessSettings):
     for so many seconds counts as hung and is killed. ``gpu_limits``: on power and clocks of the
     box's GPUs; none: they are left alone. ``give_up``: a node none of whose models can be made to
     work ends, with exit code 2 and the reasons, before any of them ever has; False: it stays, says
-    why, and tries again."""
+    why, and tries again, as one with a folder does in any case."""
 
     models: tuple[ModelSettings, ...] = ()
+    models_folder: ModelsFolder | None = None
     memory_limit_bytes: int | None = None
     reserve_bytes: int = 256 * 1024 * 1024
     crash_limit: int = 5
@@ -58,6 +61,8 @@ class NodeSettings(ProcessSettings):
         check_gpu_limits(self.gpu_limits, where)
         for model in self.models:
             model.check(where)
+        if self.models_folder is not None:
+            self.models_folder.check(where)
 
 
 def _check_direct(settings: NodeSettings, where: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mesh.clock import Clock, SystemClock
 from mesh.either import either
@@ -32,7 +32,6 @@ __all__ = [
     "Prepared",
     "Runner",
     "RunningSequence",
-    "check_ids",
     "prepare",
 ]
 
@@ -50,7 +49,8 @@ MakeRunner = Callable[[str, ModelSpec, Callable[[], None]], Runner]
 class HostedModel:
     """One model of this node. ``run`` owns its preparation and its runner.
 
-    Wanted from the start; ``hold`` says that ``load`` and ``unload`` decide instead.
+    Wanted from the start; ``hold`` says that ``load`` and ``unload`` decide instead. ``closed``:
+    why it takes nothing new, "" while it does. ``retired``: and never will again.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class HostedModel:
         self.prepared: Prepared | None = None
         self.eager = True
         self.last_error = ""
+        self.closed = ""
+        self.retired = False
         self._spec: ModelSpec | None = None
         self._runner: Runner | None = None
         self._facts: ModelFacts | None = None
@@ -158,6 +160,22 @@ class HostedModel:
         self._unwanted.set()
         self._on_change()
 
+    def close(self, why: str) -> None:
+        """Takes nothing new from this moment on; what runs goes on. ``why``: for who comes."""
+        self.closed = why
+        self._on_change()
+
+    def reopen(self) -> None:
+        """Takes requests again, unless it was retired."""
+        if not self.retired:
+            self.closed = ""
+            self._on_change()
+
+    def retire(self, why: str) -> None:
+        """Closes it for good: whoever runs it ends that once nothing is left on it."""
+        self.retired = True
+        self.close(why)
+
     def fail(self, error: str) -> None:
         """It cannot be loaded, or must not stay: FAILED until ``retry`` or ``RECOVER_S``."""
         if self._error is None:
@@ -240,6 +258,8 @@ class HostedModel:
     def open(self, opening: Opening) -> RunningSequence:
         """Claims a slot. Raises ``Overloaded`` when full or not resident, ``EngineFailed``."""
         runner = self._runner
+        if self.closed:
+            raise Overloaded(self.closed, retry_after_s=BUSY_RETRY_S)
         match self.state:
             case ModelState.FAILED:
                 # A refusal: the node's other models are well, and nothing broke in this attempt.
@@ -314,19 +334,3 @@ class HostedModel:
             load_percent=self.load_percent if state is ModelState.LOADING else 0,
             counts=self.counts,
         )
-
-
-def check_ids(models: Sequence[HostedModel]) -> None:
-    """Raises ``ConfigError`` when there is no model, or two would answer to one id."""
-    if not models:
-        raise ConfigError(
-            "this node hosts no model: give one with --model SOURCE --specialty NAME, or [[models]]"
-        )
-    seen: dict[ModelId, str] = {}
-    for model in models:
-        if model.id in seen:
-            raise ConfigError(
-                f"two models have the id '{model.id}' ('{seen[model.id]}' and "
-                f"'{model.settings.source}'); give one of them an id of its own"
-            )
-        seen[model.id] = model.settings.source

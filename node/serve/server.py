@@ -69,7 +69,7 @@ class AttemptServer:
     def __init__(
         self,
         node: NodeId,
-        models: Sequence[HostedModel],
+        models: Sequence[HostedModel] = (),
         *,
         clock: Clock,
         on_change: Callable[[], None],
@@ -87,6 +87,16 @@ class AttemptServer:
         self._on_change = on_change
         self._mean_s = 0.0
         self.in_flight = InFlight() if in_flight is None else in_flight
+
+    def add(self, model: HostedModel) -> None:
+        """It is served from now on."""
+        self._models[model.id] = model
+
+    def drop(self, model: ModelId) -> None:
+        """It has ended. Idempotent."""
+        self._models.pop(model, None)
+        if self._calibration is not None:
+            self._calibration.drop(model)
 
     def expected_wait_s(self) -> float:
         """Seconds until a slot is likely free on the resident model that has one first: 0 with one
@@ -181,7 +191,7 @@ class AttemptServer:
             raise Draining(DRAINING_REASON)
         model = self._models.get(attempt.model)
         if model is None:
-            hosted = ", ".join(self._models)
+            hosted = ", ".join(self._models) or "none now"
             raise UnknownModel(f"this node does not host '{attempt.model}'; it hosts {hosted}")
         check_timeout(attempt.timeout_s)
         if attempt.credit < 1:

@@ -22,7 +22,7 @@ from node.agent import NodeAgent
 from node.hardware.gpu import NO_DRIVER, GpuReader
 from node.hardware.host import Host
 from node.identity import claim
-from node.models.hosted import HostedModel, check_ids
+from node.models.hosted import HostedModel
 from node.runner.messages import Opened
 from tests.node_fakes import (
     FakeGpuProbe,
@@ -95,7 +95,8 @@ async def running(
             Hosted(name, on_change=agent.changed, **options)  # type: ignore[arg-type]
             for name, options in models or (("toy", {}),)
         )
-        agent.host_models([h.model for h in hosted])
+        for each in hosted:
+            agent.roster.add(each.model)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(agent.run())
             yield Node(agent, hosted, listener, registry, store, probe, clock, task)
@@ -307,14 +308,6 @@ async def test_a_model_that_becomes_resident_later_makes_the_node_ready_then(
         assert record.reason == "loading toy"
         node.hosted[0].runner.become(ModelState.RESIDENT)
         await node.reaches(NodeState.READY)
-
-
-def test_two_models_of_one_id_and_no_model_at_all_are_refused() -> None:
-    one, other = Hosted("toy").model, Hosted("toy").model
-    with pytest.raises(ConfigError, match="two models have the id 'toy'"):
-        check_ids([one, other])
-    with pytest.raises(ConfigError, match="hosts no model"):
-        check_ids([])
 
 
 def test_a_models_default_id_comes_from_its_source() -> None:

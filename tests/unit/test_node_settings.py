@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError, EngineFailed
+from mesh.settings.folder import ModelsFolder
 from mesh.settings.load import load, load_toml
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
@@ -32,9 +33,10 @@ def test_the_example_settings_load() -> None:
 
 def test_the_example_shows_every_key_there_is() -> None:
     text = EXAMPLE.read_text()
-    keys = {f.name for kind in (NodeSettings, ModelSettings) for f in fields(kind)}
+    keys = {f.name for kind in (NodeSettings, ModelSettings, ModelsFolder) for f in fields(kind)}
     shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
-    assert keys - {"models", "options"} == shown
+    assert keys - {"models", "models_folder", "options"} == shown
+    assert "[models_folder]" in text
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,11 @@ class Calibration:
             completion=usage.completion_tokens,
         )
 
+    def drop(self, model: ModelId) -> None:
+        """The node hosts it no more; another may have its id next."""
+        self._speeds.pop(model, None)
+        self._typical.pop(model, None)
+
     def expected_wait_s(
         self, model: ModelId, *, queued: int, used: int, slots: int
     ) -> float | None:

@@ -24,7 +24,7 @@ from node.models.hosted import HostedModel, RunningSequence
 from node.models.prepared import Prepared
 from node.models.residency import measure
 from node.models.residency.devices import Devices
-from node.models.residency.line import Waiter, WaitingLine
+from node.models.residency.line import Presence, Waiter, WaitingLine
 from node.models.residency.needs import most_bytes, needs, ram_bytes, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
@@ -43,7 +43,7 @@ class Residency:
 
     def __init__(
         self,
-        models: Sequence[HostedModel],
+        models: Sequence[HostedModel] = (),
         *,
         clock: Clock,
         on_change: Callable[[], None],
@@ -57,17 +57,15 @@ class Residency:
         self._corrections = corrections
         self._corrected = 0
         self._devices = Devices(memory, limit_bytes, reserve_bytes)
-        self._seats = {
-            model.id: Seat(model, WaitingLine(model.id, model.settings.slots)) for model in models
-        }
-        for model in models:
-            model.hold()
+        self._seats: dict[ModelId, Seat] = {}
         self._closed: frozenset[ModelId] = frozenset()
         self._moved = asyncio.Event()
         self._pressing = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._begun = clock.now()
         self._draining = False
+        for model in models:
+            self.add(model)
 
     async def run(self) -> None:
         """Takes turns until cancelled."""
@@ -83,6 +81,17 @@ class Residency:
                     self._turn()
         finally:
             self._group = None
+
+    def add(self, model: HostedModel) -> None:
+        """From now on it is resident when the plan says so. Before it runs."""
+        model.hold()
+        self._seats[model.id] = Seat(model, WaitingLine(model.id, model.settings.slots))
+        self.changed()
+
+    def drop(self, model: ModelId) -> None:
+        """It has ended, and nobody waits for it. Idempotent."""
+        self._seats.pop(model, None)
+        self.changed()
 
     def changed(self) -> None:
         """A model, its slots or its line may be different: there will be a turn soon."""
@@ -107,7 +116,7 @@ class Residency:
     def must_wait(self, model: ModelId) -> bool:
         """Whether a request for it has to stand in line; else opening it says at once."""
         seat = self._seats[model]
-        if self._draining or seat.refused_now:
+        if self._draining or seat.model.closed or seat.refused_now:
             return False
         if seat.model.state is ModelState.RESIDENT:
             return bool(seat.line) or model in self._closed
@@ -119,6 +128,7 @@ class Residency:
         return (
             seat is not None
             and not self._draining
+            and not seat.model.closed
             and not seat.refused_now
             and seat.model.state is not ModelState.RESIDENT
         )
@@ -140,24 +150,50 @@ class Residency:
         self._on_change()
         return waiter
 
+    def want(self, model: ModelId) -> Waiter:
+        """Stands in line for the model itself and no slot of it: it is loaded, and others make room
+        for it, as for a request. Raises as ``join`` does."""
+        return self.join(model, Presence)
+
     def leave(self, model: ModelId, waiter: Waiter) -> None:
         """Idempotent; gives back a slot that was granted and not taken."""
-        self._seats[model].line.leave(waiter)
+        seat = self._seats.get(model)
+        if seat is not None:
+            seat.line.leave(waiter)
         self.changed()
         self._on_change()
 
     def why_waiting(self, model: ModelId) -> str:
         """In plain words, for whoever waited in vain."""
-        seat = self._seats[model]
+        seat = self._seats.get(model)
+        if seat is None:
+            return "it has gone from this node"
         if seat.phase is ModelPhase.RESIDENT:
             return "it has no slot free"
         return seat.wait.reason if seat.wait is not None else "it is being loaded"
 
+    def hopeless(self, model: ModelId) -> str:
+        """Why no room can be made for it by waiting, "" where it can, or none is needed."""
+        seat = self._seats.get(model)
+        if seat is None or seat.wait is None or not seat.wait.hopeless:
+            return ""
+        return seat.wait.reason
+
+    def queued(self, model: ModelId) -> int:
+        """How many stand in its line."""
+        seat = self._seats.get(model)
+        return len(seat.line) if seat is not None else 0
+
+    def record(self, model: ModelId) -> ModelRecord | None:
+        seat = self._seats.get(model)
+        return seat.record() if seat is not None else None
+
     def records(self) -> tuple[ModelRecord, ...]:
-        return tuple(seat.record() for seat in self._seats.values())
+        """Nobody is to choose what is about to go."""
+        return tuple(seat.record() for seat in self._seats.values() if not seat.model.retired)
 
     def loads(self) -> tuple[ModelLoad, ...]:
-        return tuple(seat.hot() for seat in self._seats.values())
+        return tuple(seat.hot() for seat in self._seats.values() if not seat.model.retired)
 
     async def _tick(self) -> None:
         while True:
@@ -306,6 +342,8 @@ class Residency:
         seat.wait = decided.waits.get(model.id)
         if model.eager and seat.phase is ModelPhase.COLD and seat.wait is not None:
             model.eager = False  # no room for it without a request: cold, not about to be loaded
+        if model.closed:
+            seat.line.refuse_all(Overloaded(model.closed, retry_after_s=TICK_S))
         if seat.line and (seat.refused_now or model.state is ModelState.FAILED):
             seat.line.refuse_all(
                 Overloaded(

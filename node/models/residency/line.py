@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from mesh.errors import MeshError, Overloaded
 from mesh.transport.base import Progress
 from mesh.types import ModelId
 from node.models.hosted import RunningSequence
+from node.runner.messages import Event
 
 LEAST, A_SLOT = 16, 4  # places in a line: so many, or so many a slot where that is more
 RETRY_AFTER_S = 1.0
@@ -66,6 +67,20 @@ class Waiter:
         if self._sequence is not None:
             self._sequence.cancel()
             self._sequence = None
+
+
+class Presence:
+    """The sequence of who only wanted the model to be resident: nothing, and it takes no slot."""
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        return
+        yield
+
+    def grant(self, pieces: int) -> None:
+        """There are none."""
+
+    def cancel(self) -> None:
+        """There is nothing to end."""
 
 
 class WaitingLine:

@@ -95,14 +95,15 @@ class Seat:
         )
 
     def as_seen(self, *, eager: bool, closed: bool) -> Model:
-        settings = self.model.settings
+        """One that takes nothing new is not loaded either, and no pin keeps it."""
+        settings, open_ = self.model.settings, not self.model.closed
         return Model(
             id=self.model.id,
             phase=self.phase,
-            options=self.needs.options if self.needs is not None else (),
+            options=self.needs.options if self.needs is not None and open_ else (),
             device=self.option.device if self.option is not None else "",
             holds=self.holds,
-            pinned=settings.pinned,
+            pinned=settings.pinned and open_,
             ttl_s=settings.ttl_s,
             eager=eager and self.model.eager,
             busy=self.busy,
@@ -117,7 +118,9 @@ class Seat:
     def record(self) -> ModelRecord:
         device = self.option.device if self.option is not None else ""
         note = self.note
-        if self.phase is ModelPhase.COLD and self.wait is not None:
+        if self.model.closed:
+            note = self.model.closed
+        elif self.phase is ModelPhase.COLD and self.wait is not None:
             note = self.wait.reason
         return replace(
             self.model.record(),
@@ -129,10 +132,11 @@ class Seat:
         )
 
     def hot(self) -> ModelLoad:
-        """No slots where it cannot be loaded for what others hold: placement then looks elsewhere,
-        or waits."""
+        """No slots where it takes nothing new, or cannot be loaded for what others hold: placement
+        then looks elsewhere, or waits."""
         load = replace(self.model.load_now(), queued=len(self.line), unload_at=self.unload_at)
-        if self.phase is ModelPhase.COLD and self.wait is not None and self.wait.hopeless:
+        hopeless = self.phase is ModelPhase.COLD and self.wait is not None and self.wait.hopeless
+        if hopeless or self.model.closed:
             return replace(load, slots=0)
         return load
 
