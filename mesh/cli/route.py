@@ -13,6 +13,7 @@ import click
 from mesh.cli.fleet_names import completes, models, specialties
 from mesh.cli.options import chosen_endpoint, endpoint_option, json_option
 from mesh.cli.prompt import checked, read_prompt
+from mesh.cli.words import WordsCommand
 from mesh.types import Message, Role
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from mesh.stream import Route
 
 
-@click.command()
-@click.argument("prompt", required=False)
+@click.command(cls=WordsCommand)
+@click.argument("prompt", nargs=-1)
 @click.option(
     "--file", "file", metavar="FILE", help="Many prompts: one a line, or JSON lines; '-' for stdin."
 )
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @json_option("The decision, its alternatives and the ranked candidates as JSON.")
 @endpoint_option()
 def route(
-    prompt: str | None,
+    prompt: tuple[str, ...],
     file: str | None,
     history: str | None,
     specialty: str | None,
@@ -52,7 +53,10 @@ def route(
 ) -> None:
     """Show what would be decided for PROMPT, and which nodes would be asked. Nothing is run.
 
+    PROMPT is the text, in words or in quotes, as `mesh ask` takes it.
+
     \b
+    mesh route what is 17 + 25
     mesh route "and for 12?" --history conversation.json
     mesh route --file prompts.txt
     jq -c '{messages}' log.jsonl | mesh route --file - --json
@@ -64,7 +68,7 @@ def route(
     }
     where = chosen_endpoint(endpoint)
     if file is not None:
-        if prompt is not None or history is not None:
+        if prompt or history is not None:
             raise click.UsageError("--file has all prompts; give no PROMPT and no --history")
         if candidates and not as_json:
             raise click.UsageError("--candidates is for --json; a table has no room for them")
@@ -76,7 +80,8 @@ def route(
         return
     if candidates:
         raise click.UsageError("--candidates is for --file; one prompt shows them anyway")
-    found = asyncio.run(_route(where, _asked(prompt, history), options))
+    asked = _asked(" ".join(prompt) if prompt else None, history)
+    found = asyncio.run(_route(where, asked, options))
     from mesh.cli.route_screen import as_data, show
 
     if as_json:

@@ -200,3 +200,28 @@ def test_nothing_is_wider_than_80_columns_and_no_name_is_broken(tmp_path: Path) 
     many = run(mesh, "route", "--file", written(tmp_path, "long " * 50, "日本語 " * 50, "a\tb"))
     assert max(map(len, many.stdout.splitlines())) <= 80
     assert len(many.stdout.splitlines()) == 8
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("what", "is", "17", "+", "25"),
+        ("what is", "17 + 25"),
+        ("what", "--tenant", "a", "is", "17", "+", "25", "--json"),
+        ("--json", "--", "what", "is", "17", "+", "25"),
+    ],
+)
+def test_a_prompt_needs_no_quotes(arguments: tuple[str, ...]) -> None:
+    mesh = FakeMesh()
+    result = run(mesh, "route", *arguments)
+
+    assert result.exit_code == 0, result.stderr
+    assert [m.content for m in mesh.requests[0].messages] == ["what is 17 + 25"]
+
+
+def test_a_prompt_with_a_misspelt_option_is_refused() -> None:
+    result = run(FakeMesh(), "route", "what", "--tenand", "a", "is", "17")
+
+    assert result.exit_code == 2
+    assert "--tenant" in result.stderr
+    assert "after --" in result.stderr
