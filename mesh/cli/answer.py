@@ -170,7 +170,8 @@ def summary(decision: Decision, done: Done) -> str:
     elif done.node:  # who made it once
         parts.append(f"remembered, from node {done.node_name}")
     else:
-        parts.append(f"answered by {done.node_name} itself, no GPU asked")
+        who = "the orchestrator" if done.node_name == "orchestrator" else done.node_name
+        parts.append(f"answered by {who} itself, no GPU asked")
     parts.append(f"first token {milliseconds(done.ttft_ms)}")
     if has_pace(done):
         parts.append(f"{rate(done.tokens_per_second)} tokens/s")

@@ -18,6 +18,7 @@ from mesh.cli.screen import (
     gigabytes,
     in_lines,
     left_out,
+    orchestrator_called,
     short_device,
     table,
 )
@@ -123,9 +124,8 @@ def _fleet(fleet: FleetStatus, width: int) -> RenderableType:
         count = f" ({each.rules.count:,})" if each.rules is not None else ""
         rules = f", rules {each.rules_version}{count}" if each.rules_version else ""
         fallback = f", fallback {each.fallback}" if each.fallback else ""
-        parts.append(
-            Text(f"orchestrator {each.name} at {each.endpoint} (pid {each.pid}{rules}{fallback})")
-        )
+        called = orchestrator_called(each.name)
+        parts.append(Text(f"{called} at {each.endpoint} (pid {each.pid}{rules}{fallback})"))
         if each.rules is not None and (refused := each.rules.refused) is not None:
             which = f"newer rules {refused.version}" if refused.version else "newer rules"
             parts.append(

@@ -158,11 +158,13 @@ async def push_rules(
                 click.echo(f"{each.name} at {each.endpoint}: {cleaned(each.why, 600)}", err=True)
             return 1
         if not fleet.behind:
+            from mesh.cli.screen import orchestrator_called
+
             count = len(fleet.orchestrators)
             click.echo(
                 f"in use by all {count} orchestrators"
                 if count > 1
-                else f"in use by orchestrator {fleet.orchestrators[0].name}"
+                else f"in use by {orchestrator_called(fleet.orchestrators[0].name)}"
             )
             return 0
         if clock.now() >= give_up:

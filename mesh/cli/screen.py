@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar
 
+import click
 import msgspec
 from rich import box
 from rich.cells import cell_len
@@ -113,7 +114,7 @@ def fitted(made: Table, width: int, *drops: str) -> list[str]:
             break
         if any(column.header == name for column in made.columns):
             without(made, name)
-            gone.append(" ".join(name.split()))
+            gone.append(name.replace("\n", ""))
     if _fits(made, width):
         for column in made.columns:
             if _least(column) < LONGEST_NAME and not any(" " in line for line in _lines(column)):
@@ -182,6 +183,19 @@ def rate(value: float) -> str:
 def share(part: int, whole: int) -> str:
     """``63%``; "" of nothing."""
     return f"{100 * max(0, min(part, whole)) / whole:.0f}%" if whole > 0 else ""
+
+
+def orchestrator_called(name: str) -> str:
+    """``orchestrator hub``; ``orchestrator`` where that is its name, as `mesh up` has it."""
+    return name if name == "orchestrator" else f"orchestrator {name}"
+
+
+def tell(line: str) -> None:
+    """A line of words on standard output: broken between words on a terminal, whole elsewhere."""
+    # Not by rich's print, which ends the process where nobody reads any more.
+    screen, text = console(), Text(harmless(line))
+    lines = text.wrap(screen, max(2, screen.width)) if screen.is_terminal else [text]
+    click.echo("\n".join(each.plain.rstrip() for each in lines))
 
 
 def short_device(gpu: Gpu) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from mesh import preflight
-from mesh.cleaned import harmless
 from mesh.cli.options import (
     HostPort,
     chosen_state_dir,
@@ -181,6 +180,7 @@ def _said(parameter: str) -> bool:
 
 
 def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
+    from mesh.cli.screen import tell
     from mesh.cli.tour.notes import Notes
     from mesh.clock import SystemClock
     from mesh.local.mesh import run
@@ -188,7 +188,7 @@ def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
     def say(line: str) -> None:
         # Whoever read the output may be gone (a closed terminal, `| head`): no reason to stop.
         with contextlib.suppress(OSError):
-            click.echo(harmless(line))
+            tell(line)
 
     report = Notes(say)
 
@@ -206,6 +206,7 @@ def _in_foreground(plan: MeshPlan, *, tour: bool) -> None:
 
 
 def _in_background(plan: MeshPlan, *, tour: bool) -> None:
+    from mesh.cli.screen import tell
     from mesh.local import detach, logs, run_file
 
     log = plan.log_dir / "mesh.log"
@@ -215,15 +216,15 @@ def _in_background(plan: MeshPlan, *, tour: bool) -> None:
         detach.end(teller, _keep(plan, teller))
     if pipe is None:
         raise InternalError("neither in the background nor in the foreground")
-    detach.follow(pipe, lambda line: click.echo(harmless(line)))
+    detach.follow(pipe, tell)
     if tour:
         from mesh.cli.tour import take
         from mesh.cli.tour.notes import Notes
 
-        asyncio.run(take(plan.endpoint, plan.state_dir, Notes(click.echo)))
+        asyncio.run(take(plan.endpoint, plan.state_dir, Notes(tell)))
     for line in without_nodes(plan):
-        click.echo(line)
-    click.echo(f"{where(plan)}; `{run_file.down_command(plan.state_dir)}` stops it")
+        tell(line)
+    tell(f"{where(plan)}; `{run_file.down_command(plan.state_dir)}` stops it")
 
 
 def _keep(plan: MeshPlan, teller: Teller) -> MeshError | None:

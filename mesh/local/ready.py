@@ -21,6 +21,7 @@ POLL_S = 0.03  # a local call costs about 1 ms; start-up is measured in hundreds
 CALL_S = 2.0
 FIRST_MURMUR_S = 1.5
 MURMUR_S = 5.0
+SAME_AGAIN_S = 20.0  # the same words
 ETCD = "etcd"
 
 Report = Callable[[str], None]
@@ -69,15 +70,11 @@ async def wait_ready(
                         last = f"node '{name}' is {node.record.state} {node.record.reason}".strip()
                 await clock.sleep(POLL_S)
 
-    async def murmur() -> None:
-        await clock.sleep(FIRST_MURMUR_S)
-        while missing:
-            report(f"still waiting for {waited_for(plan, missing, last, says)}")
-            await clock.sleep(MURMUR_S)
-
     try:
         async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
-            murmuring = group.create_task(murmur())
+            murmuring = group.create_task(
+                murmur(lambda: waited_for(plan, missing, last, says), report, clock)
+            )
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(registry())
                 parts.create_task(orchestrator())
@@ -88,6 +85,18 @@ async def wait_ready(
             f"not ready after {within_s:g} s, still waiting for {names}"
             f"{f' ({last})' if last else ''}; the logs are in {plan.log_dir}"
         ) from None
+
+
+async def murmur(waits: Callable[[], str], report: Report, clock: Clock) -> None:
+    """Says what is waited for, until it is cancelled; the same words again only after a while."""
+    await clock.sleep(FIRST_MURMUR_S)
+    said, at = "", 0.0
+    while True:
+        words = waits()
+        if words != said or clock.now() - at >= SAME_AGAIN_S:
+            said, at = words, clock.now()
+            report(f"still waiting for {words}")
+        await clock.sleep(MURMUR_S)
 
 
 def waited_for(plan: MeshPlan, missing: Set[str], last: str, says: Says) -> str:

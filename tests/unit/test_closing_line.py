@@ -55,6 +55,10 @@ def done(**changes: object) -> Done:
             "answered by hub itself, no GPU asked · first token 12 ms",
         ),
         (
+            {"source": "exact", "node": "", "node_name": "orchestrator", "tokens_per_second": 0.0},
+            "answered by the orchestrator itself, no GPU asked · first token 12 ms",
+        ),
+        (
             {"resumed": True, "resumes": (WENT_ON,)},
             "node attic · first token 12 ms · 240 tokens/s"
             " · resumed attic -> cellar at token 40 after 210 ms (node_lost)",

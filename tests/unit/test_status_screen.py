@@ -26,9 +26,10 @@ from mesh.fleet.records import (
     ModelState,
     NodeRecord,
     NodeState,
+    OrchestratorRecord,
 )
 from mesh.stream import FleetStatus, NodeStatus
-from mesh.types import ModelId, NodeId, Specialty
+from mesh.types import ModelId, NodeId, OrchestratorId, Specialty
 
 GIB = 2**30
 WIDTHS = [80, 120, 200]
@@ -94,7 +95,26 @@ HOME = FleetStatus(
         box("wren", "code math chat knowledge", SMOL),
         box("workstation", "math", MEASURED, COLD, gpus=(CARD,)),
     ),
-    orchestrators=(),
+    orchestrators=(
+        OrchestratorRecord(
+            id=OrchestratorId("o"),
+            instance="i",
+            host="box",
+            name="orchestrator",
+            endpoint="127.0.0.1:7700",
+            pid=6076,
+            rules_version="28b8e1aae2e1",
+            fallback=Specialty("chat"),
+        ),
+        OrchestratorRecord(
+            id=OrchestratorId("h"),
+            instance="i",
+            host="b",
+            name="hub",
+            endpoint="10.0.0.7:7700",
+            pid=1,
+        ),
+    ),
     registry_connected=True,
 )
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "status"
