@@ -117,3 +117,16 @@ def test_a_line_of_words_leaves_no_blanks_and_breaks_no_word(width: int) -> None
     assert " ".join(line.strip() for line in lines) == text
     assert all(line == line.rstrip() and line.startswith("  ") for line in lines)
     assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_no_number_loses_its_unit_where_a_line_ends(width: int) -> None:
+    text = "knowledge via classifier (0.42) · node robin · first token 160 ms · 62 tokens/s"
+
+    lines = printed(width, page.aside(text)).splitlines()
+
+    assert " ".join(lines).replace("·", "").split() == text.replace("·", "").split()
+    assert not any(line.strip() == "·" for line in lines)
+    assert any("62 tokens/s" in line for line in lines)
+    assert any("token 160 ms" in line for line in lines)
+    assert all(len(line) <= width for line in lines)

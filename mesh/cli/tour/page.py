@@ -16,25 +16,45 @@ from mesh.types import Decision
 
 SMALL = 1_000_000_000  # parameters below which a model knows little
 
+_BETWEEN = " · "
+
 TRY = (
     ("mesh chat", "a conversation"),
     ('mesh ask "How many cups are in 4 quarts?"', "exact, no model asked"),
     ('mesh route "Write a haiku."', "who would answer, and why"),
     ("mesh demo failover", "kill a node again"),
-    ("mesh up --model FILE.gguf", "bring your own model"),
+    ("mesh up --model FILE.gguf", "your own model, once this mesh is stopped"),
 )
 
 
 class Indented:
-    """A text broken between words, without the blanks behind it that a pipe would keep."""
+    """A text broken between its parts, so that no number loses its unit, and where one is longer
+    than a line between words; without the blanks behind it that a pipe would keep."""
 
     def __init__(self, text: Text) -> None:
         self._text = text
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for line in self._text.wrap(console, max(1, options.max_width - len(INDENT))):
-            line.rstrip()
-            yield Text(INDENT) + line
+        width = max(1, options.max_width - len(INDENT))
+        for group in _lines(self._text, width):
+            for line in group.wrap(console, width):
+                line.rstrip()
+                yield Text(INDENT) + line
+
+
+def _lines(text: Text, width: int) -> list[Text]:
+    """As many parts (``a · b``) a line as go; the dot ends a line that goes on, if it has room."""
+    first, *parts = text.split(_BETWEEN)
+    lines = [first]
+    for index, part in enumerate(parts):
+        dot = len(_BETWEEN.rstrip()) if index < len(parts) - 1 else 0
+        if lines[-1].cell_len + len(_BETWEEN) + part.cell_len + dot <= width:
+            lines[-1] = lines[-1] + Text(_BETWEEN, style=text.style) + part
+        else:
+            if lines[-1].cell_len + len(_BETWEEN.rstrip()) <= width:
+                lines[-1] = lines[-1] + Text(_BETWEEN.rstrip(), style=text.style)
+            lines.append(part)
+    return lines
 
 
 def heading(number: int, title: str) -> Text:
