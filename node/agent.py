@@ -94,7 +94,7 @@ class NodeAgent:
         self._quarantine = quarantine
         self._forms = forms
         self._in_flight = InFlight()
-        self._residency = Residency(
+        self.residency = Residency(
             clock=clock,
             on_change=self._state_changed,
             memory=host.memory,
@@ -106,14 +106,14 @@ class NodeAgent:
             identity.id,
             clock=clock,
             on_change=self.changed,
-            residency=self._residency,
+            residency=self.residency,
             calibration=calibration,
             in_flight=self._in_flight,
             forms=forms,
         )
         self.roster = Roster(
-            (self._residency, self._server),
-            queued=self._residency.queued,
+            (self.residency, self._server),
+            queued=self.residency.queued,
             on_change=self.changed,
         )
         self._key = f"{NODES}{identity.id}"
@@ -141,7 +141,7 @@ class NodeAgent:
     def changed(self) -> None:
         """Something that a heartbeat or the record says may have changed."""
         self._state_changed()
-        self._residency.changed()
+        self.residency.changed()
 
     def _state_changed(self) -> None:
         self._changed.set()
@@ -154,7 +154,7 @@ class NodeAgent:
             return
         self._drain_s = drain_s
         self._in_flight.draining = True
-        self._residency.drain()
+        self.residency.drain()
         self._stopping.set()
         self.changed()
 
@@ -180,7 +180,7 @@ class NodeAgent:
                 handle,
                 self._peers,
                 self._clock,
-                cold=self._residency.cold,
+                cold=self.residency.cold,
                 in_flight=self._in_flight,
             )
             handle = forwarder.handle
@@ -193,7 +193,7 @@ class NodeAgent:
                     group.create_task(self._watch_hardware(), name="hardware"),
                     group.create_task(self._publish(), name="publish"),
                     group.create_task(self.roster.run(), name="roster"),
-                    group.create_task(self._residency.run(), name="residency"),
+                    group.create_task(self.residency.run(), name="residency"),
                 ]
                 if self.folder is not None:
                     rest.append(group.create_task(self.folder.run(), name="models-folder"))
@@ -261,7 +261,7 @@ class NodeAgent:
                 gpus_at = now
                 reading = await self._gpu_reader.read()
                 self._gpus, self._accelerator = reading.gpus, reading.line
-                self._residency.see(reading.gpus, reading.line, now)
+                self.residency.see(reading.gpus, reading.line, now)
             if now - slow_at >= rules.SLOW_EVERY_S:
                 slow_at = now
                 self._cpu, self._memory = self._host.cpu(), self._host.memory()
@@ -287,7 +287,7 @@ class NodeAgent:
         self._say(rules.Status(record.state, record.reason))
 
     def _record(self) -> NodeRecord:
-        models = self._residency.records()
+        models = self.residency.records()
         if self._calibration is not None:
             models = tuple(self._calibration.told(model) for model in models)
         waits = rules.NO_MODEL_REASON
@@ -318,7 +318,7 @@ class NodeAgent:
         return rules.bounded(record)
 
     def _heartbeat(self, record: NodeRecord) -> Heartbeat:
-        loads = self._residency.loads()
+        loads = self.residency.loads()
         return Heartbeat(
             node=record.id,
             state=record.state,

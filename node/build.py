@@ -21,7 +21,7 @@ from mesh.transport.grpc import GrpcListener
 from mesh.transport.zeromq import ZeroMQListener
 from node.agent import NodeAgent
 from node.engines.base import ModelSpec
-from node.engines.registry import known_engines, traits_of
+from node.engines.registry import check_engine, traits_of
 from node.hardware.care.cores import read_cores
 from node.hardware.care.limits import limited
 from node.hardware.care.surroundings import surroundings
@@ -32,8 +32,10 @@ from node.models import watching
 from node.models.calibration import Calibration
 from node.models.forms.trials import FormTrials
 from node.models.hosted import HostedModel, Runner
+from node.models.orders import Orders
 from node.runner.messages import Opening
 from node.runner.process import RunnerProcess
+from node.serve.control import NodeControl
 from node.serve.direct import DirectServer
 from node.serve.gate import Keyring, TicketGate
 from node.serve.peers import Peers
@@ -75,6 +77,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
         )
         keyring = Keyring(registry, clock)
         quarantine = Quarantine(clock, registry, identity.id)
+        control = NodeControl()
         agent = NodeAgent(
             settings,
             identity,
@@ -93,7 +96,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
             host=host,
             clock=clock,
             keyring=keyring,
-            direct=_direct(settings, identity, keyring, quarantine, clock),
+            direct=_direct(settings, identity, keyring, quarantine, control, clock),
             quarantine=quarantine,
             forms=FormTrials(clock),
             peers=Peers(
@@ -140,6 +143,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
 
         for model in settings.models:
             agent.roster.add(make_model(model))
+        control.begin(Orders(agent.roster, agent.residency, make_model))
         if settings.models_folder is not None:
             agent.folder = watching.FolderWatch(
                 settings.models_folder,
@@ -149,14 +153,6 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
                 on_change=agent.changed,
             )
         yield agent
-
-
-def check_engine(source: str, engine: str) -> None:
-    """Raises ``ConfigError`` where there is none of its name."""
-    if engine not in known_engines():
-        raise ConfigError(
-            f"model '{source}': no engine '{engine}'; known: {', '.join(known_engines())}"
-        )
 
 
 def _may_use_gpus(settings: NodeSettings) -> bool:
@@ -171,6 +167,7 @@ def _direct(
     identity: Identity,
     keyring: Keyring,
     quarantine: Quarantine,
+    control: NodeControl,
     clock: Clock,
 ) -> DirectServer | None:
     if settings.direct_bind == "off":
@@ -182,4 +179,5 @@ def _direct(
         bind=settings.direct_bind or f"{host}:0",
         advertise=settings.advertise,
         quarantine=quarantine,
+        beside=(control.handler(),),
     )

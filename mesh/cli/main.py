@@ -26,6 +26,8 @@ COMMANDS = (
     "node",
     "orchestrator",
     "models",
+    "load",
+    "unload",
     "engine",
     "ask",
     "chat",

@@ -12,6 +12,7 @@ import msgspec
 import psutil
 
 from mesh.errors import MeshError
+from mesh.fleet.records import NodeRecord
 from node.models.folder import ggufs
 from node.models.hub import cached
 from node.models.hub.place import Hub
@@ -33,6 +34,18 @@ def users(paths: Iterable[Path]) -> list[str]:
         except (psutil.Error, OSError):
             continue
     return list(found)
+
+
+def hosts(paths: Iterable[Path], records: Iterable[NodeRecord], here: str) -> list[str]:
+    """Nodes of this box (``here``) that say they host it, also where it was brought to them while
+    they ran and is not loaded now. Each in words, as above."""
+    wanted = {path.resolve() for path in paths}
+    return [
+        f"node '{record.name}' (pid {record.pid})"
+        for record in records
+        if record.host == here
+        and any(model.file and Path(model.file).resolve() in wanted for model in record.models)
+    ]
 
 
 def _node_settings(process: psutil.Process) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.errors import ConfigError
-from mesh.settings.model import ModelSettings
+from mesh.settings.model import ENGINE, ModelSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class ModelsFolder:
 
     path: str
     specialties: tuple[str, ...] = ()
-    engine: str = "llama_cpp"
+    engine: str = ENGINE
     context_length: int | None = None
     slots: int = 4
     threads: int | None = None

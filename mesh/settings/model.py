@@ -8,6 +8,8 @@ from typing import Any
 from mesh.errors import ConfigError
 from mesh.types import SPECIALTY_PATTERN
 
+ENGINE = "llama_cpp"  # unless another is said
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
@@ -23,7 +25,7 @@ class ModelSettings:
     source: str
     specialties: tuple[str, ...]
     id: str | None = None
-    engine: str = "llama_cpp"
+    engine: str = ENGINE
     context_length: int | None = None
     slots: int = 4
     threads: int | None = None

@@ -6,6 +6,54 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class LoadRequest(_message.Message):
+    __slots__ = ("source", "specialties", "id", "slots", "context_length", "engine")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    specialties: _containers.RepeatedScalarFieldContainer[str]
+    id: str
+    slots: int
+    context_length: int
+    engine: str
+    def __init__(self, source: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., slots: _Optional[int] = ..., context_length: _Optional[int] = ..., engine: _Optional[str] = ...) -> None: ...
+
+class UnloadRequest(_message.Message):
+    __slots__ = ("model", "wait")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    wait: bool
+    def __init__(self, model: _Optional[str] = ..., wait: _Optional[bool] = ...) -> None: ...
+
+class OrderStep(_message.Message):
+    __slots__ = ("phase", "model", "percent", "answers", "text", "device", "slots", "context_length", "bytes", "load_s")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOAD_S_FIELD_NUMBER: _ClassVar[int]
+    phase: str
+    model: str
+    percent: int
+    answers: int
+    text: str
+    device: str
+    slots: int
+    context_length: int
+    bytes: int
+    load_s: float
+    def __init__(self, phase: _Optional[str] = ..., model: _Optional[str] = ..., percent: _Optional[int] = ..., answers: _Optional[int] = ..., text: _Optional[str] = ..., device: _Optional[str] = ..., slots: _Optional[int] = ..., context_length: _Optional[int] = ..., bytes: _Optional[int] = ..., load_s: _Optional[float] = ...) -> None: ...
+
 class Message(_message.Message):
     __slots__ = ("role", "content", "parts")
     ROLE_FIELD_NUMBER: _ClassVar[int]

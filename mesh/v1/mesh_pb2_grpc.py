@@ -438,3 +438,129 @@ class Direct:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class NodeControlStub:
+    """A node's own service, beside Direct, for who works on its box: any other caller than a loopback
+    address is answered PERMISSION_DENIED and `bad_ticket`, until there are roles. Each ends with a
+    step of phase `resident`, `cold` or `forgotten`; who leaves before that ends nothing.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Load = channel.unary_stream(
+                '/mesh.v1.NodeControl/Load',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.LoadRequest.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.OrderStep.FromString,
+                _registered_method=True)
+        self.Unload = channel.unary_stream(
+                '/mesh.v1.NodeControl/Unload',
+                request_serializer=mesh_dot_v1_dot_mesh__pb2.UnloadRequest.SerializeToString,
+                response_deserializer=mesh_dot_v1_dot_mesh__pb2.OrderStep.FromString,
+                _registered_method=True)
+
+
+class NodeControlServicer:
+    """A node's own service, beside Direct, for who works on its box: any other caller than a loopback
+    address is answered PERMISSION_DENIED and `bad_ticket`, until there are roles. Each ends with a
+    step of phase `resident`, `cold` or `forgotten`; who leaves before that ends nothing.
+    """
+
+    def Load(self, request, context):
+        """Brings a model, or loads one that the node hosts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unload(self, request, context):
+        """Unloads one: a model that Load brought is forgotten, one of the node's settings stays, cold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_NodeControlServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Load': grpc.unary_stream_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.LoadRequest.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.OrderStep.SerializeToString,
+            ),
+            'Unload': grpc.unary_stream_rpc_method_handler(
+                    servicer.Unload,
+                    request_deserializer=mesh_dot_v1_dot_mesh__pb2.UnloadRequest.FromString,
+                    response_serializer=mesh_dot_v1_dot_mesh__pb2.OrderStep.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'mesh.v1.NodeControl', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('mesh.v1.NodeControl', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class NodeControl:
+    """A node's own service, beside Direct, for who works on its box: any other caller than a loopback
+    address is answered PERMISSION_DENIED and `bad_ticket`, until there are roles. Each ends with a
+    step of phase `resident`, `cold` or `forgotten`; who leaves before that ends nothing.
+    """
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.v1.NodeControl/Load',
+            mesh_dot_v1_dot_mesh__pb2.LoadRequest.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.OrderStep.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.v1.NodeControl/Unload',
+            mesh_dot_v1_dot_mesh__pb2.UnloadRequest.SerializeToString,
+            mesh_dot_v1_dot_mesh__pb2.OrderStep.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

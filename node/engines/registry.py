@@ -96,3 +96,11 @@ def load_engine(name: str) -> Engine:
         raise ConfigError(
             f"engine '{name}' cannot be loaded: {error}; install what it needs"
         ) from None
+
+
+def check_engine(source: str, engine: str) -> None:
+    """Raises ``ConfigError`` where there is none of that name for model ``source``."""
+    if engine not in known_engines():
+        raise ConfigError(
+            f"model '{source}': no engine '{engine}'; known: {', '.join(known_engines())}"
+        )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mesh.cleaned import cleaned
 from mesh.clock import Clock
 from mesh.errors import ConfigError, MeshError
 from mesh.fleet.records import ModelRecord, ModelState
@@ -30,7 +31,8 @@ from node.models.roster import Origin, Roster
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
-MOST_TOLD = 16  # files of no use that the record names; the log has all
+LONGEST_PATH = 4_096
+MOST_TOLD = 256  # files of no use that the record names; the log has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,16 @@ class FolderWatch:
         """Looks until cancelled."""
         while True:
             try:
-                now = await threads.run(partial(folder.look, self._path), name="models-folder")
+                now, more = await threads.run(
+                    partial(folder.look, self._path), name="models-folder"
+                )
             except OSError as error:
                 # A disk that is away for a moment takes no model with it.
-                self._troubled(f"cannot read {self._path}: {error.strerror or error}")
+                why = f"cannot read {self._path}: {error.strerror or error}"
+                self._troubled(f"{why}; what was taken up from it stays")
             else:
-                self._troubled("")
+                left = f"{self._path} has {more:,} models more than are looked at" if more else ""
+                self._troubled(left)
                 await self._act(now)
                 self._last = now
             await self._clock.sleep(LOOK_S)
@@ -97,7 +103,7 @@ class FolderWatch:
                 used_slots=0,
                 context_length=0,
                 device="",
-                file=str(file),
+                file=cleaned(str(file), LONGEST_PATH),
                 error=known.why,
             )
             for file, known in useless[:MOST_TOLD]
@@ -113,8 +119,9 @@ class FolderWatch:
         for file in decided.changed:
             self._forget(file, f"its file {file.name} has changed")
         for file in decided.partly:
-            there = sum(part is not None for part in now[file])
-            self._useless(file, now[file], f"{there} of its {len(now[file])} files are here")
+            there, of_it = sum(part is not None for part in now[file]), len(now[file])
+            what = f"{there} of its {of_it} files are here" if of_it > 1 else "it is no file"
+            self._useless(file, now[file], what)
         for file in decided.still:
             await self._take_up(file, now[file])
 
@@ -126,7 +133,7 @@ class FolderWatch:
                 return  # the one before it has answers to end; next time
             source = model if Source.FILE not in self._traits.sources else str(file)
             if Source.FILE in self._traits.sources:
-                await threads.run(partial(self._traits.inspect, file), name=f"inspect-{model}")
+                await threads.run(partial(self._looked_into, file), name=f"inspect-{model}")
             made = self._make(self._settings.model(source, model, specialties))
             self._roster.add(made, Origin.FOLDER)
         except MeshError as error:
@@ -134,6 +141,10 @@ class FolderWatch:
         else:
             log.info("model %s is taken up from %s", model, self._path)
             self._known[file] = _File(mark, made)
+
+    def _looked_into(self, file: Path) -> None:
+        """Raises ``MeshError`` for what is no model."""
+        self._traits.inspect(catalogue.resolve(str(file)))
 
     def _forget(self, file: Path, why: str) -> None:
         known = self._known.pop(file)
@@ -149,7 +160,7 @@ class FolderWatch:
 
     def _troubled(self, why: str) -> None:
         if why and why != self._trouble:
-            log.warning("%s; what was taken up from it stays", why)
+            log.warning("%s", why)
         if why != self._trouble:
             self._trouble = why
             self._on_change()

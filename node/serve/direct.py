@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,7 +75,7 @@ Describe = Callable[[NodeId, ModelId], tuple[str, str]]
 class DirectServer:
     """``bind``: ``host:port``, port 0 picks a free one. ``advertise``: host that clients dial, None
     for the bind host. ``quarantine``: of requests that engines were lost to; None: this server's
-    own."""
+    own. ``beside``: services of others on the same port."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class DirectServer:
         bind: str,
         advertise: str | None = None,
         quarantine: Quarantine | None = None,
+        beside: Sequence[grpc.GenericRpcHandler] = (),
     ) -> None:
         self._gate = gate
         self._quarantine = quarantine or Quarantine(clock)
@@ -92,6 +93,7 @@ class DirectServer:
         self._bind = bind
         self._advertise = advertise
         self._describe: Describe = lambda node, model: (node, "")
+        self._beside = tuple(beside)
         self._intake = Intake(Budget(HELD_BYTES), limit_bytes=LIMIT_BYTES, who="this node")
         self._flows = Flows(clock, unread_s=UNREAD_S)
         self._server: grpc.aio.Server | None = None
@@ -112,7 +114,7 @@ class DirectServer:
         }
         self._server, address = open_server(
             self._bind,
-            [grpc.method_handlers_generic_handler(SERVICE, methods)],
+            [grpc.method_handlers_generic_handler(SERVICE, methods), *self._beside],
             limit_bytes=PLAIN_BYTES,
             max_streams=MAX_CALLS,
             ping_every_s=PING_EVERY_S,

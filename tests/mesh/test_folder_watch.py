@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError
+from mesh.fleet.records import encode_record
 from mesh.settings.folder import ModelsFolder
 from mesh.settings.load import load
 from mesh.settings.model import ModelSettings
@@ -18,6 +20,7 @@ from mesh.settings.node import NodeSettings
 from mesh.transport.base import Finished
 from node.models.watching import FolderWatch, checked
 from tests.gguf import write_random
+from tests.hostile.test_file import parts
 from tests.node_fakes import done
 from tests.residency_rig import OPENED, Box, box, model
 
@@ -158,6 +161,36 @@ async def test_with_specialties_any_name_will_do(tmp_path: Path) -> None:
         assert [(r.id, r.specialties) for r in it.node.residency.records()] == [
             ("qwen2.5-instruct", ("chat", "code"))
         ]
+
+
+async def test_what_lies_about_in_a_folder_is_told_and_hurts_nobody(tmp_path: Path) -> None:
+    async with watched(tmp_path, specialties=("chat",)) as it:
+        folder = it.folder
+        os.mkfifo(folder / "pipe.gguf")
+        (folder / "folder.gguf").mkdir()
+        (folder / "loop.gguf").symlink_to(folder / "loop.gguf")
+        (folder / "empty.gguf").touch()
+        (folder / "text.gguf").write_text("no model")
+        (folder / "notes.txt").write_text("no model")
+        write_random(Path(os.fsdecode(bytes(folder) + b"/\xff\x1b[31m.gguf")))
+        write_random(tmp_path / "elsewhere.gguf")
+        (folder / "link.gguf").symlink_to(tmp_path / "elsewhere.gguf")
+        await it.looks(6)
+        assert it.served() == {"link"}
+        useless = it.useless()
+        assert {"pipe", "folder", "loop", "empty", "text"} < set(useless)
+        assert useless["pipe"] == "it is no file"
+        assert [why for why in useless.values() if "cannot be shown" in str(why)]
+        for record in it.watch.records():
+            assert encode_record(record)
+
+
+async def test_a_link_to_the_first_part_is_all_of_its_model(tmp_path: Path) -> None:
+    first, *_ = parts(tmp_path / "data")
+    async with watched(tmp_path) as it:
+        (it.folder / "big.gguf").symlink_to(first)
+        await it.looks()
+        assert (it.served(), it.useless()) == ({"big"}, {})
 
 
 async def test_a_folder_that_is_away_takes_no_model_with_it(tmp_path: Path) -> None:

@@ -7,22 +7,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from mesh.cli.models import listing, models, show
+from mesh.cli.models import listing, models, remove, show
 from mesh.cli.models.progress import brought
 from mesh.errors import MeshError
-from mesh.fleet.records import Gpu
+from mesh.fleet.records import Gpu, NodeRecord, NodeState
 from mesh.local import first_model
-from mesh.local.uses import _cache, users
+from mesh.local.uses import _cache, hosts, users
+from mesh.types import NodeId
 from node.models.fit import box
 from node.models.fit.__main__ import main as fit_main
 from node.models.hub.place import Hub
 from tests.gguf import write_random
 from tests.hub_rig import REPO, HubRig, running
+from tests.node_fakes import Hosted
 
 Q4, Q8 = "tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"
 
@@ -47,6 +50,7 @@ def hub(
 
         monkeypatch.setattr(listing, "seen", nobody)
         monkeypatch.setattr(show, "seen", nobody)
+        monkeypatch.setattr(remove, "seen", nobody)
         yield rig, place
 
 
@@ -205,12 +209,19 @@ NODE = "import sys; print('up', flush=True); sys.stdin.read()"
 HOLDS = "import mmap, sys; f = open(sys.argv[1]); m = mmap.mmap(f.fileno(), 0, access=1);" + NODE
 
 
-@pytest.mark.parametrize("how", ["source", "path", "mapped"])
-def test_what_a_process_of_this_box_uses_is_not_removed(hub: tuple[HubRig, Hub], how: str) -> None:
+@pytest.mark.parametrize("how", ["source", "path", "mapped", "folder"])
+def test_what_a_process_of_this_box_uses_is_not_removed(
+    hub: tuple[HubRig, Hub], how: str, tmp_path: Path
+) -> None:
     _, place = hub
     path = run("pull", f"hf:{REPO}").stdout.strip()
     source = {"source": f"hf:{REPO}:Q4_K_M", "path": path}.get(how, "")
-    settings = json.dumps({"name": "box1", "models": [{"source": source}]})
+    told: dict[str, object] = {"name": "box1", "models": [{"source": source}]}
+    if how == "folder":
+        (tmp_path / "shelf").mkdir()
+        (tmp_path / "shelf/chat.gguf").symlink_to(path)
+        told = {"name": "box1", "models_folder": {"path": str(tmp_path / "shelf")}}
+    settings = json.dumps(told)
     arguments = [HOLDS, path] if how == "mapped" else [NODE, "-m", "node", settings]
     with subprocess.Popen(
         [sys.executable, "-c", *arguments],
@@ -227,6 +238,28 @@ def test_what_a_process_of_this_box_uses_is_not_removed(hub: tuple[HubRig, Hub],
             process.communicate()
     assert users([Path(path)]) == []
     assert run("rm", "tiny", "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize(("host", "busy"), [("here", True), ("there", False)])
+def test_what_a_node_of_this_box_says_it_hosts_is_in_use_though_it_is_cold(
+    tmp_path: Path, host: str, busy: bool
+) -> None:
+    (tmp_path / "blob").touch()
+    (tmp_path / "link.gguf").symlink_to(tmp_path / "blob")
+    model = replace(Hosted().model.record(), file=str(tmp_path / "link.gguf"))
+    record = NodeRecord(
+        id=NodeId("node-1"),
+        instance="i",
+        name="box1",
+        host=host,
+        pid=7,
+        state=NodeState.READY,
+        reason="",
+        endpoint="tcp://127.0.0.1:1",
+        models=(Hosted("other").model.record(), model),
+    )
+    found = hosts([tmp_path / "blob"], [record], "here")
+    assert found == (["node 'box1' (pid 7)"] if busy else [])
 
 
 @pytest.mark.parametrize(

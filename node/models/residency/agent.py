@@ -28,13 +28,14 @@ from node.models.residency.line import Presence, Waiter, WaitingLine
 from node.models.residency.needs import most_bytes, needs, ram_bytes, sums
 from node.models.residency.plan import plan
 from node.models.residency.seat import Seat
-from node.models.residency.state import Fail, Load, ModelPhase, ResidencyPlan, State, Unload
+from node.models.residency.state import Fail, Load, ModelPhase, ResidencyPlan, State, Unload, Wait
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25  # between two turns while somebody waits
 PREPARE_GRACE_S = 2.0  # for all files to be looked at before the first of them takes memory
 HOPELESS_RETRY_S = 5.0
+DRAINING = "the node is draining and loads nothing more"
 
 
 class Residency:
@@ -111,7 +112,7 @@ class Residency:
         """Whoever waits is told to go elsewhere."""
         self._draining = True
         for seat in self._seats.values():
-            seat.line.refuse_all(Draining("the node is draining and loads nothing more"))
+            seat.line.refuse_all(Draining(DRAINING))
 
     def must_wait(self, model: ModelId) -> bool:
         """Whether a request for it has to stand in line; else opening it says at once."""
@@ -152,7 +153,9 @@ class Residency:
 
     def want(self, model: ModelId) -> Waiter:
         """Stands in line for the model itself and no slot of it: it is loaded, and others make room
-        for it, as for a request. Raises as ``join`` does."""
+        for it, as for a request. Raises as ``join`` does, and ``Draining``."""
+        if self._draining:
+            raise Draining(DRAINING)
         return self.join(model, Presence)
 
     def leave(self, model: ModelId, waiter: Waiter) -> None:
@@ -172,12 +175,10 @@ class Residency:
             return "it has no slot free"
         return seat.wait.reason if seat.wait is not None else "it is being loaded"
 
-    def hopeless(self, model: ModelId) -> str:
-        """Why no room can be made for it by waiting, "" where it can, or none is needed."""
+    def waits(self, model: ModelId) -> Wait | None:
+        """Why it is not loaded now, as the last plan said."""
         seat = self._seats.get(model)
-        if seat is None or seat.wait is None or not seat.wait.hopeless:
-            return ""
-        return seat.wait.reason
+        return seat.wait if seat is not None else None
 
     def queued(self, model: ModelId) -> int:
         """How many stand in its line."""
