@@ -1,0 +1,1 @@
+"""How well the router decides, on labelled prompts: for ``benchmarks/router_quality.py``."""
