@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
 import shutil
 import time
@@ -21,7 +22,8 @@ from node.models.hub.transfer import SHA256, Remote, fetch
 
 SPARE_BYTES = 64 * 1024**2  # that a disk keeps beside what is pulled
 
-_ETAG = re.compile(r"[A-Za-z0-9._+=-]{1,128}")
+# Becomes the name of a file, beside that of a half one.
+_ETAG = re.compile(r"(?!\.)[A-Za-z0-9._+=-]{1,128}(?<!\.incomplete)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def remote_of(hub: Hub, repository: Repository, file: HubFile) -> Remote:
         )
     etag, size = told.etag or "", told.size or file.size
     sha256 = file.sha256 or (etag if SHA256.fullmatch(etag) else "")
-    if not _ETAG.fullmatch(etag) or not size:
+    if not _ETAG.fullmatch(etag) or size <= 0:
         raise ModelFileError(
             f"the hub ({hub.endpoint}) does not say how large {file.name} of {repository.name} is, "
             "or gives it no ETag; try again later"
@@ -135,12 +137,14 @@ def _load(
     sleep: Callable[[float], None],
 ) -> None:
     blob = hub.blob(remote.repo, remote.etag)
-    if blob.exists():  # another process was quicker
+    if _whole(blob, remote):  # another process was quicker
         return
     blob.parent.mkdir(parents=True, exist_ok=True)
     tell(Begins(remote.name, number, count, remote.size, _had(hub, remote)))
     partial = _partial(blob)
     checked = fetch(hub, remote, partial, tell, sleep=sleep)
+    if not (named := _named(hub, remote)).is_symlink():
+        named.unlink(missing_ok=True)  # one that was cut, on a disk without links
     partial.replace(blob)
     tell(Whole(remote.name, checked))
 
@@ -160,15 +164,33 @@ def _linked(hub: Hub, remote: Remote) -> Path:
                 library_name="squadron",
             )
         )
+    blob = hub.blob(remote.repo, remote.etag)
+    # That library asks the hub once more, and loads what it is told then, unchecked.
+    if blob.exists() and not (path.samefile(blob) or filecmp.cmp(path, blob, shallow=False)):
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise ModelFileError(
+            f"the hub ({hub.endpoint}) gave {remote.name} of {remote.repo} another ETag while it "
+            "was pulled; what came then was deleted: say the same again"
+        )
     if not path.is_symlink():  # a disk without links, where it was copied
-        hub.blob(remote.repo, remote.etag).unlink(missing_ok=True)
+        blob.unlink(missing_ok=True)
     return path
 
 
 def _here(hub: Hub, remote: Remote) -> bool:
     """Its blob; or, where the cache's disk knows no links, the file in place of one."""
-    named = hub.folder(remote.repo) / "snapshots" / remote.commit / remote.name
-    return hub.blob(remote.repo, remote.etag).exists() or named.is_file()
+    places = (hub.blob(remote.repo, remote.etag), _named(hub, remote))
+    return any(_whole(path, remote) for path in places)
+
+
+def _whole(path: Path, remote: Remote) -> bool:
+    """By its size: a file that was cut since is loaded anew."""
+    return path.is_file() and path.stat().st_size == remote.size
+
+
+def _named(hub: Hub, remote: Remote) -> Path:
+    return hub.folder(remote.repo) / "snapshots" / remote.commit / remote.name
 
 
 def _partial(blob: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,12 @@ from node.models.hub.place import Hub, NoRepository, http, in_words
 ASK_S = 10.0
 MOST_FILES = 20_000
 
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONGEST_NAME = 500  # characters
 _LONGEST_LICENCE = 80
+# What the hub's client raises at an answer that is not of the hub's form.
+_ODD = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +42,18 @@ def ask(hub: Hub, repo: str) -> Repository:
     api = HfApi(endpoint=hub.endpoint)
     try:
         with in_words(hub, repo, ""):
-            told = api.model_info(repo, files_metadata=True, timeout=ASK_S)
+            return _read(hub, api.model_info(repo, files_metadata=True, timeout=ASK_S), repo)
     except NoRepository as error:
         alike = _alike(api, repo)
         raise NoRepository(f"{error.message}{f'; near it: {alike}' * bool(alike)}") from None
-    except (KeyError, TypeError, ValueError, AttributeError):  # not in the hub's form
+    except _ODD:
         raise ModelFileError(
             f"what answers at {hub.endpoint} is no hub; check the address in HF_ENDPOINT"
         ) from None
-    if not told.sha or not all(c in "0123456789abcdef" for c in told.sha):
+
+
+def _read(hub: Hub, told: Any, repo: str) -> Repository:
+    if not isinstance(told.sha, str) or not _COMMIT.fullmatch(told.sha):
         raise ModelFileError(f"the hub ({hub.endpoint}) names no commit of {repo}; try again later")
     card: Any = told.card_data or {}
     licence = card.get("license_name") or card.get("license") or ""
@@ -60,16 +68,20 @@ def ask(hub: Hub, repo: str) -> Repository:
 
 def _files(siblings: Any) -> Iterator[HubFile]:
     for _, each in zip(range(MOST_FILES), siblings, strict=False):
-        name, size = each.rfilename, each.size
+        name, size, sha256 = each.rfilename, each.size, each.lfs.sha256 if each.lfs else ""
         # What would lead out of its folder, or could not be shown, is nobody's model.
         if (
-            not name.isprintable()
+            not isinstance(name, str)
+            or not name.isprintable()
             or len(name) > _LONGEST_NAME
             or {"", ".", ".."} & set(name.split("/"))
         ):
             continue
-        sha256 = each.lfs.sha256 if each.lfs else ""
-        yield HubFile(name=name, size=size if isinstance(size, int) else 0, sha256=sha256)
+        yield HubFile(
+            name=name,
+            size=size if isinstance(size, int) and size > 0 else 0,
+            sha256=sha256 if isinstance(sha256, str) and _SHA256.fullmatch(sha256) else "",
+        )
 
 
 def _alike(api: Any, repo: str) -> str:
@@ -85,6 +97,6 @@ def _alike(api: Any, repo: str) -> str:
             close = near(repo, (each.id for each in api.list_models(author=owner, limit=200)))
     except (http().HTTPError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled):
         return ""
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except _ODD:
         return ""
     return ", ".join(cleaned(each, 120) for each in close)

@@ -27,7 +27,7 @@ READ_BYTES = 1024 * 1024  # at a time, of what is here already
 _PASSING = (408, 429, 500, 502, 503, 504)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT = re.compile(r"[0-9a-f]{40}")
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
