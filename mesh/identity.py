@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from mesh.errors import ConfigError
+from mesh.files import SHOWN, write_whole
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGITS = 16
@@ -49,22 +49,12 @@ def kept_id(path: Path, *, who: str, prefix: str) -> str:
 
 
 def _made(path: Path, prefix: str) -> str:
-    """Written beside, synced, then renamed: after a power cut there is a whole file or none."""
+    """Its name is on the disk, too, before anybody hears of it."""
     text = f"{prefix}-{secrets.token_hex(_DIGITS // 2)}"
-    draft = path.with_name(f".id-{os.getpid()}")
+    write_whole(path, f"{text}\n".encode("ascii"), mode=SHOWN)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with draft.open("w", encoding="ascii") as file:
-            file.write(f"{text}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return text

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from mesh.errors import ConfigError, InternalError
+from mesh.files import SHOWN, write_whole
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_MESH_COMPLETE"  # click's own, by which a shell asks for words
@@ -35,9 +36,7 @@ def completion(shell: str, install: bool) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-        fresh.write_text(script + "\n", encoding="utf-8")
-        fresh.replace(path)
+        write_whole(path.resolve(), f"{script}\n".encode(), mode=SHOWN)  # dotfiles may be links
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
     click.echo(f"wrote {path}; {then}")

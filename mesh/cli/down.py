@@ -57,8 +57,11 @@ def down(state_dir: Path | None, purge: bool, yes: bool) -> None:
         click.echo(f"no mesh is running (state folder {folder})")
     left = leftovers.found(folder)
     if purge:
-        leftovers.require_unused(folder)
-        leftovers.delete(left, folder)
+        if left:
+            with run_file.held(folder):  # nobody begins on what is being deleted
+                left = leftovers.found(folder)
+                leftovers.require_unused(folder)
+                leftovers.delete(left, folder)
         click.echo(f"deleted {_told(left)} in {folder}" if left else f"nothing is left in {folder}")
     elif running is not None and left:
         purges = f"{run_file.down_command(folder)} --purge"

@@ -139,8 +139,8 @@ def build_plan(
     from mesh.local.first_model import BRING_ONE
     from mesh.local.plan import make_plan
     from mesh.local.ports import free_port, join, split
-    from mesh.local.roster import choose, none_wanted
-    from mesh.local.sources import offered, room
+    from mesh.local.roster import none_wanted
+    from mesh.local.sources import fitting, offered
 
     if etcd is None:
         preflight.check(preflight.ETCD)
@@ -166,7 +166,7 @@ def build_plan(
         endpoint=endpoint,
         etcd=etcd or join("127.0.0.1", etcd_port or free_port()),
         own_etcd=etcd is None,
-        nodes=choose(nodes, roster, room(roster)) if roster else (),
+        nodes=fitting(nodes, roster) if roster else (),
         cores=psutil.cpu_count(logical=False) or 1,
         insecure=insecure,
         otlp_endpoint=otlp,

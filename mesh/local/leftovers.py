@@ -14,20 +14,25 @@ import msgspec
 import psutil
 
 from mesh.errors import ConfigError
+from mesh.local.run_file import LOCK
 from mesh.settings.state import RUN_FILE
 
 # In words, and where: what is not named here is not ours. Conversations are their writer's, and
 # `mesh chats rm` deletes them.
 _OURS = {
     "the registry's data": ("etcd/member",),
-    "logs": ("logs/*.log", "logs/*.log.1"),
-    "compiled rules": ("cache/rules*/*.hsdb",),
+    "logs": ("logs/*.log", "logs/*.log.1"),  # of those that ran here: ``_ran``
+    "compiled rules": ("cache/rules*/*.hsdb", "cache/rules*/.*.hsdb.draft"),
     "identities and measured speeds of nodes": (
         *("nodes/*/id", "nodes/*/lock", "nodes/*/calibration.json"),
+        *("nodes/*/.id.draft", "nodes/*/.calibration.json.draft"),
     ),
-    "identities of orchestrators": ("orchestrators/*/id", "orchestrators/*/ticket.key"),
-    "who runs it": (RUN_FILE, "mesh.new", "mesh.lock"),
+    "identities of orchestrators": (
+        *("orchestrators/*/id", "orchestrators/*/.id.draft", "orchestrators/*/ticket.key"),
+    ),
+    "who runs it": (RUN_FILE, f".{RUN_FILE}.draft", LOCK),
 }
+_WHO = ("nodes/*/lock", "nodes/*/id", "orchestrators/*/id")
 _FOLDERS = ("logs", "etcd", "cache/rules*", "cache", "nodes/*", "nodes", "orchestrators/*")
 
 
@@ -41,10 +46,17 @@ class Leftover:
 
 
 def found(folder: Path) -> tuple[Leftover, ...]:
-    """What there is. Links are passed over, since what they lead to is somewhere else."""
+    """What there is. Links are passed over, since what they lead to is somewhere else. Nothing in a
+    folder in which no mesh ever ran: a project may well have a ``logs/server.log``."""
+    ran = _ran(folder)
+    if not ran:
+        return ()
     kinds = []
     for what, patterns in _OURS.items():
-        paths = tuple(p for each in patterns for p in sorted(folder.glob(each)) if _in(p, folder))
+        there = (path for each in patterns for path in sorted(folder.glob(each)))
+        if what == "logs":
+            there = (path for path in there if path.name.partition(".log")[0] in ran)
+        paths = tuple(path for path in there if _in(path, folder))
         if paths:
             kinds.append(Leftover(what, paths, sum(_size(path) for path in paths)))
     return tuple(kinds)
@@ -58,13 +70,15 @@ def require_unused(folder: Path) -> None:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _used(f"node '{path.parent.name}'", lock.read(32).decode(), folder) from None
+                raise _used(
+                    f"node '{path.parent.name}'", lock.read(32).decode("ascii", "replace"), folder
+                ) from None
     for process in psutil.process_iter(["cmdline"]):
         match process.info["cmdline"]:
             case [*_, "-m", "orchestrator", settings]:
                 with suppress(msgspec.MsgspecError):
                     told = msgspec.json.decode(settings, type=_Orchestrator)
-                    if told.state_dir and Path(told.state_dir).expanduser() == folder:
+                    if told.state_dir and _same(Path(told.state_dir).expanduser(), folder):
                         raise _used(f"orchestrator '{told.name}'", str(process.pid), folder)
             case _:
                 pass
@@ -96,6 +110,22 @@ def _used(who: str, pid: str, folder: Path) -> ConfigError:
         f"{who} (pid {pid.strip() or 'unknown'}) runs on {folder}; stop it first, or it would lose "
         "who it is"
     )
+
+
+def _ran(folder: Path) -> set[str]:
+    """The names of processes that ran on this folder: they have identities, or a lock, in it."""
+    ran = {path.parent.name for each in _WHO for path in folder.glob(each) if _in(path, folder)}
+    if ran or (folder / LOCK).is_file():
+        ran |= {"mesh", "etcd", "orchestrator"}
+    return ran
+
+
+def _same(one: Path, other: Path) -> bool:
+    """One folder may have several names: a link, a path with dots."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one == other
 
 
 def _in(path: Path, folder: Path) -> bool:

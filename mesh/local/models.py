@@ -68,6 +68,8 @@ def models_here(hub: Hub, folders: Sequence[Path] = ()) -> list[LocalModel]:
 def named(name: str, hub: Hub, folders: Sequence[Path] = ()) -> LocalModel:
     """The model of this box that ``name`` means: a file, a source, or the name that a node would
     give it. Raises ``MeshError`` for none, with those near it, and for several."""
+    if not name.strip():
+        raise ConfigError("no model is named; `mesh models` lists them")
     if is_hub(name):
         wanted = read(name)
         path = cached.find(hub, wanted)

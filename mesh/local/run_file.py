@@ -18,9 +18,10 @@ import msgspec
 import psutil
 
 from mesh.errors import ConfigError
+from mesh.files import SHOWN, is_still, write_whole
 from mesh.settings.state import RUN_FILE, state_dir
 
-_LOCK = "mesh.lock"
+LOCK = "mesh.lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,7 @@ def running(state_dir: Path) -> RunFile | None:
 def write(state_dir: Path, run: RunFile) -> None:
     """Whole or not at all."""
     path = state_dir / RUN_FILE
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
-    fresh.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(run)) + b"\n", mode=SHOWN)
 
 
 def remove(state_dir: Path) -> None:
@@ -102,11 +101,13 @@ def prepare(state_dir: Path) -> None:
 @contextmanager
 def held(state_dir: Path) -> Iterator[None]:
     """Makes this process the folder's supervisor. Raises ``ConfigError`` when one is running."""
-    with (state_dir / _LOCK).open("a") as lock:
+    with (state_dir / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise already_running(running(state_dir), state_dir) from None
+        if not is_still(lock.fileno(), state_dir / LOCK):  # `mesh down --purge` had it until now
+            raise already_running(None, state_dir)
         try:
             yield
         finally:

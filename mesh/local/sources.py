@@ -11,7 +11,7 @@ from typing import Any
 
 from mesh.errors import ConfigError
 from mesh.local.first_model import MODEL_ID, first_model
-from mesh.local.roster import Entry, Room, pair
+from mesh.local.roster import Entry, Room, choose, pair
 from mesh.settings.model import ModelSettings
 from node.engines.base import ModelSpec
 from node.engines.registry import traits_of
@@ -103,6 +103,13 @@ def _of_folder(traits: EngineTraits[Any], folder: Path) -> tuple[Entry, ...]:
             raise ConfigError(f"--models: two files of {folder} would be node '{name}'; rename one")
         made.append(Entry(name=name, model=model))
     return tuple(made)
+
+
+def fitting(wanted: str | None, roster: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """What ``choose`` takes of ``roster`` on this box. Only the files of those are read: a folder
+    may have thousands, and those that nobody asks for need no memory. Raises ``ConfigError``."""
+    by_cores = choose(wanted, roster, Room(cores=Host().cpu().logical_cores))
+    return choose(wanted, roster, room(by_cores))
 
 
 def room(roster: tuple[Entry, ...]) -> Room:

@@ -135,6 +135,8 @@ def resolve(source: str, percent: Callable[[int], None] | None = None) -> Path:
     """
     if hub_source.is_hub(source):
         return _from_hub(source, percent)
+    if not source.strip():  # a variable of a shell that is not set
+        raise ModelFileError(f"no model is named; give a .gguf file or {hub_source.FORM}")
     try:
         path = Path(source).expanduser().absolute()
         names = parts.ways(path)
@@ -144,7 +146,9 @@ def resolve(source: str, percent: Callable[[int], None] | None = None) -> Path:
     except OSError as error:
         raise ModelFileError(f"cannot read model file {path}: {error.strerror}") from None
     if not found:
-        what = "is a folder, not a model file" if path.is_dir() else "does not exist"
+        what = "is no regular file" if path.exists() else "does not exist"
+        if path.is_dir():
+            what = "is a folder, not a model file"
         hint = hub_source.as_hub(source)
         instead = f"try {hint}" if hint else f"give a .gguf file or {hub_source.FORM}"
         raise ModelFileError(f"model file {path} {what}; {instead}")

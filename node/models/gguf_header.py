@@ -136,6 +136,8 @@ def read_header(path: Path) -> Header:
         size = path.stat().st_size
         if path.is_dir():
             raise ModelFileError(f"{path} is a folder; give the path of a .gguf file in it")
+        if not path.is_file():  # a pipe of that name would make us wait for ever
+            raise ModelFileError(f"{path} is no regular file; give the path of a .gguf file")
         with path.open("rb") as file:
             return _Reader(path, file, size).header()
     except FileNotFoundError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
+
+from mesh.files import SHOWN, read_whole, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,7 @@ class KeptFile(Generic[C]):
 
     def read(self) -> C | None:
         try:
-            with self.path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
+            data = read_whole(self.path, MAX_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -55,10 +55,8 @@ class KeptFile(Generic[C]):
 
     def write(self, content: C) -> None:
         """At once and whole."""
-        beside = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.encode(content))
-            os.replace(beside, self.path)
+            write_whole(self.path, msgspec.json.encode(content), mode=SHOWN)
         except OSError as error:
             log.warning("cannot keep %s in %s: %s", self.what, self.path, error.strerror)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import hyperscan
+
+from mesh.files import write_whole
 
 # Files, up to three a rule set. Older ones are removed, so that editing rules all day does not fill
 # the disk.
@@ -71,10 +71,7 @@ class CompiledRules:
         path = self._path(entries)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
-            Path(name).replace(path)
+            write_whole(path, hashlib.sha256(data).digest() + data)
             kept = sorted(self.folder.glob("*.hsdb"), key=lambda p: p.stat().st_mtime)
             for old in kept[:-KEPT]:
                 old.unlink(missing_ok=True)

@@ -74,6 +74,12 @@ def test_a_damaged_file_is_told_in_a_sentence_and_left(tmp_path: Path, content: 
     assert (tmp_path / "torn.json").read_bytes() == content
 
 
+def test_nobody_waits_at_a_pipe_that_is_called_as_a_conversation(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "odd.json")
+    with pytest.raises(ConfigError, match=r"cannot read .*odd\.json"):
+        ChatStore(tmp_path).load("odd")
+
+
 def test_a_newer_file_is_not_read_by_halves(tmp_path: Path) -> None:
     (tmp_path / "next.json").write_text('{"version": 2, "created": 1, "changed": 1}')
     with pytest.raises(ConfigError, match="newer Squadron"):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
 from mesh.cli.down import waits_for
 from mesh.cli.main import cli
+from mesh.errors import ConfigError
 from mesh.local import leftovers, run_file
 from mesh.local.plan import name_in
 from node.identity import claim
@@ -22,7 +26,7 @@ OWN = (
 )
 FOREIGN = (
     *("letter.txt", "logs/holiday.txt", "cache/thumbnails/a.png", "nodes/robin/mine.txt"),
-    *("etcd/other", "chats/trip.json", "chat-history", "orchestrators/notes/x"),
+    *("logs/server.log", "etcd/other", "chats/trip.json", "chat-history", "orchestrators/notes/x"),
 )
 
 
@@ -51,6 +55,49 @@ def test_purge_deletes_its_own_files_and_no_other(folder: Path) -> None:
         assert words in result.stdout
     assert not (folder / "cache" / "rules").exists()
     assert "nothing is left" in down(folder, "--purge", "--yes").stdout
+
+
+@pytest.mark.parametrize("name", ["mesh.json", ".mesh.json.draft", "nodes/x/calibration.json"])
+def test_a_folder_in_which_no_mesh_ran_has_nothing_of_it(name: str, tmp_path: Path) -> None:
+    for each in ("logs/mesh.log", "etcd/member/snap/db", "cache/rules/ab.hsdb", name):
+        path = tmp_path / each
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    before = files(tmp_path) - {"mesh.json"}  # a stale one is removed by whoever meets it
+    assert "nothing is left" in down(tmp_path, "--purge", "--yes").stdout
+    assert files(tmp_path) - {"mesh.json"} == before
+
+
+def test_purge_is_refused_while_a_mesh_begins_there(folder: Path) -> None:
+    with run_file.held(folder):
+        result = down(folder, "--purge", "--yes")
+        assert "just starting or stopping" in result.stderr
+        assert set(OWN) - {"mesh.json"} <= files(folder)
+
+
+def test_a_mesh_does_not_begin_with_a_lock_that_was_deleted_under_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = fcntl.flock
+
+    def purged(file: int, how: int) -> None:
+        (folder / run_file.LOCK).unlink()
+        plain(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", purged)
+    with pytest.raises(ConfigError, match="just starting or stopping"), run_file.held(folder):
+        raise AssertionError("held what nobody else sees")
+
+
+def test_purge_knows_a_folder_by_another_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").symlink_to(folder)
+    settings = json.dumps({"name": "o1", "state_dir": str(tmp_path / "other")})
+    process = SimpleNamespace(pid=7, info={"cmdline": ["python", "-m", "orchestrator", settings]})
+    monkeypatch.setattr(leftovers.psutil, "process_iter", lambda _: [process])
+    assert "orchestrator 'o1' (pid 7) runs on" in down(folder, "--purge", "--yes").stderr
+    assert set(OWN) - {"mesh.json"} <= files(folder)
 
 
 def test_what_a_link_leads_to_is_not_its_own(folder: Path, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import zipfile
 from dataclasses import replace
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -13,7 +17,7 @@ from mesh.errors import ConfigError, EngineFailed
 from node.engines.llama_cpp.cuda import found, kept, make
 from node.engines.llama_cpp.cuda.cards import ARCHITECTURES, compiles, wanted
 from node.engines.llama_cpp.cuda.kept import Built
-from node.engines.llama_cpp.cuda.plan import Box, Card, Toolkit, build_plan
+from node.engines.llama_cpp.cuda.plan import Box, BuildPlan, Card, Toolkit, build_plan
 from node.engines.llama_cpp.cuda.progress import Progress, progress
 from node.engines.llama_cpp.traits import LlamaCppTraits
 
@@ -148,7 +152,7 @@ def keep(name: str, of: str, *libraries: str) -> None:
     folder.mkdir(parents=True)
     for library in libraries:
         (folder / library).touch()
-    kept.keep(Built(name=name, version=of))
+    kept.keep(kept.place(name), Built(name=name, version=of))
 
 
 def test_a_build_is_used_once_chosen_and_only_with_the_package_that_it_is_of(state: Path) -> None:
@@ -175,7 +179,11 @@ def test_a_build_is_used_once_chosen_and_only_with_the_package_that_it_is_of(sta
 def test_a_choice_that_means_nothing_is_the_installed_one(state: Path, text: str) -> None:
     kept.folder().mkdir(parents=True)
     (kept.folder() / "used").write_text(text)
-    assert kept.in_use() == (None, "")
+    build, why = kept.in_use()
+    assert build is None
+    assert ("gone or damaged" in why) is bool(text.strip("\0"))
+    assert len(why) < 300
+    assert why.isprintable()
 
 
 def test_a_runner_is_told_of_the_build_and_a_gpu_is_then_no_longer_idle(state: Path) -> None:
@@ -256,3 +264,69 @@ def test_a_build_that_says_what_the_cpu_says_works(
     assert (
         make.works(tmp_path, tmp_path / "m.gguf") == "computes on CUDA, and says what the CPU says"
     )
+
+
+@pytest.fixture
+def compiles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(plan: BuildPlan, wanted: str, place: Path, out: IO[str]) -> Path:
+        wheel = place / "x.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("llama_cpp/lib/libggml-cuda.so", wanted)
+        return wheel
+
+    monkeypatch.setattr(make, "_compiled", compiled)
+    monkeypatch.setattr(make, "trial", lambda *_: {"offload": True})
+    monkeypatch.setattr(make, "LEAST_FREE_BYTES", 0)
+
+
+def build() -> Built:
+    return make.made(build_plan(BOX), cards=(), model=None, out=StringIO())
+
+
+@pytest.mark.usefixtures("compiles_at_once")
+def test_a_build_takes_the_place_of_the_one_before_and_of_what_a_killed_one_left(
+    state: Path,
+) -> None:
+    left = kept.folder() / ".building-dead"
+    left.mkdir(parents=True)
+    (left / "huge").touch()
+    assert build() == kept.used()
+    (kept.place("cuda12.4-sm61") / "old").touch()
+    assert build() == kept.used()
+    there = {path.name for path in kept.folder().iterdir()}
+    assert there == {"cuda12.4-sm61", "used", ".building"}
+    assert not (kept.place("cuda12.4-sm61") / "old").exists()
+
+
+@pytest.mark.usefixtures("compiles_at_once")
+def test_of_two_builds_at_once_the_second_says_so(state: Path) -> None:
+    kept.folder().mkdir(parents=True)
+    with (kept.folder() / ".building").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another `mesh engine build`"):
+            build()
+
+
+@pytest.mark.usefixtures("compiles_at_once")
+@pytest.mark.parametrize("what", ["keep", "works"])
+def test_a_build_that_breaks_off_leaves_the_one_before_in_use(
+    what: str, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = build()
+
+    def refuses(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(make.kept if what == "keep" else make, what, refuses)
+    with pytest.raises(EngineFailed, match="No space left"):
+        build()
+    assert kept.used() == before
+    assert kept.in_use() == (kept.place(before.name), "")
+
+
+def test_a_state_folder_that_cannot_be_written_is_a_sentence(state: Path) -> None:
+    (state / "engines").write_text("in the way")
+    with pytest.raises(ConfigError, match="cannot choose in"):
+        kept.use(None)
+    with pytest.raises(EngineFailed, match="cannot be kept"):
+        build()

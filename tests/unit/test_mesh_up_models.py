@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from mesh.errors import ConfigError, ModelFileError
 from mesh.local import first_model, sources
 from mesh.local.first_model import INSTALL, MODEL_ID
 from mesh.local.plan import MeshPlan
-from mesh.local.sources import CONTEXT, SLOTS, offered, room
+from mesh.local.sources import CONTEXT, SLOTS, fitting, offered, room
+from mesh.settings.model import ModelSettings
+from node.models.gguf_header import read_header
 from tests.toy_models import FOLDER, toy_model
 
 
@@ -161,3 +164,49 @@ def test_the_room_of_a_box_counts_weights_once_and_caches_for_each_node() -> Non
     assert room(one).shared_bytes < 4_000_000
     assert room(offered("simulated", None, None)).by_memory is None
     assert CONTEXT * SLOTS == 8192
+
+
+def test_of_a_folder_of_thousands_only_the_chosen_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2_000):
+        (tmp_path / f"m{number}.gguf").write_bytes(b"GGUF")
+    read: list[str] = []
+
+    def need(model: ModelSettings) -> tuple[int, int]:
+        read.append(model.source)
+        return 1_000, 1_000
+
+    monkeypatch.setattr("mesh.local.sources._need", need)
+    roster = offered("llama_cpp", None, tmp_path)
+    with pytest.raises(ConfigError, match="2,000, too many for this box"):
+        fitting(None, roster)
+    assert read == []
+    assert [entry.name for entry in fitting("m7,m7", roster)] == ["m7", "m7-2"]
+    assert {Path(source).name for source in read} == {"m7.gguf"}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "unreadable"])
+def test_a_file_that_cannot_be_read_is_a_sentence(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "math.gguf"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"GGUF")
+
+        def refused(*_: object) -> bytes:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("node.engines.llama_cpp.traits.read_whole", refused)
+    with pytest.raises(ModelFileError, match=r"no regular file|Permission denied"):
+        offered("llama_cpp", None, tmp_path)
+    with pytest.raises(ModelFileError, match=r"no regular file|not a GGUF|shorter|truncated|ends"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_model_that_is_not_named_is_no_folder(name: str) -> None:
+    with pytest.raises(ModelFileError, match="no model is named"):
+        offered("llama_cpp", name, None)

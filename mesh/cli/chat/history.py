@@ -10,6 +10,7 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from mesh.box import refusal
+from mesh.files import write_whole
 
 MOST_BYTES = 1024 * 1024  # of the file; its older half goes
 MOST_CHARACTERS = 64 * 1024  # of an entry
@@ -57,12 +58,7 @@ class _Private(FileHistory):
             with self._file.open("rb") as file:
                 file.seek(-MOST_BYTES // 2, os.SEEK_END)
                 kept = file.read()
-            draft = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-            with suppress(FileNotFoundError):
-                draft.unlink()
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-                file.write(kept[kept.find(b"\n#") + 1 :])
-            draft.replace(self._file)
+            write_whole(self._file, kept[kept.find(b"\n#") + 1 :])
 
     def _refused(self, what: str, error: OSError) -> None:
         say, self._say = self._say, lambda _: None  # once

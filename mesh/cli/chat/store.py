@@ -20,6 +20,7 @@ import msgspec
 from mesh.box import refusal
 from mesh.cli.chat.saved import SavedChat, Turn
 from mesh.errors import ConfigError
+from mesh.files import PRIVATE, is_still, read_whole, write_whole
 from mesh.identity import NAME_PATTERN, check_name
 
 VERSION = 1
@@ -69,14 +70,13 @@ class ChatStore:
         """Raises ``ConfigError`` for a name that is not there, and for a file that is damaged."""
         path = self._path(name)
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_CHAT_BYTES + 1)
+            data = read_whole(path, MAX_CHAT_BYTES)
         except FileNotFoundError:
             raise ConfigError(
                 f"there is no conversation '{name}'; `mesh chats` lists those that are kept"
             ) from None
         except OSError as error:
-            raise self._refused("read", error) from None
+            raise self._refused("read", error, path) from None
         if len(data) > MAX_CHAT_BYTES:
             raise _damaged(path, f"it is over {MAX_CHAT_BYTES // 2**20} MiB")
         try:
@@ -109,19 +109,9 @@ class ChatStore:
             turns=chat.turns,
         )
         data = msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n"
-        draft = self.folder / f".{chat.name}.{os.getpid()}.draft"
         try:
             self._prepare()
-            try:
-                with os.fdopen(_private(draft, os.O_WRONLY | os.O_TRUNC), "wb") as out:
-                    out.write(data)
-                    out.flush()
-                    os.fsync(out.fileno())
-                draft.replace(path)
-            except OSError:
-                with suppress(OSError):
-                    draft.unlink()
-                raise
+            write_whole(path, data)
         except OSError as error:
             raise self._refused("keep", error) from None
 
@@ -134,7 +124,7 @@ class ChatStore:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise self._refused("delete", error) from None
+                raise self._refused("delete", error, path) from None
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -203,23 +193,19 @@ class ChatStore:
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def _refused(self, what: str, error: OSError) -> ConfigError:
-        why = refusal(error) or f"{error.strerror}: {self.folder}"
+    def _refused(self, what: str, error: OSError, path: Path | None = None) -> ConfigError:
+        why = refusal(error) or f"{error.strerror}: {path or self.folder}"
         return ConfigError(f"cannot {what} conversations: {why}")
-
-
-def _private(path: Path, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _locked(path: Path) -> int | None:
     """The open lock file; None where another process has it. One that was deleted under us by who
     gave it back is no lock: then it is made again."""
     while True:
-        file = _private(path, os.O_RDWR)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _same(file, path):
+            if is_still(file, path):
                 os.truncate(file, 0)
                 os.write(file, f"{os.getpid()}\n".encode())
                 return file
@@ -230,13 +216,6 @@ def _locked(path: Path) -> int | None:
             os.close(file)
             raise
         os.close(file)
-
-
-def _same(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _by(lock: Path) -> str:

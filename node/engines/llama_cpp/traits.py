@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mesh.errors import ConfigError, ModelFileError
+from mesh.files import read_whole
 from node.engines.base import Engine, ModelSpec
 from node.engines.estimate import Estimate
 from node.engines.llama_cpp.cuda import kept
@@ -37,9 +38,12 @@ class LlamaCppTraits(EngineTraits[GgufFacts]):
         return LlamaCppEngine()
 
     def check(self, path: Path) -> None:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise ModelFileError(f"{path} is not a GGUF file; give a model in GGUF format")
+        try:
+            magic = read_whole(path, len(MAGIC))[: len(MAGIC)]
+        except OSError as error:
+            raise ModelFileError(f"cannot read model file {path}: {error.strerror}") from None
+        if magic != MAGIC:
+            raise ModelFileError(f"{path} is not a GGUF file; give a model in GGUF format")
 
     def inspect(self, path: Path) -> GgufFacts:
         return inspect(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mesh.errors import ConfigError
+from mesh.files import SHOWN, read_whole, write_whole
 from mesh.settings.gpu import ALL, GpuLimits
 from node.hardware.readings import words
 
@@ -146,11 +146,9 @@ def _set(call: Callable[[], object], nvml: Any, changed: list[_Changed]) -> None
 def _note(change: _Changed, changed: list[_Changed], path: Path) -> None:
     """Before the change, so that it is known whatever happens. Raises ``ConfigError``."""
     changed.append(change)
-    beside = path.with_suffix(".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(msgspec.json.encode(changed))
-        os.replace(beside, path)
+        write_whole(path, msgspec.json.encode(changed), mode=SHOWN)
     except OSError as error:
         changed.pop()
         raise ConfigError(f"gpu_limits: cannot write {path}: {error.strerror}") from None
@@ -173,7 +171,7 @@ def _put_back(nvml: Any, changed: Sequence[_Changed], path: Path) -> list[_Chang
         log.info("GPU %s: its limits are as before", change.uuid)
     with suppress(OSError):
         if left:
-            path.write_bytes(msgspec.json.encode(left))
+            write_whole(path, msgspec.json.encode(left), mode=SHOWN)
         else:
             path.unlink(missing_ok=True)
     return left
@@ -181,8 +179,7 @@ def _put_back(nvml: Any, changed: Sequence[_Changed], path: Path) -> list[_Chang
 
 def _read(path: Path) -> list[_Changed]:
     try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_BYTES + 1), type=list[_Changed])
+        return msgspec.json.decode(read_whole(path, MAX_BYTES), type=list[_Changed])
     except FileNotFoundError:
         return []
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -7,14 +7,15 @@ the installed one, PyPI's for the CPU, is used.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
+from mesh.cleaned import cleaned
 from mesh.errors import ConfigError
+from mesh.files import SHOWN, read_whole, write_whole
 from mesh.settings.state import state_dir
 
 DISTRIBUTION = "llama-cpp-python"
@@ -60,15 +61,19 @@ def builds() -> tuple[Built, ...]:
 
 def used() -> Built | None:
     """None: the installed one."""
-    try:
-        name = (folder() / _USED).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError, ConfigError):
-        return None
+    name = _chosen()
     return next((built for built in builds() if built.name == name), None)
 
 
 def use(name: str | None) -> None:
     """None: the installed one. Nodes take it up with their next runner. Raises ``ConfigError``."""
+    try:
+        _use(name)
+    except OSError as error:
+        raise ConfigError(f"cannot choose in {folder()}: {error.strerror or error}") from None
+
+
+def _use(name: str | None) -> None:
     link = folder() / _USED
     if name is None:
         link.unlink(missing_ok=True)
@@ -77,12 +82,13 @@ def use(name: str | None) -> None:
     if name not in known:
         there = f"there are cpu, {', '.join(known)}" if known else "there is only cpu"
         raise ConfigError(f"no build is called '{name}'; {there}")
-    _replace(link, f"{name}\n".encode())
+    write_whole(link, f"{name}\n".encode(), mode=SHOWN)
 
 
-def keep(built: Built) -> None:
-    """Marks the build's folder as whole."""
-    _replace(place(built.name) / _ABOUT, msgspec.json.format(msgspec.json.encode(built)))
+def keep(folder: Path, built: Built) -> None:
+    """Marks the build in ``folder`` as whole. Raises ``OSError``."""
+    about = msgspec.json.format(msgspec.json.encode(built))
+    write_whole(folder / _ABOUT, about, mode=SHOWN)
 
 
 def in_use() -> tuple[Path | None, str]:
@@ -90,7 +96,12 @@ def in_use() -> tuple[Path | None, str]:
     that was chosen, "" for no reason."""
     built = used()
     if built is None:
-        return None, ""
+        if not (name := cleaned(_chosen(), 80)):
+            return None, ""
+        return None, (
+            f"the build {name} that was chosen is gone or damaged: `mesh engine build` makes it "
+            "anew, `mesh engine use cpu` chooses the installed one"
+        )
     try:
         installed = version(DISTRIBUTION)
     except PackageNotFoundError:
@@ -103,17 +114,17 @@ def in_use() -> tuple[Path | None, str]:
     return place(built.name), ""
 
 
+def _chosen() -> str:
+    """A build's name, "" for the installed one."""
+    try:
+        return read_whole(folder() / _USED, _MOST_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return ""
+
+
 def _read(folder: Path) -> Built | None:
     try:
-        with (folder / _ABOUT).open("rb") as file:
-            built = msgspec.json.decode(file.read(_MOST_BYTES), type=Built)
+        built = msgspec.json.decode(read_whole(folder / _ABOUT, _MOST_BYTES), type=Built)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return built if built.name == folder.name else None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +11,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +29,7 @@ from node.engines.llama_cpp.cuda.plan import BuildPlan
 from node.engines.llama_cpp.cuda.progress import watched
 
 LEAST_FREE_BYTES = 6 * 1024**3  # CUDA's intermediate files
+_BUILDING = ".building-"
 TRIAL_S = 180.0  # the first use of a card without persistence mode takes long
 
 
@@ -42,32 +45,65 @@ def made(plan: BuildPlan, *, cards: Sequence[str], model: Path | None, out: IO[s
     folder = kept.place(plan.name)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
-        if free < LEAST_FREE_BYTES:
-            raise ConfigError(
-                f"{folder.parent} has {free / 1e9:.1f} GB free, and compiling takes up to "
-                f"{LEAST_FREE_BYTES / 1e9:.0f} GB; make room, or say another place with "
-                "$MESH_STATE_DIR"
-            )
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as place:
-            wheel = _compiled(plan, wanted, Path(place), out)
-            unpacked = Path(place) / "unpacked"
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(unpacked)
-            built = Built(
-                name=plan.name,
-                version=wanted,
-                cards=tuple(cards),
-                minutes=round((time.monotonic() - began) / 60, 1),
-            )
-            built = replace(built, tried=works(unpacked, model))
-            shutil.rmtree(folder, ignore_errors=True)
-            unpacked.rename(folder)
-    except OSError as error:
+        with _alone(folder.parent):
+            _check_disk(folder.parent)
+            built = _made(plan, wanted, cards, model, folder, out)
+    except (OSError, zipfile.BadZipFile) as error:
         raise EngineFailed(f"the build cannot be kept in {folder.parent}: {error}") from None
-    kept.keep(built)
     kept.use(built.name)
+    return built
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else builds here; gigabytes that a killed build left go. Raises ``ConfigError``."""
+    with (folder / ".building").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another `mesh engine build` is at work in {folder}; wait for it, or end it"
+            ) from None
+        for left in folder.glob(f"{_BUILDING}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _check_disk(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise ConfigError(
+            f"{folder} has {free / 1e9:.1f} GB free, and compiling takes up to "
+            f"{LEAST_FREE_BYTES / 1e9:.0f} GB; make room, or say another place with "
+            "$MESH_STATE_DIR"
+        )
+
+
+def _made(
+    plan: BuildPlan,
+    wanted: str,
+    cards: Sequence[str],
+    model: Path | None,
+    folder: Path,
+    out: IO[str],
+) -> Built:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=folder.parent) as place:
+        wheel = _compiled(plan, wanted, Path(place), out)
+        unpacked = Path(place) / "unpacked"
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(unpacked)
+        built = Built(
+            name=plan.name,
+            version=wanted,
+            cards=tuple(cards),
+            minutes=round((time.monotonic() - began) / 60, 1),
+        )
+        built = replace(built, tried=works(unpacked, model))
+        kept.keep(unpacked, built)
+        if folder.exists():  # one of before, which goes with ``place``
+            folder.rename(Path(place) / "before")
+        unpacked.rename(folder)
     return built
 
 
