@@ -156,10 +156,12 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
 
 
 def _may_use_gpus(settings: NodeSettings) -> bool:
-    """A driver is not even asked where all models are told to stay on the CPU."""
-    folder = settings.models_folder
+    """A driver is not even asked where all models are told to stay on the CPU. Where there are none
+    yet, such may come."""
     layers = [model.gpu_layers for model in settings.models]
-    return any([*layers, *([folder.gpu_layers] if folder is not None else [])])
+    if settings.models_folder is not None:
+        layers.append(settings.models_folder.gpu_layers)
+    return not layers or any(layers)
 
 
 def _direct(

@@ -141,7 +141,7 @@ def within(seconds: float) -> Iterator[None]:
         return
 
     def ring(_signal: int, _frame: FrameType | None) -> None:
-        raise TooMuch(f"it takes more than {seconds:g} s")
+        raise TooMuch(f"it takes more than {seconds:.0f} s")
 
     before = signal.signal(signal.SIGPROF, ring)
     # Again and again: what it interrupts may take the error for its own.

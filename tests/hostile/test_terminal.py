@@ -163,7 +163,8 @@ def test_no_command_shows_what_a_terminal_obeys(
         return
     lines = result.output.splitlines()
     assert len(lines) < 400
-    if "ask" not in command:
+    # The output is a pipe here, in which a row of the status is a line, however long.
+    if "ask" not in command and "status" not in command:
         assert max(map(cell_len, lines)) <= columns
     assert "ready  box" not in result.output
 
