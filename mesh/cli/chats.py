@@ -10,6 +10,7 @@ import click
 
 from mesh.cli.chat.saved import SavedChat
 from mesh.cli.chat.store import ChatStore
+from mesh.cli.group import Group
 from mesh.cli.options import json_option
 from mesh.errors import ConfigError
 from mesh.settings.state import state_dir
@@ -17,7 +18,7 @@ from mesh.settings.state import state_dir
 _CHARACTERS = 200  # of a conversation's first words
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option("One JSON object a line: name, created, changed, turns, first.")
 @click.pass_context
 def chats(context: click.Context, as_json: bool) -> None:

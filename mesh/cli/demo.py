@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mesh.cli.group import Group
 from mesh.cli.options import (
     chosen_endpoint,
     chosen_state_dir,
@@ -26,7 +27,7 @@ PROMPT = "What is a computer network? Explain it in a paragraph."
 LONGEST = 400  # tokens of the answer
 
 
-@click.group()
+@click.group(cls=Group)
 def demo() -> None:
     """Show what the mesh does when something happens to it."""
 

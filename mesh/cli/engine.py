@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from mesh.cli.group import Group
 from mesh.cli.options import json_option
 from mesh.cli.screen import console, json_page, table
 from mesh.extras import require
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 CPU = "cpu"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option("As JSON.")
 @click.pass_context
 def engine(ctx: click.Context, as_json: bool) -> None:

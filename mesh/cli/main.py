@@ -13,6 +13,7 @@ import click
 from mesh import preflight
 from mesh.box import refusal
 from mesh.cleaned import cleaned
+from mesh.cli.group import Group
 from mesh.cli.options import endpoint_option
 from mesh.errors import LONGEST_MESSAGE, MeshError, leaf
 from mesh.version import __version__
@@ -23,18 +24,18 @@ INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 COMMANDS = (
     "up",
     "down",
-    "node",
-    "orchestrator",
+    "chat",
+    "chats",
+    "ask",
+    "route",
+    "status",
     "models",
     "load",
     "unload",
     "engine",
-    "ask",
-    "chat",
-    "chats",
+    "node",
+    "orchestrator",
     "embed",
-    "route",
-    "status",
     "rules",
     "bench",
     "demo",
@@ -43,7 +44,7 @@ COMMANDS = (
 SERVERS = ("up", "node", "orchestrator")
 
 
-class MeshGroup(click.Group):
+class MeshGroup(Group):
     """Loads commands lazily and turns every exception into one line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from mesh.cleaned import harmless
+from mesh.cli.group import Group
 from mesh.cli.options import Duration, HostPort, json_option
 from mesh.errors import ConfigError
 from mesh.extras import require
@@ -50,7 +51,7 @@ same_as_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """Check, hand out and mine the rules by which the router decides."""
 

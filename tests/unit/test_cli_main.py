@@ -171,3 +171,13 @@ def test_what_is_said_to_stop_a_mesh_stops_no_other(
             run_file.own("127.0.0.1:3", "127.0.0.1:4", now=0.0, detached=False), other
         ).message
     )
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("group", [(), ("models",), ("rules",), ("demo",), ("engine",), ("chats",)])
+def test_what_a_command_does_is_listed_whole(group: tuple[str, ...], columns: int) -> None:
+    result = CliRunner().invoke(cli, [*group, "--help"], terminal_width=columns)
+
+    _, listed = result.stdout.split("Commands:\n")
+    assert "..." not in listed
+    assert all(len(line) <= columns for line in listed.splitlines())

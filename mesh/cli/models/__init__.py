@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from mesh.cli.group import Group
 from mesh.cli.models.fit import fit_model
 from mesh.cli.models.listing import list_models
 from mesh.cli.models.pull import pull_model
@@ -11,7 +12,7 @@ from mesh.cli.models.remove import remove_models
 from mesh.cli.models.show import show_model
 
 
-class ListedGroup(click.Group):
+class ListedGroup(Group):
     """Without a command, its list."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
