@@ -77,7 +77,7 @@ def build(settings: NodeSettings, clock: Clock) -> Iterator[NodeAgent]:
         )
         keyring = Keyring(registry, clock)
         quarantine = Quarantine(clock, registry, identity.id)
-        control = NodeControl()
+        control = NodeControl(identity.id)
         agent = NodeAgent(
             settings,
             identity,

@@ -76,7 +76,7 @@ def obeyed(record: NodeRecord, order: LoadOrder | UnloadOrder) -> Step:
 
     async def follow(say: Say) -> Step:
         last: Step | None = None
-        async with aclosing(ordered(address, order)) as steps:
+        async with aclosing(ordered(address, order, node=record.id)) as steps:
             async for step in steps:
                 last = step
                 if step.phase not in LAST:

@@ -15,17 +15,20 @@ from mesh.protobuf.orders import load_to_wire, step_from_wire, unload_to_wire
 from mesh.v1 import mesh_pb2_grpc
 
 
-async def ordered(endpoint: str, order: LoadOrder | UnloadOrder) -> AsyncGenerator[Step, None]:
-    """What the node at ``host:port`` says until it has done so. Raises ``Unreachable``,
-    ``ProtocolError``, and what the node raised."""
+async def ordered(
+    endpoint: str, order: LoadOrder | UnloadOrder, *, node: str = ""
+) -> AsyncGenerator[Step, None]:
+    """What the node at ``host:port`` says until it has done so. ``node``: the id of who is to
+    listen there, "" for anybody. Raises ``Unreachable``, ``ProtocolError``, and what the node
+    raised."""
     async with open_channel(endpoint) as channel:
         make: Any = mesh_pb2_grpc.NodeControlStub  # generated, and without types
         stub = make(channel)
         match order:
             case LoadOrder():
-                call = stub.Load(load_to_wire(order), timeout=LONGEST_S)
+                call = stub.Load(load_to_wire(order, node), timeout=LONGEST_S)
             case UnloadOrder():
-                call = stub.Unload(unload_to_wire(order), timeout=LONGEST_S)
+                call = stub.Unload(unload_to_wire(order, node), timeout=LONGEST_S)
         try:
             async for step in call:
                 yield step_from_wire(step)

@@ -14,12 +14,13 @@ LONGEST_NAME = 120
 MOST_SPECIALTIES = 16
 
 
-def load_to_wire(order: LoadOrder) -> pb.LoadRequest:
+def load_to_wire(order: LoadOrder, node: str = "") -> pb.LoadRequest:
     wire = pb.LoadRequest(
         source=order.source,
         specialties=order.specialties,
         id=order.id,
         engine=order.engine,
+        node_id=node,
     )
     if order.slots is not None:
         wire.slots = order.slots
@@ -47,8 +48,8 @@ def load_from_wire(wire: pb.LoadRequest) -> LoadOrder:
     )
 
 
-def unload_to_wire(order: UnloadOrder) -> pb.UnloadRequest:
-    return pb.UnloadRequest(model=order.model, wait=order.wait)
+def unload_to_wire(order: UnloadOrder, node: str = "") -> pb.UnloadRequest:
+    return pb.UnloadRequest(model=order.model, wait=order.wait, node_id=node)
 
 
 def unload_from_wire(wire: pb.UnloadRequest) -> UnloadOrder:

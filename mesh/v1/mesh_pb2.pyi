@@ -7,28 +7,32 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LoadRequest(_message.Message):
-    __slots__ = ("source", "specialties", "id", "slots", "context_length", "engine")
+    __slots__ = ("source", "specialties", "id", "slots", "context_length", "engine", "node_id")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SPECIALTIES_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
     source: str
     specialties: _containers.RepeatedScalarFieldContainer[str]
     id: str
     slots: int
     context_length: int
     engine: str
-    def __init__(self, source: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., slots: _Optional[int] = ..., context_length: _Optional[int] = ..., engine: _Optional[str] = ...) -> None: ...
+    node_id: str
+    def __init__(self, source: _Optional[str] = ..., specialties: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., slots: _Optional[int] = ..., context_length: _Optional[int] = ..., engine: _Optional[str] = ..., node_id: _Optional[str] = ...) -> None: ...
 
 class UnloadRequest(_message.Message):
-    __slots__ = ("model", "wait")
+    __slots__ = ("model", "wait", "node_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
     wait: bool
-    def __init__(self, model: _Optional[str] = ..., wait: _Optional[bool] = ...) -> None: ...
+    node_id: str
+    def __init__(self, model: _Optional[str] = ..., wait: _Optional[bool] = ..., node_id: _Optional[str] = ...) -> None: ...
 
 class OrderStep(_message.Message):
     __slots__ = ("phase", "model", "percent", "answers", "text", "device", "slots", "context_length", "bytes", "load_s")

@@ -25,9 +25,13 @@ Look = Mapping[Path, Mark]
 
 
 def ggufs(folder: Path) -> list[Path]:
-    """Its models' files, by name. Raises ``OSError``."""
+    """Its models' files, by name; hidden ones are other programs' own. Raises ``OSError``."""
     files = sorted(file for file in folder.absolute().iterdir() if file.suffix == ".gguf")
-    return [file for file in files if parts_of(file.name)[0] == file.name]
+    return [
+        file
+        for file in files
+        if parts_of(file.name)[0] == file.name and not file.name.startswith(".")
+    ]
 
 
 def look(folder: Path) -> tuple[Look, int]:

@@ -79,6 +79,10 @@ class Roster:
         placed = self._placed.get(model)
         return placed.model if placed is not None else None
 
+    def takes(self, model: ModelId) -> bool:
+        """Whether one of that id could be added now."""
+        return model not in self._placed and len(self._placed) < MOST_MODELS
+
     def add(self, model: HostedModel, origin: Origin = Origin.SETTINGS) -> None:
         """From now on the node hosts it. Raises ``ConfigError`` where its id is taken, or where
         there are as many as there may be."""

@@ -37,11 +37,13 @@ MOST_TOLD = 256  # files of no use that the record names; the log has all
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """As it was found. ``model``: None for one of no use, and ``why``."""
+    """As it was found. ``model``: None for one of no use, and ``why``. ``blocked``: not by itself,
+    but by what else the node hosts."""
 
     mark: Mark
     model: HostedModel | None = None
     why: str = ""
+    blocked: bool = False
 
 
 class FolderWatch:
@@ -111,6 +113,9 @@ class FolderWatch:
         )
 
     async def _act(self, now: Look) -> None:
+        for file, known in list(self._known.items()):
+            if known.blocked and self._roster.takes(catalogue.model_id(file.name)):
+                del self._known[file]  # the way is free
         decided = folder.moves(
             self._last, now, {file: known.mark for file, known in self._known.items()}
         )
@@ -135,12 +140,16 @@ class FolderWatch:
             if Source.FILE in self._traits.sources:
                 await threads.run(partial(self._looked_into, file), name=f"inspect-{model}")
             made = self._make(self._settings.model(source, model, specialties))
-            self._roster.add(made, Origin.FOLDER)
         except MeshError as error:
             self._useless(file, mark, error.message)
-        else:
-            log.info("model %s is taken up from %s", model, self._path)
-            self._known[file] = _File(mark, made)
+            return
+        try:
+            self._roster.add(made, Origin.FOLDER)
+        except ConfigError as error:
+            self._useless(file, mark, error.message, blocked=True)
+            return
+        log.info("model %s is taken up from %s", model, self._path)
+        self._known[file] = _File(mark, made)
 
     def _looked_into(self, file: Path) -> None:
         """Raises ``MeshError`` for what is no model."""
@@ -153,9 +162,9 @@ class FolderWatch:
         elif self._roster.get(known.model.id) is known.model:
             self._roster.remove(known.model.id, why)
 
-    def _useless(self, file: Path, mark: Mark, why: str) -> None:
+    def _useless(self, file: Path, mark: Mark, why: str, *, blocked: bool = False) -> None:
         log.warning("%s is not served: %s", file.name, why)
-        self._known[file] = _File(mark, why=why)
+        self._known[file] = _File(mark, why=why, blocked=blocked)
         self._on_change()
 
     def _troubled(self, why: str) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 
 import grpc
 
+from mesh.cleaned import cleaned
 from mesh.doors.origin import of_grpc
-from mesh.errors import BadTicket, DeadlineExceeded, InternalError, Overloaded
+from mesh.errors import BadTicket, DeadlineExceeded, InternalError, InvalidRequest, Overloaded
 from mesh.orders import LONGEST_S, NOT_FROM_HERE
 from mesh.protobuf.orders import load_from_wire, step_to_wire, unload_from_wire
 from mesh.protobuf.server import guarded, tolerant, whole
 from mesh.settings.addresses import is_loopback
-from mesh.types import RequestId
+from mesh.types import NodeId, RequestId
 from mesh.v1 import mesh_pb2 as pb
 from node.models.orders import Orders, Steps
 
@@ -28,9 +29,10 @@ MOST_ORDERS = 8  # at a time
 
 
 class NodeControl:
-    """``begin`` says whom it is for; before that it takes none."""
+    """Of ``node``. ``begin`` says who does what is ordered; before that it takes none."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: NodeId) -> None:
+        self._node = node
         self._orders: Orders | None = None
         self._running = 0
 
@@ -46,18 +48,23 @@ class NodeControl:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def _load(self, wire: Any, context: Any) -> None:
-        await self._answer(context, lambda orders: orders.load(load_from_wire(whole(wire))))
+        await self._answer(wire, context, lambda orders: orders.load(load_from_wire(wire)))
 
     async def _unload(self, wire: Any, context: Any) -> None:
-        await self._answer(context, lambda orders: orders.unload(unload_from_wire(whole(wire))))
+        await self._answer(wire, context, lambda orders: orders.unload(unload_from_wire(wire)))
 
-    async def _answer(self, context: Any, steps: Callable[[Orders], Steps]) -> None:
+    async def _answer(self, wire: Any, context: Any, steps: Callable[[Orders], Steps]) -> None:
         fresh_id = RequestId(uuid.uuid4().hex)
-        await guarded(context, fresh_id, "the node", lambda: self._obey(context, steps))
+        await guarded(context, fresh_id, "the node", lambda: self._obey(wire, context, steps))
 
-    async def _obey(self, context: Any, steps: Callable[[Orders], Steps]) -> None:
+    async def _obey(self, wire: Any, context: Any, steps: Callable[[Orders], Steps]) -> None:
         if not is_loopback(of_grpc(context.peer())):
             raise BadTicket(f"{NOT_FROM_HERE}: run the command there")
+        if whole(wire).node_id not in ("", self._node):
+            raise InvalidRequest(
+                f"it is {self._node} that listens here, and not {cleaned(wire.node_id)}: two boxes "
+                "may have one host name; run the command on the other one"
+            )
         if self._orders is None:
             raise InternalError("the node takes orders before it runs")
         if self._running >= MOST_ORDERS:

@@ -18,6 +18,8 @@ from mesh.settings.load import load
 from mesh.settings.model import ModelSettings
 from mesh.settings.node import NodeSettings
 from mesh.transport.base import Finished
+from mesh.types import ModelId
+from node.models.roster import Origin
 from node.models.watching import FolderWatch, checked
 from tests.gguf import write_random
 from tests.hostile.test_file import parts
@@ -154,6 +156,17 @@ async def test_names_that_are_no_specialty_and_ids_that_are_taken_are_told(tmp_p
         assert "named after its specialty" in str(why)
 
 
+async def test_a_file_whose_id_was_taken_is_served_once_it_is_free(tmp_path: Path) -> None:
+    async with watched(tmp_path, model("math")) as it:
+        await it.node.until(lambda: it.node.resident() == {"math"})
+        write_random(it.folder / "math.gguf")
+        await it.looks()
+        assert it.node.roster.origins == {"math": Origin.SETTINGS}
+        it.node.roster.remove(ModelId("math"), "the test says so")
+        await it.looks(4)
+        assert it.node.roster.origins == {"math": Origin.FOLDER}
+
+
 async def test_with_specialties_any_name_will_do(tmp_path: Path) -> None:
     async with watched(tmp_path, specialties=("chat", "code")) as it:
         write_random(it.folder / "Qwen2.5 Instruct.gguf")
@@ -171,6 +184,7 @@ async def test_what_lies_about_in_a_folder_is_told_and_hurts_nobody(tmp_path: Pa
         (folder / "loop.gguf").symlink_to(folder / "loop.gguf")
         (folder / "empty.gguf").touch()
         (folder / "text.gguf").write_text("no model")
+        (folder / "._text.gguf").write_text("a Mac's own")
         (folder / "notes.txt").write_text("no model")
         write_random(Path(os.fsdecode(bytes(folder) + b"/\xff\x1b[31m.gguf")))
         write_random(tmp_path / "elsewhere.gguf")
@@ -179,6 +193,7 @@ async def test_what_lies_about_in_a_folder_is_told_and_hurts_nobody(tmp_path: Pa
         assert it.served() == {"link"}
         useless = it.useless()
         assert {"pipe", "folder", "loop", "empty", "text"} < set(useless)
+        assert len(useless) == 6
         assert useless["pipe"] == "it is no file"
         assert [why for why in useless.values() if "cannot be shown" in str(why)]
         for record in it.watch.records():

@@ -27,19 +27,19 @@ from mesh.protobuf.orders import (
     unload_to_wire,
 )
 from mesh.protobuf.server import tolerant, whole
-from mesh.types import NodeId
 from mesh.v1 import mesh_pb2 as pb
 from node.models.orders import Orders
 from node.serve.control import NodeControl
 from node.serve.direct import DirectServer
 from node.serve.gate import TicketGate
+from tests.node_fakes import NODE
 from tests.residency_rig import Box, box
 
 
 @asynccontextmanager
 async def door(node: Box) -> AsyncIterator[str]:
-    control, clock = NodeControl(), ManualClock()
-    gate = TicketGate(NodeId("n"), "i", dict, clock)
+    control, clock = NodeControl(NODE), ManualClock()
+    gate = TicketGate(NODE, "i", dict, clock)
     server = DirectServer(gate, clock, bind="127.0.0.1:0", beside=(control.handler(),))
     server.bind()
     control.begin(Orders(node.roster, node.residency, node.model))
@@ -84,6 +84,12 @@ async def test_what_is_wrong_comes_back_as_the_nodes_own_error(tmp_path: Path) -
             await steps(endpoint, LoadOrder(source="b" * (LONGEST_SOURCE + 1)))
         with pytest.raises(InvalidRequest, match="cannot be shown"):
             await steps(endpoint, LoadOrder(source="b\x1b[31m"))
+        with pytest.raises(InvalidRequest, match="two boxes may have one host name"):
+            async for _ in ordered(endpoint, LoadOrder(source="b"), node="node-2"):
+                pass
+        with pytest.raises(ConfigError, match="hosts no model 'b'"):
+            async for _ in ordered(endpoint, LoadOrder(source="b"), node=NODE):
+                pass
         with pytest.raises(MeshError):
             await steps(endpoint, LoadOrder(source="b" * 1_000_000))
     with pytest.raises(Unreachable, match="the node does not answer"):
@@ -137,7 +143,7 @@ class Context:
 )
 async def test_only_this_box_gives_orders(tmp_path: Path, peer: str, taken: bool) -> None:
     async with box(tmp_path) as node:
-        control, context = NodeControl(), Context(peer)
+        control, context = NodeControl(NODE), Context(peer)
         control.begin(Orders(node.roster, node.residency, node.model))
         with pytest.raises(Ended):
             await control._load(pb.LoadRequest(source="b"), context)

@@ -15,7 +15,10 @@ from mesh.fleet.records import ModelState
 from mesh.orders import LoadOrder, Phase, Step, UnloadOrder
 from mesh.transport.base import Finished, Refused
 from mesh.types import ModelId
+from node.models.hub.place import Hub
 from node.models.orders import Orders
+from tests.gguf import write_random
+from tests.hub_rig import REPO, HubRig, running
 from tests.node_fakes import done
 from tests.residency_rig import GIB, OPENED, Box, box, model
 
@@ -162,7 +165,7 @@ async def test_a_model_in_use_is_not_unloaded_but_after_its_answers(tmp_path: Pa
         await Ordered(node, group, orders(node, 1).load(NEW)).ended()
         runner = node.runners["b"]
         runner.script = (OPENED,)
-        running = group.create_task(node.ask("b"))
+        answer = group.create_task(node.ask("b"))
         await node.until(lambda: bool(runner.opened))
         refused = await Ordered(node, group, orders(node).unload(UnloadOrder(model="b"))).ended()
         with pytest.raises(Overloaded, match="1 answer runs on 'b'; say --wait"):
@@ -173,7 +176,7 @@ async def test_a_model_in_use_is_not_unloaded_but_after_its_answers(tmp_path: Pa
         (event,) = await node.ask("b")
         assert isinstance(event, Refused)
         runner.opened[0][0].put(done())
-        assert isinstance((await running)[-1], Finished)
+        assert isinstance((await answer)[-1], Finished)
         assert (await waiting.ended()).phases[-1] is Phase.FORGOTTEN
         assert hosted(node) == {}
         none = await Ordered(node, group, orders(node).unload(UnloadOrder(model="b"))).ended()
@@ -202,7 +205,7 @@ async def test_who_waits_no_more_for_an_unloading_leaves_the_model_as_it_was(
         await node.until(lambda: node.resident() == {"a"})
         runner = node.runners["a"]
         runner.script = (OPENED,)
-        running = group.create_task(node.ask("a"))
+        answer = group.create_task(node.ask("a"))
         await node.until(lambda: bool(runner.opened))
         waiting = Ordered(node, group, orders(node).unload(UnloadOrder(model="a", wait=True)))
         await node.until(lambda: bool(waiting.steps))
@@ -211,7 +214,7 @@ async def test_who_waits_no_more_for_an_unloading_leaves_the_model_as_it_was(
         await node.until(waiting.task.done)
         assert node.slots("a") == 2
         runner.opened[0][0].put(done())
-        assert isinstance((await running)[-1], Finished)
+        assert isinstance((await answer)[-1], Finished)
         assert hosted(node) == {"a": ModelState.RESIDENT}
 
 
@@ -220,3 +223,23 @@ async def test_a_pinned_model_is_not_unloaded(tmp_path: Path) -> None:
         order = await Ordered(node, group, orders(node).unload(UnloadOrder(model="a"))).ended()
         with pytest.raises(ConfigError, match="'a' is pinned"):
             raise order.error or LookupError
+
+
+async def test_a_model_of_the_hub_is_pulled_by_the_node_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = write_random(tmp_path / "tiny.gguf").read_bytes()
+    order = LoadOrder(source=f"hf:{REPO}", specialties=("code",), context_length=64)
+    with running(HubRig(files={"tiny-Q4_K_M.gguf": weights})) as rig:
+        place = rig.hub(tmp_path / "cache")
+        monkeypatch.setattr(Hub, "here", lambda: place)
+        async with box(tmp_path) as node, asyncio.TaskGroup() as group:
+            given = Orders(node.roster, node.residency, node.model)
+            done = await Ordered(node, group, given.load(order)).ended()
+            assert done.error is None
+            assert (done.phases[0], done.phases[-1]) == (Phase.PULLING, Phase.RESIDENT)
+            assert node.record("tiny").file.endswith("/tiny-Q4_K_M.gguf")
+            none = await Ordered(node, group, given.load(replace(order, source="hf:a/b"))).ended()
+            with pytest.raises(EngineFailed, match=r"'b' could not be loaded: .*a/b"):
+                raise none.error or LookupError
+            assert set(hosted(node)) == {"tiny"}
