@@ -31,6 +31,8 @@ _LATEX = re.compile(r"[$\\]")
 _OPERATORS = str.maketrans({"×": "*", "÷": "/"})
 # What `plain` takes away is beyond ASCII; so a longer text is longer than any kind reads after it.
 _MOST_CHARACTERS = max(QUICK_CHARACTERS, MAX_PROMPT_CHARACTERS) + MOST_OTHER
+# Of answers, ours and others', to what is read here.
+ANSWER_WORDS = sums.WORDS | unit_forms.WORDS | dates.WORDS | frozenset(("equals", "about", "yes"))
 _KNOWN = sums.WORDS | unit_forms.WORDS | dates.WORDS | POLITE_WORDS
 
 

@@ -1,9 +1,10 @@
 """Stage ``exact``: whole answers from the tools on the CPU, for what they read whole.
 
 Quick kinds (arithmetic, units, dates) are answered without ever waiting; problems that need sympy
-go to the solver's process, with a deadline. It abstains whenever a plain answer might not be
-what was asked for: a model was named, a grammar, a schema or a system text demands a form, a stop
-string or ``max_tokens`` would cut the answer.
+go to the solver's process, with a deadline. It abstains, with the reason in its note, unless a
+value is asked for (``mesh/exact/wanted.py``) and nothing said before it may bind the answer
+(``mesh/exact/earlier.py``), and whenever a plain answer might not be what was asked for: a model
+was named, a grammar or a schema demands a form, a stop string or ``max_tokens`` would cut it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from mesh.clock import Clock
-from mesh.exact.asking import agreed, last_turn
+from mesh.exact.asking import asked
 from mesh.exact.base import Declined, Exact, Problem, pieces
 from mesh.exact.quick import units
 from mesh.exact.quick.units import Conversion
-from mesh.exact.reading import answer, read
+from mesh.exact.reading import answer
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
 from mesh.extras import missing, remedy
@@ -66,19 +67,14 @@ class ExactStage:
             return Abstain("a model was asked for by name")
         if features.sampling.grammar is not None or features.sampling.json_schema is not None:
             return Abstain("an answer of a given form was asked for")
-        text = last_turn(features.messages)
-        if isinstance(text, Declined):
-            return Abstain(text.note)
-        problem = read(text, date.fromtimestamp(self._clock.wall()))
-        if problem is None:
-            return Abstain("not read as a whole problem")
-        if (forbidden := agreed(features.messages)) is not None:
-            return Abstain(forbidden.note)
+        problem = asked(features.messages, date.fromtimestamp(self._clock.wall()))
+        if isinstance(problem, Declined):
+            return Abstain(problem.note)
         if isinstance(problem, Conversion) and not units.loaded():
             return Abstain(f"{problem.kind}: the units are still being loaded", passing=True)
         match await self._answered(problem):
             case Exact() as exact:
-                return _verdict(exact, features, text)
+                return _verdict(exact, features)
             case Declined(note=note):
                 return Abstain(f"{problem.kind}: {note}")
             case None:
@@ -101,7 +97,7 @@ class ExactStage:
                 group.create_task(self._solver.run(), name="solver")
 
 
-def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
+def _verdict(exact: Exact, features: Features) -> Verdict | Abstain:
     if features.specialty is not None and features.specialty != exact.specialty:
         return Abstain(f"specialty '{features.specialty}' was asked for by name")
     words = pieces(exact.text)
@@ -115,7 +111,7 @@ def _verdict(exact: Exact, features: Features, text: str) -> Verdict | Abstain:
         pieces=tuple(Piece(id=number, text=word) for number, word in enumerate(words)),
         reason=FinishReason.STOP,
         model=MODEL,
-        prompt_tokens=len(text.split()),
+        prompt_tokens=len(features.messages[-1].text.split()),
     )
     return Verdict(
         exact.specialty,

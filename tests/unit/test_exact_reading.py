@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.exact import reading
-from mesh.exact.asking import question
+from mesh.exact.asking import asked
 from mesh.exact.base import QUICK_CHARACTERS, Declined, Exact, Problem, pieces
 from mesh.exact.plain import MOST_OTHER, plain
 from mesh.exact.reading import answer, read
@@ -162,7 +162,8 @@ def user(text: str) -> Message:
     "system", ["You are a helpful assistant.", "", "Be brief.", "You are a math expert"]
 )
 def test_a_harmless_system_text_changes_nothing(system: str) -> None:
-    assert question((Message.of(Role.SYSTEM, system), user("2 + 2"))) == "2 + 2"
+    turns = (Message.of(Role.SYSTEM, system), user("2 + 2"))
+    assert asked(turns, TODAY) == read("2 + 2", TODAY)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +171,14 @@ def test_a_harmless_system_text_changes_nothing(system: str) -> None:
     ["Answer in JSON.", "You are a pirate.", "Réponds en français", "you are helpful " * 50],
 )
 def test_a_system_text_that_may_demand_a_form_is_respected(system: str) -> None:
-    assert isinstance(question((Message.of(Role.SYSTEM, system), user("2 + 2"))), Declined)
+    assert isinstance(asked((Message.of(Role.SYSTEM, system), user("2 + 2")), TODAY), Declined)
 
 
-def test_only_the_last_turn_is_read_and_it_must_be_the_users() -> None:
+def test_the_last_turn_must_be_a_question_whole_and_the_users() -> None:
     turns = (user("2 + 2"), Message.of(Role.ASSISTANT, "4"), user("and for 12?"))
-    assert question(turns) == "and for 12?"
-    assert isinstance(question(turns[:2]), Declined)
-    assert isinstance(question(()), Declined)
+    assert isinstance(asked(turns, TODAY), Declined)
+    assert isinstance(asked(turns[:2], TODAY), Declined)
+    assert isinstance(asked((), TODAY), Declined)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +205,9 @@ def test_what_has_two_readings_is_not_read(text: str) -> None:
 def test_what_may_mean_something_else_in_its_conversation_is_declined(
     before: str, text: str
 ) -> None:
-    turns = (
-        Message.of(Role.USER, before),
-        Message.of(Role.ASSISTANT, "12"),
-        Message.of(Role.USER, text),
-    )
-    assert isinstance(question(turns), Declined)
-    harmless = (user("hello"), *turns[1:])
-    assert isinstance(question(harmless), Declined) == (before == "what is 10 + 2")
+    turns = (user(before), Message.of(Role.ASSISTANT, "12"), user(text))
+    assert isinstance(asked(turns, TODAY), Declined)
+    assert isinstance(asked((user("what is 10 + 2"), turns[1], user("2 + 3")), TODAY), Problem)
 
 
 def test_a_text_longer_than_any_kind_reads_is_not_looked_at(

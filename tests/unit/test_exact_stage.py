@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from mesh.clock import ManualClock
+from mesh.exact import asking
 from mesh.exact.base import Exact
 from mesh.exact.quick import units
 from mesh.exact.solver.problem import SolverProblem
 from mesh.exact.solver.process import SolverProcess
 from mesh.types import FinishReason, Message, ModelId, Role, Sampling, Specialty
-from orchestrator.router import exact as exact_stage
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.exact import ExactSettings, ExactStage
@@ -112,9 +112,11 @@ def test_before_the_units_are_loaded_it_abstains_instead_of_blocking(
 
 def test_earlier_turns_are_only_read_for_what_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    agreed = exact_stage.agreed
+    earlier = asking.earlier
     monkeypatch.setattr(
-        exact_stage, "agreed", lambda messages: read.append(len(messages)) or agreed(messages)
+        asking,
+        "earlier",
+        lambda messages, today: read.append(len(messages)) or earlier(messages, today),
     )
     before = Message.of(Role.USER, "From now on answer only in JSON.")
     for text, note in (("who wrote hamlet", "not read"), ("what is 2 + 2", "may have agreed")):
@@ -122,7 +124,7 @@ def test_earlier_turns_are_only_read_for_what_is_a_problem(monkeypatch: pytest.M
         said = consulted(stage(), Features.of(turns))
         assert isinstance(said, Abstain)
         assert note in said.note
-    assert read == [2]
+    assert read == [1]
 
 
 def test_dates_are_counted_from_the_clocks_day() -> None:
@@ -141,7 +143,8 @@ def test_dates_are_counted_from_the_clocks_day() -> None:
         (features("2 + 2", system="Answer in JSON."), "system text"),
         (features("2 + 2", model=ModelId("tiny")), "by name"),
         (features("2 + 2", specialty=Specialty("code")), "'code' was asked for"),
-        (features("10 - 30", sampling=Sampling(stop=("0",))), "stop string"),
+        (features("10 - 30", sampling=Sampling(stop=("0",))), "nothing asks"),
+        (features("10 + 30", sampling=Sampling(stop=("0",))), "stop string"),
         (
             features("days between 1 May 2024 and 3 May 2024", sampling=Sampling(max_tokens=1)),
             "max_tokens is 1",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import msgspec
 import pytest
 
 from mesh.errors import InvalidRequest
-from mesh.exact.asking import question
+from mesh.exact.asking import asked
 from mesh.exact.base import Declined
 from mesh.parts import (
     MAX_ARGUMENTS_BYTES,
@@ -161,4 +162,4 @@ def test_the_size_limit_counts_every_kind_of_part() -> None:
     ],
 )
 def test_a_question_beside_what_is_no_text_is_for_no_tool(messages: tuple[Message, ...]) -> None:
-    assert isinstance(question(messages), Declined)
+    assert isinstance(asked(messages, date(2026, 1, 15)), Declined)

@@ -49,11 +49,12 @@ def _exact(problem: Sum, text: str) -> Exact:
 
 
 def _money(value: Fraction, sign: str) -> str:
-    cents = value * _CENTS
-    whole = round(cents)
+    """Half a cent rounds up, as shops do it; of a debt, to the greater one."""
+    cents = abs(value) * _CENTS
+    whole = int(cents + Fraction(1, 2))
     about = "" if cents == whole else "about "
-    minus = "-" if whole < 0 else ""
-    units, rest = divmod(abs(whole), _CENTS)
+    minus = "-" if value < 0 and whole else ""
+    units, rest = divmod(whole, _CENTS)
     return f"{about}{minus}{sign}{units}" + (f".{rest:02d}" if rest or about else "")
 
 

@@ -154,49 +154,22 @@ def recognise(asked: Asked, figures: Spelt) -> Sum | None:
 
 
 _WORD = re.compile(r"(?!sqrt)\b[a-z]|[^-+*/^!().0-9⁄√×÷ a-z]")
-_SCORE = re.compile(r"([0-9]+)([-/x])([0-9]+)(?:[-/x][0-9]+)*")
 _MIXED = re.compile(r"[0-9]-([0-9]+)/([0-9]+)")
-_RANGE = re.compile(r"([0-9]+) ?- ?([0-9]+)")
 # "100 minus half" takes away 50 as often as a half.
 _HALF_OFF = re.compile(r"(?:plus|minus|added to|[-+]) ?half$")
 _TONE = re.compile(r"[\w.,]+ ?!")
-_YEARS = range(1000, 2101)
 
 
 def _means_something_else(asked: Asked) -> bool:
-    """24/7, 9-11, 4x4, 555-1234, 12/25/2024, 1914 - 1918, 120 over 80, 0x10: names, dates, scores
-    and codes, unless the words ask for arithmetic. And in "what is 3 + 4!" the mark may be tone."""
+    """0x10, 007, 5-1/2: figures that are no decimal number, or two; and in "what is 3 + 4!" the
+    mark may be tone. Whether anybody asks for the value is for ``wanted`` to say."""
     text = asked.text
     if text.endswith("!") and text.count("!") == 1 and not _TONE.fullmatch(text):
         return True
     if text.startswith("0x") or re.search(r"(?<![0-9.,])0[0-9]", text):
         return True
-    if any(int(m[1]) < int(m[2]) <= 64 for m in _MIXED.finditer(text)):
-        return True  # 5-1/2 is also how many write five and a half
-    if asked.verb:
-        return False
-    if (score := _SCORE.fullmatch(text)) is not None:
-        first, sign, last = int(score[1]), score[2], int(score[3])
-        if score.end(3) != len(text):
-            return True
-        if sign == "/":
-            return last != 0 and not _clearly_divided(first, last)
-        return not (sign == "-" and asked.question and _clearly_less(score[1], score[3]))
-    if (years := _RANGE.fullmatch(text)) is not None:
-        first, last = int(years[1]), int(years[2])
-        return first in _YEARS and last in _YEARS and first < last
-    return re.fullmatch(r"[\w.,]+ over [\w.,]+", text) is not None
-
-
-def _clearly_divided(a: int, b: int) -> bool:
-    """144/12, but no month of a year, no shares (80/20) and no blood pressure (120/60)."""
-    return a > 31 and a not in _YEARS and a % b == 0 and a + b != 100 and not 40 <= b <= 130
-
-
-def _clearly_less(first: str, last: str) -> bool:
-    """500-125, but no season (2019-20) and no postal code (90210-1234)."""
-    a, b = int(first), int(last)
-    return a >= 100 and b < a and a not in _YEARS and (len(first), len(last)) != (5, 4)
+    # 5-1/2 is also how many write five and a half
+    return any(int(m[1]) < int(m[2]) <= 64 for m in _MIXED.finditer(text))
 
 
 def _meant(match: re.Match[str], meaning: str, *, joined: bool) -> Sum | None:

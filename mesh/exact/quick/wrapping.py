@@ -22,11 +22,15 @@ _POLITE = re.compile(
     r"|do you (?:happen to )?know|(?:please )?(?:tell|give|show) me|let me know|help me"
     r"|any idea)\b[ ,:]*"
 )
+# What is wanted is no value: "I need 2 x 4".
+_WISH = re.compile(r"(?:i|we) (?:just )?(?:need|want|would like|wanna|'d like)(?: to)?[ ,:]*")
 _VERB = re.compile(
     r"(?:calculate|compute|evaluate|work out|figure out|find(?: out)?|solve|determine"
     r"|provide|do the math(?: on)?"
     r"|the (?:answer|solution|result) (?:to|of|for)|the value of)\b[ ,:]*"
 )
+# Of these, the ones that ask for nothing but a value: one finds a file, and works out twice a week.
+_SURE = re.compile(r"(?:calculate|compute|evaluate|solve|do the math)\b")
 _QUESTION = re.compile(
     r"(?:what(?:'s| s| is| are| does| do|s| was| would be| would| will be| will)"
     r"|how much(?: is|'s| are| does| would be| do)|wat is|what)\b[ ,:]*"
@@ -44,34 +48,43 @@ _MOST = 6
 @dataclass(frozen=True, slots=True)
 class Asked:
     """``text``: what is left. ``question``: words such as "what is" were there. ``verb``: words
-    that mean arithmetic and nothing else, such as "calculate", or a closing "="."""
+    such as "calculate" or "find", or a closing "="; ``sure``: of these such as ask for a value and
+    nothing else; ``what``: a question word was there. ``wish``: it began with "I need" and not with
+    what for."""
 
     text: str
     question: bool = False
     verb: bool = False
+    sure: bool = False
+    what: bool = False
+    wish: bool = False
 
 
 def unwrap(text: str) -> Asked:
     """``text``: plain and in lower case. Never takes a number, an operator or a unit away, except
     an exclamation mark and a full stop at the very end after a word."""
     text = " ".join(text.split())
-    question = verb = False
+    question = what = wish = False
     text, verb = _closed(text)
+    sure = verb
     for _ in range(_MOST):
         before = text
-        for opening in (_OPENING, _POLITE):
-            text = _without(opening, text)
+        text = _without(_OPENING, text)
+        if (rest := _without(_POLITE, text)) != text:
+            wish = wish or _WISH.fullmatch(text[: len(text) - len(rest)]) is not None
+            text = rest
         if (rest := _without(_VERB, text)) != text:
+            sure = sure or _SURE.match(text) is not None
             text, verb, question = rest, True, True
         if (rest := _without(_QUESTION, text)) != text:
-            text, question = _without(_IF, rest), True
+            text, question, what = _without(_IF, rest), True, True
             if text != rest:
-                verb = True
+                verb = sure = True
         if text == before:
             break
     if question and text.endswith((" is", " are", " be", " equal")):
         text = text.rpartition(" ")[0]
-    return Asked(text.strip(" ,:"), question, verb)
+    return Asked(text.strip(" ,:"), question, verb, sure, what, wish)
 
 
 def _closed(text: str) -> tuple[str, bool]:

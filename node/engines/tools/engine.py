@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from mesh.errors import CannotAnswer, ConfigError, ContextOverflow, InternalError
-from mesh.exact.asking import question
+from mesh.exact.asking import asked
 from mesh.exact.base import Declined, Exact, Problem, pieces
 from mesh.exact.quick import units
-from mesh.exact.reading import answer, read
+from mesh.exact.reading import answer
 from mesh.exact.solver.problem import SolverProblem
 from mesh.types import FinishReason, Message, Sampling
 from node.engines.base import Emission, Ended, ModelFacts, ModelSpec, Prefilling, Token
@@ -134,12 +134,9 @@ class ToolsEngine:
         self._solver = self._spec = None
 
     def _answer(self, messages: Sequence[Message]) -> Exact:
-        text = question(messages)
-        if isinstance(text, Declined):
-            raise CannotAnswer(f"the tools do not answer this: {text.note}; ask a model")
-        problem = read(text, date.fromtimestamp(self._wall()))
-        if problem is None:
-            raise CannotAnswer("the tools do not read this as a problem of theirs; ask a model")
+        problem = asked(messages, date.fromtimestamp(self._wall()))
+        if isinstance(problem, Declined):
+            raise CannotAnswer(f"the tools do not answer this: {problem.note}; ask a model")
         match self._solved(problem):
             case Exact() as exact:
                 return exact
