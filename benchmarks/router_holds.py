@@ -40,7 +40,7 @@ from mesh.types import Message, Request, Role, Specialty
 from orchestrator.picture.affinity import Affinity
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.conversation import prior_of
+from orchestrator.router.conversation import so_far
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import parse
 from orchestrator.router.spec import Placed
@@ -158,7 +158,7 @@ def _holds(cascade: Cascade, options: argparse.Namespace) -> list[Row]:
                 )
                 for n, turn in enumerate(range(TURNS))
             )
-            spent = _timed(lambda turns=turns: prior_of(turns, cascade.quick))  # type: ignore[misc]
+            spent = _timed(lambda turns=turns: so_far(turns, cascade.quick))  # type: ignore[misc]
             held.setdefault("prior", []).append((spent, number))
             spent = _timed(lambda turns=turns: affinity.homes("", turns))  # type: ignore[misc]
             held.setdefault("affinity", []).append((spent, number))

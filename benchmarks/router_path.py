@@ -13,7 +13,7 @@ time, which leaves out what a busy machine did in between.
 * ``stage``: each stage's own part of these decisions, by wall clock; of the classifier also by
   itself, in a loop of nothing else, where what it needs stays in the processor's caches;
 * ``hash``: SHA-256 of the same prompt, in turns: about the least that looks at every byte;
-* ``prior``: what a conversation of 200 turns was about (``prior_of``), before its last one is
+* ``prior``: what a conversation of 200 turns was about (``so_far``), before its last one is
   decided. The turns are the same rows;
 * ``1 MB``: texts of a megabyte that were made to be slow;
 * ``first token``: the whole chain from the call to its first ``Tokens``, for a prompt that the
@@ -59,7 +59,7 @@ from orchestrator.answering.chain import chain
 from orchestrator.answering.decide import Decider
 from orchestrator.picture.affinity import Affinity
 from orchestrator.router.cascade import Cascade
-from orchestrator.router.conversation import prior_of
+from orchestrator.router.conversation import so_far
 from orchestrator.router.reload import starter_rules
 from orchestrator.router.rule_file import parse
 from orchestrator.router.stages import Stages
@@ -199,7 +199,7 @@ def _prior(cascade: Cascade, prompts: list[str]) -> list[Spent]:
         asked = (Message.of(Role.USER, prompt) for prompt in chance.choices(prompts, k=200))
         messages = tuple(message for turn in asked for message in (turn, answer))
         began = time.perf_counter(), time.thread_time()
-        prior_of((*messages, *features_of("and for 12?").messages), cascade.quick)
+        so_far((*messages, *features_of("and for 12?").messages), cascade.quick)
         spent.append(_since(began))
     return spent
 

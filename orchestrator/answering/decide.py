@@ -17,7 +17,7 @@ from mesh.types import Decision, Manner, ModelId, Request, Role, Specialty
 from orchestrator.answering.ask import Answer, Ask, Cascade, Routed
 from orchestrator.router.base import Features
 from orchestrator.router.cascade import Outcome
-from orchestrator.router.conversation import prior_of
+from orchestrator.router.conversation import SoFar, so_far
 
 REQUESTED = "requested"
 RESUMED = "resumed"
@@ -110,11 +110,13 @@ def decided(inner: Answer, decider: Decider, *, notes_in_traces: bool) -> Answer
 
 def _features(request: Request, cascade: Cascade, *, dry_run: bool) -> Features:
     messages = request.messages
-    prior = None
+    before = SoFar()
     if sum(message.role is Role.USER for message in messages) > 1:
-        prior = prior_of(messages, cascade.quick)
+        before = so_far(messages, cascade.quick)
     return replace(
-        Features.of(messages, prior),
+        Features.of(messages, before.prior),
+        so_far=before.chances,
+        bond=before.bond,
         sampling=request.sampling,
         model=request.model,
         specialty=request.specialty,

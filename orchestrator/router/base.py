@@ -13,7 +13,8 @@ from orchestrator.router.ready import ReadyAnswer
 @dataclass(frozen=True, slots=True)
 class Features:
     """What stages may look at. ``last_user``: text of the last user turn. ``prior``: the
-    conversation's specialty so far, None at its start or when nothing told it.
+    conversation's specialty so far, None at its start or when nothing told it; ``so_far``: the
+    chances of all that it may have been; ``bond``: how much the last turn is about it, 0 to 1.
 
     ``sampling``, ``model`` and ``specialty`` (as asked for by name), ``tenant`` and ``cacheable``
     are the request's, for stages that have whole answers. ``dry_run``: nothing will be
@@ -24,6 +25,8 @@ class Features:
     messages: tuple[Message, ...]
     last_user: str
     prior: Specialty | None = None
+    so_far: tuple[Alternative, ...] = ()
+    bond: float = 0.0
     sampling: SaidSampling = field(default_factory=SaidSampling)
     model: ModelId | None = None
     specialty: Specialty | None = None

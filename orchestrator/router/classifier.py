@@ -28,11 +28,16 @@ FORMAT = 2  # raised whenever the features change, since old weights would then 
 # together are right more often than either.
 SURE = 0.9
 SHOWN = 0.01  # alternatives below this probability are left out
-# What a conversation so far adds to its specialty's log-odds: chosen so that "and for 12?" stays,
-# while a clear request of another kind still moves. It fades with length, since a long prompt says
-# itself what it is.
-PRIOR_LOG_ODDS = 1.5
-PRIOR_FADES_AT = 80  # characters
+# Log-odds of a conversation so far count ``PRIOR_WEIGHT`` times beside those of the turn itself,
+# less the longer the turn is, since a long prompt says itself what it is, and ``BOND_WEIGHT`` times
+# more where the turn is all about what was said before. Chosen on labelled follow-ups, and on turns
+# that change the subject, of which none was lost.
+PRIOR_WEIGHT = 1.0
+PRIOR_FADES_AT = 200  # characters
+BOND_WEIGHT = 2.0
+PRIOR_FLOOR = 0.02  # nothing that was said before makes another specialty impossible
+# Nor does what the turn itself says, where something was said before.
+OWN_FLOOR = 1e-3
 
 _MOST_LABELS = 64
 
@@ -80,7 +85,7 @@ class ClassifierStage:
         text = shown(features.last_user)
         if not text or text.isspace():
             return Abstain("nothing to classify")
-        chances = self.probabilities(text, features.prior).tolist()
+        chances = self._chances(text, features).tolist()
         order = sorted(range(len(chances)), key=chances.__getitem__, reverse=True)
         ranked = tuple(
             Alternative(specialty=self.labels[number], probability=chances[number])
@@ -101,17 +106,33 @@ class ClassifierStage:
             )
         return Verdict(label, best, None, ranked)
 
-    def probabilities(self, text: str, prior: Specialty | None = None) -> NDArray[np.float32]:
+    def _chances(self, text: str, features: Features) -> NDArray[np.float32]:
+        alone = self.probabilities(text)
+        before = features.so_far
+        if not before and features.prior is not None:
+            before = (Alternative(specialty=features.prior, probability=1.0),)
+        known = [each for each in before if each.specialty in self._index]
+        if not known:
+            return alone
+        told = np.full(len(alone), PRIOR_FLOOR, np.float32)
+        for each in known:
+            told[self._index[each.specialty]] += each.probability
+        weight = PRIOR_WEIGHT / (1.0 + len(text) / PRIOR_FADES_AT) + BOND_WEIGHT * features.bond
+        return _normal(np.log(alone + OWN_FLOOR) + np.float32(weight) * np.log(told))
+
+    def probabilities(self, text: str) -> NDArray[np.float32]:
         """One for each of ``labels``, together 1. ``text`` is folded already."""
         indices, values = ngrams.vector(text)
         every: NDArray[np.float32] = values @ self._matrix.take(indices, axis=0)
-        scores = every[: len(self.labels)]
-        if prior is not None and prior in self._index:
-            scores[self._index[prior]] += PRIOR_LOG_ODDS / (1.0 + len(text) / PRIOR_FADES_AT)
-        scores -= scores.max()
-        np.exp(scores, out=scores)
-        scores /= scores.sum()
-        return scores
+        return _normal(every[: len(self.labels)])
+
+
+def _normal(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Softmax, in place."""
+    scores -= scores.max()
+    np.exp(scores, out=scores)
+    scores /= scores.sum()
+    return scores
 
 
 class _Weights:

@@ -5,15 +5,17 @@ turn that says enough by itself ("what is the capital of France", after code) is
 after this one. ``elliptic`` tells which is which.
 
 Requests carry their whole conversation and orchestrators keep none, so that what it was about is
-told from its own earlier turns, each time anew (``prior_of``).
+told from its own earlier turns, each time anew (``so_far``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Stage, Verdict
+from orchestrator.router.cohesion import cohesion
 from orchestrator.router.elliptic import kind_of
 from orchestrator.router.spec import StageSpec
 
@@ -22,9 +24,23 @@ from orchestrator.router.spec import StageSpec
 CONFIDENCE = 0.85
 RULE = "elliptic"
 
-MOST_TURNS = 3  # of the user, newest first, that stages are asked about
+MOST_TURNS = 5  # of the user, newest first, that stages are asked about
 MOST_FOLLOW_UPS = 24  # passed over between them; a longer chain of them is about nothing sure
 MOST_CHARACTERS = 4 * 1024  # of them together
+FADES = 0.8  # what a turn's word weighs, against that of the turn after it
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What the user's earlier turns were about. ``chances``: of all of them together, the most
+    probable first, never more than 1 together. ``bond``: see ``cohesion``."""
+
+    chances: tuple[Alternative, ...] = ()
+    bond: float = 0.0
+
+    @property
+    def prior(self) -> Specialty | None:
+        return self.chances[0].specialty if self.chances else None
 
 
 class ConversationStage:
@@ -44,35 +60,57 @@ class ConversationStage:
 SPEC = StageSpec(name="conversation", quick=True, make=lambda _, __: ConversationStage())
 
 
-def prior_of(messages: Sequence[Message], stages: Sequence[Stage]) -> Specialty | None:
-    """The conversation's specialty so far: of the last earlier user turn that one of ``stages``
-    decides, as it was decided then. None where there is no earlier turn, or none decides one.
+def so_far(messages: Sequence[Message], stages: Sequence[Stage]) -> SoFar:
+    """What the conversation was about before its last turn: each earlier user turn as ``stages``
+    decide it, weighed together, so that one that was misread does not decide alone. Nothing where
+    there is no earlier turn, or none says anything.
 
     ``stages``: those that only look at the prompt, in order; one that raises has no say. Turns
     that are follow-ups themselves are passed over, at most ``MOST_FOLLOW_UPS``. Stages see at most
     ``MOST_TURNS`` turns and ``MOST_CHARACTERS`` characters, and turns before those are not looked
     at, so that a long conversation costs no more than a short one.
     """
-    turns, passed, left = 0, 0, MOST_CHARACTERS
+    chances: dict[Specialty, float] = {}
+    weight, total = 1.0, 0.0
+    passed, left = 0, MOST_CHARACTERS
+    texts: list[str] = []
     for position in _before_the_last(messages):
         text = messages[position].text
-        if turns == MOST_TURNS or passed == MOST_FOLLOW_UPS or left <= 0:
-            return None
+        if len(texts) == MOST_TURNS or passed == MOST_FOLLOW_UPS or left <= 0:
+            break
         if kind_of(text) is not None:
             passed += 1
             continue
-        turns, text = turns + 1, text[:left]
+        text = text[:left]
         left -= len(text)
-        asked = Features(messages=tuple(messages[: position + 1]), last_user=text)
-        for stage in stages:
-            try:
-                said = stage.decide(asked)
-            except Exception:  # noqa: BLE001
-                # Somebody else's code, as in the cascade, which asks it too, and reports it.
-                continue
-            if isinstance(said, Verdict):
-                return said.specialty
-    return None
+        texts.append(text)
+        said = _said(Features(messages=tuple(messages[: position + 1]), last_user=text), stages)
+        if said:
+            for each in said:
+                known = chances.get(each.specialty, 0.0)
+                chances[each.specialty] = known + weight * each.probability
+            total += weight
+            weight *= FADES
+    ranked = sorted(chances, key=chances.__getitem__, reverse=True)
+    last = next((m.text for m in reversed(messages) if m.role is Role.USER), "") if texts else ""
+    return SoFar(
+        tuple(Alternative(specialty=s, probability=chances[s] / total) for s in ranked),
+        cohesion(last, texts),
+    )
+
+
+def _said(asked: Features, stages: Sequence[Stage]) -> tuple[Alternative, ...]:
+    """What the first stage that decides leaves of each specialty; nothing where none does."""
+    for stage in stages:
+        try:
+            said = stage.decide(asked)
+        except Exception:  # noqa: BLE001
+            # Somebody else's code, as in the cascade, which asks it too, and reports it.
+            continue
+        if isinstance(said, Verdict):
+            alone = Alternative(specialty=said.specialty, probability=said.confidence)
+            return said.alternatives or (alone,)
+    return ()
 
 
 def _before_the_last(messages: Sequence[Message]) -> Iterator[int]:

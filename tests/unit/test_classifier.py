@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.types import Message, Role, Specialty
+from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router import ngrams
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.classifier import FORMAT, ClassifierStage, save, shipped_weights
@@ -161,10 +162,20 @@ def test_a_clear_change_of_subject_beats_the_conversation(stage: ClassifierStage
     assert said.specialty == "knowledge"
 
 
+def test_a_turn_about_what_was_said_before_stays_with_it(stage: ClassifierStage) -> None:
+    asked = _features("How much did the school spend on basketballs?")
+    before = (Alternative(specialty=Specialty("math"), probability=0.9),)
+    alone = stage.decide(asked)
+    bound = stage.decide(replace(asked, so_far=before, prior=Specialty("math"), bond=0.6))
+    assert isinstance(alone, Verdict)
+    assert isinstance(bound, Verdict)
+    assert (alone.specialty, bound.specialty) == ("knowledge", "math")
+    assert sum(each.probability for each in bound.alternatives) <= 1.0 + 1e-6
+
+
 def test_a_prior_that_the_weights_do_not_know_changes_nothing(stage: ClassifierStage) -> None:
-    plain = stage.probabilities("who wrote hamlet")
-    other = stage.probabilities("who wrote hamlet", Specialty("poetry"))
-    assert np.array_equal(plain, other)
+    plain = stage.decide(_features("who wrote hamlet"))
+    assert plain == stage.decide(_features("who wrote hamlet", prior="poetry"))
 
 
 def test_full_width_and_zero_width_letters_read_as_plain_ones(stage: ClassifierStage) -> None:

@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.types import Message, Role, Specialty
+from mesh.types import Alternative, Message, Role, Specialty
 from orchestrator.router.base import Abstain, Features, Verdict
 from orchestrator.router.conversation import (
     CONFIDENCE,
+    FADES,
     MOST_CHARACTERS,
     MOST_FOLLOW_UPS,
     MOST_TURNS,
     ConversationStage,
-    prior_of,
+    SoFar,
+    so_far,
 )
 from orchestrator.router.elliptic import kind_of
 
@@ -312,10 +314,42 @@ def test_the_prior_is_what_the_last_decided_turn_was() -> None:
         _assistant(),
         _user("a new and whole question"),
     )
-    assert prior_of(messages, [sums, loops]) == MATH
-    assert prior_of(messages[:3], [sums, loops]) == CODE
-    assert prior_of(messages[:1], [sums, loops]) is None
-    assert prior_of((), [sums]) is None
+    assert so_far(messages, [sums, loops]).prior == MATH
+    assert so_far(messages[:3], [sums, loops]).prior == CODE
+    assert so_far(messages[:1], [sums, loops]).prior is None
+    assert so_far((), [sums]).prior is None
+
+
+@dataclass
+class Leans:
+    """Says of a turn the chances that ``words`` have for the first of them that is in it."""
+
+    words: dict[str, dict[Specialty, float]]
+
+    def decide(self, features: Features) -> Verdict | Abstain:
+        for word, chances in self.words.items():
+            if word in features.last_user:
+                told = tuple(Alternative(specialty=s, probability=p) for s, p in chances.items())
+                return Verdict(told[0].specialty, told[0].probability, alternatives=told)
+        return Abstain()
+
+
+def test_one_misread_turn_does_not_decide_what_a_conversation_is_about() -> None:
+    leans = Leans({"sum": {MATH: 0.9, CODE: 0.1}, "dubious": {CODE: 0.5, MATH: 0.4}})
+    messages = [_user("a sum"), _assistant(), _user("something dubious"), _assistant(), _user("x")]
+    found = so_far(messages, [leans])
+    assert found.prior == MATH
+    chances = {each.specialty: each.probability for each in found.chances}
+    assert chances[MATH] == pytest.approx((0.4 + FADES * 0.9) / (1 + FADES))
+    assert chances[CODE] == pytest.approx((0.5 + FADES * 0.1) / (1 + FADES))
+    assert so_far([*messages[2:]], [leans]).prior == CODE
+
+
+def test_the_bond_is_how_much_the_last_turn_is_about_the_earlier_ones() -> None:
+    before = [_user("a loop over baskets and apples"), _assistant()]
+    assert so_far([*before, _user("how many apples, baskets?")], [Knows("loop", CODE)]).bond == 1.0
+    assert so_far([*before, _user("who wrote Hamlet")], [Knows("loop", CODE)]).bond == 0.0
+    assert so_far([_user("who wrote Hamlet")], [Knows("loop", CODE)]) == SoFar()
 
 
 class Breaks:
@@ -325,12 +359,12 @@ class Breaks:
 
 def test_a_stage_that_breaks_has_no_say_in_the_prior() -> None:
     messages = (_user("the sum of both"), _assistant(), _user("a new and whole question"))
-    assert prior_of(messages, [Breaks(), Knows("sum", MATH)]) == MATH
+    assert so_far(messages, [Breaks(), Knows("sum", MATH)]).prior == MATH
 
 
 def test_the_last_turn_itself_never_makes_the_prior() -> None:
     sums = Knows("sum", MATH)
-    assert prior_of((_user("hello there"), _assistant(), _user("a sum")), [sums]) is None
+    assert so_far((_user("hello there"), _assistant(), _user("a sum")), [sums]).prior is None
 
 
 def test_follow_ups_in_between_are_passed_over() -> None:
@@ -338,18 +372,20 @@ def test_follow_ups_in_between_are_passed_over() -> None:
     turns: list[Message] = [_user("the sum of both")]
     for text in FOLLOW_UPS[:MOST_FOLLOW_UPS]:
         turns += [_assistant(), _user(text)]
-    assert prior_of(turns, [sums]) == MATH
+    assert so_far(turns, [sums]).prior == MATH
     assert sums.asked == ["the sum of both"]
-    assert prior_of([*turns, _assistant(), _user("why?")], [sums]) is None, "not for ever"
+    assert so_far([*turns, _assistant(), _user("why?")], [sums]).prior is None, "not for ever"
 
 
 def test_a_long_conversation_costs_no_more_than_a_few_turns() -> None:
     sums = Knows("nothing", MATH)
     turns = [_user(f"whole question number {n} of many") for n in range(1000)]
-    assert prior_of(turns, [sums]) is None
+    assert so_far(turns, [sums]).prior is None
     assert len(sums.asked) == MOST_TURNS
     sums.asked.clear()
-    assert prior_of([_user("x" * 1_000_000), _user("y" * 1_000_000), _user("z")], [sums]) is None
+    assert (
+        so_far([_user("x" * 1_000_000), _user("y" * 1_000_000), _user("z")], [sums]).prior is None
+    )
     assert sum(map(len, sums.asked)) == MOST_CHARACTERS
 
 
@@ -366,7 +402,7 @@ def test_turns_before_those_that_decide_are_not_even_looked_at() -> None:
             looked.append(place)
             return _user(f"whole question number {place} of many")
 
-    assert prior_of(Turns(), [Knows("nothing", MATH)]) is None
+    assert so_far(Turns(), [Knows("nothing", MATH)]).prior is None
     assert min(looked) >= 100_000 - MOST_TURNS - 2
 
 
@@ -385,4 +421,4 @@ def test_a_stage_sees_the_conversation_as_it_was_then() -> None:
         _assistant(),
         _user("and then?"),
     )
-    assert prior_of(messages, [Sees()]) == CODE
+    assert so_far(messages, [Sees()]).prior == CODE
