@@ -25,6 +25,9 @@ from mesh.cli.chat.blocks import whole_blocks
         ("1. a\n\n2. b\n", ""),
         ("- a\n\n  more\n\n- b\n\ntext", "- a\n\n  more\n\n- b\n\n"),
         ("text\n\n- a\n\n- b", "text\n\n"),
+        ("- a\n\ntext\n\n- b", "- a\n\ntext\n\n"),
+        ("  text\n\n- a", "  text\n\n"),
+        ("\n- a", "\n"),
     ],
 )
 def test_a_text_comes_apart_between_blocks_that_are_complete(text: str, whole: str) -> None:

@@ -69,6 +69,32 @@ def test_a_terminal_made_narrower_goes_on_within_it() -> None:
     assert wrap.column < 20
 
 
+def test_on_a_terminal_half_a_word_is_shown_at_once() -> None:
+    assert Wrapper(12).feed("hel") == "hel"
+
+
+@pytest.mark.parametrize("width", [0, 1, 2])
+def test_the_narrowest_terminal_has_room_for_a_character(width: int) -> None:
+    assert Wrapper(width).feed("ab c") == "a\nb\nc"
+
+
+@pytest.mark.parametrize(
+    ("column", "width", "after"), [(50, 20, 10), (39, 20, 0), (10, 11, 10), (10, 80, 10)]
+)
+def test_where_a_resized_terminal_has_the_cursor(column: int, width: int, after: int) -> None:
+    wrap = Wrapper(80)
+    wrap.feed("x" * column)
+    wrap.resize(width)
+    assert wrap.column == after
+
+
+def test_a_word_that_the_terminal_has_broken_is_not_taken_back() -> None:
+    wrap = Wrapper(80)
+    wrap.feed("x" * 25)
+    wrap.resize(20)
+    assert wrap.feed("y" * 15) == "\n" + "y" * 15
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.text(alphabet="ab \n\t日x-", max_size=12), max_size=12),

@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from mesh.cli.chat.saved import STOPPED, SavedChat, Turn
 from mesh.cli.chat.store import ChatStore
 from mesh.cli.main import cli
-from mesh.cli.words import apart
+from mesh.cli.words import WordsCommand, apart
 from tests.fake_mesh import ANSWER, Broken, FakeMesh, decided, serving
 
 VALUED = {"--system", "--seed", "-f", "--file", "--stop"}
@@ -90,6 +91,17 @@ def test_what_follows_minus_c_is_a_name_where_it_can_only_be_one(
     arguments: list[str], options: list[str], words: list[str]
 ) -> None:
     assert apart(arguments, VALUED, OPTIONAL, lambda word: word == "kept") == (options, words)
+
+
+def test_a_short_option_has_its_value_right_behind_it_whatever_that_is() -> None:
+    assert apart(["-fmy notes.md", "x"], VALUED, OPTIONAL) == (["-fmy notes.md"], ["x"])
+
+
+def test_a_mistake_is_told_with_the_command_that_it_was_made_in() -> None:
+    with pytest.raises(click.NoSuchOption) as raised:
+        WordsCommand("ask").make_context("ask", ["hi", "--sytem"])
+    assert raised.value.ctx is not None
+    assert raised.value.ctx.info_name == "ask"
 
 
 def test_words_need_no_quotes() -> None:

@@ -138,6 +138,26 @@ def test_what_was_no_end_is_not_called_one() -> None:
     assert fatal(["panic: it broke", "goroutine 1 [running]:"]) == "it broke"
 
 
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (GROUP, ["ready", "No such file or directory: '/proc/stat'"]),
+        (CHAINED, ["KeyError: 'x'", "No space left on device"]),
+        ('{"level":"info"}\ntwo\n', ["two"]),
+        (
+            'one\ntwo\n{"level":"panic","msg":"no WAL","error":"full"}\npanic: no WAL\nthree\n',
+            ["one", "two", "no WAL: full", "three"],
+        ),
+        ("panic: one\npanic: two\n", ["one", "two"]),
+        (r'{"level":"info","msg":"say \"hi\""}', ['say "hi"']),
+    ],
+)
+def test_what_is_told_of_a_log_is_all_that_says_something(
+    log: str, told: list[str], tmp_path: Path
+) -> None:
+    assert said(lines_of(log, tmp_path)) == told
+
+
 def test_a_disk_with_room_is_not_called_full(tmp_path: Path) -> None:
     assert full_disk(tmp_path) is None
     assert full_disk(tmp_path / "none") is None

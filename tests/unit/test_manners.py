@@ -70,6 +70,21 @@ def test_settling_twice_changes_nothing(
     assert replace(settled(once, other), max_tokens=once.max_tokens) == once
 
 
+def test_what_is_complete_but_for_its_limit_is_limited_as_its_specialty_is() -> None:
+    said = replace(DEFAULT_SAMPLING, seed=7, stop=("x",), json_schema="{}")
+    limited = replace(COLD.sampling, max_tokens=50)
+    assert settled(said, limited) == replace(said, max_tokens=50)
+    assert settled(said, COLD.sampling) is said, "there is nothing to settle"
+    own = replace(said, max_tokens=9)
+    assert settled(own, limited) is own
+
+
+def test_a_form_that_was_asked_for_goes_along() -> None:
+    for form in ({"json_schema": "{}"}, {"grammar": 'root ::= "a"'}):
+        found = settled(SaidSampling(**form))
+        assert {name: getattr(found, name) for name in form} == form
+
+
 def _request(*turns: tuple[Role, str], **given: Any) -> Request:
     messages = tuple(Message.of(role, text) for role, text in turns)
     return Request(id=RequestId("0" * 32), messages=messages, **given)

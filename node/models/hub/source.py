@@ -40,7 +40,8 @@ def is_hub(source: str) -> bool:
 def read(source: str) -> HubSource:
     """Raises ``ModelFileError`` for what is of neither form."""
     words = source.removeprefix(SCHEME).split("/")
-    if len(words) >= 2 and len(source) <= _LONGEST:
+    hint = as_hub(source.removeprefix(SCHEME).lstrip("/"))
+    if len(words) >= 2 and len(source) <= _LONGEST and not hint:  # no owner is called hf.co
         owner, second, *rest = words
         name, colon, quantisation = second.partition(":")
         named = _NAME.fullmatch(owner) and _NAME.fullmatch(name)
@@ -48,7 +49,6 @@ def read(source: str) -> HubSource:
             return HubSource(repo=f"{owner}/{name}", quantisation=quantisation)
         if named and rest and not colon and not {"", ".", ".."} & set(rest):
             return HubSource(repo=f"{owner}/{name}", file="/".join(rest))
-    hint = as_hub(source.removeprefix(SCHEME).lstrip("/"))
     raise ModelFileError(
         f"'{source}' is not of the form {FORM}" + (f"; try {hint}" if hint else "")
     )
