@@ -36,6 +36,7 @@ from mesh.cli.chat.commands import (
         ('/system """\nbe\nbrief\n"""', Called("system", "be\nbrief")),
         ("/file ~/a b.txt", Called("file", "~/a b.txt")),
         ("/model\tx", Called("model", "x")),
+        ('/load """x"""', Called("load", '"""x"""')),
     ],
 )
 def test_a_line_is_a_prompt_or_a_command(line: str, meant: Read) -> None:
@@ -61,12 +62,24 @@ def test_what_is_no_command_says_what_to_do(line: str, remedy: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "shown"), [("x" * 30, "x" * 30), ("x" * 31, "x" * 29 + "…"), ("sistem", "sistem")]
+)
+def test_what_is_no_command_is_shown_as_far_as_it_has_room(word: str, shown: str) -> None:
+    found = read(f"/{word}")
+    assert isinstance(found, Mistaken)
+    assert found.why.startswith(f"there is no /{shown}; ")
+
+
+@pytest.mark.parametrize(
     ("text", "more"),
     [
         ("hello", False),
         ("hello \\", True),
         ("a path \\\\", False),
         ('"""', True),
+        ('  """a', True),
+        ('"""a"""  ', False),
+        ('/system   """a', True),
         ('"""a\nb', True),
         ('"""a\nb"""', False),
         ('/system """a', True),

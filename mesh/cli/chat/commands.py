@@ -129,7 +129,6 @@ def _block(text: str) -> str | None:
     """What follows the opening quotes of a block, None where there is none."""
     if text.startswith("/"):
         _, _, text = _split(text)
-        text = text.lstrip()
     return text.removeprefix(_QUOTES) if text.startswith(_QUOTES) else None
 
 
