@@ -1,4 +1,4 @@
-"""A paste is one key press with all of it, however it is cut into reads; the keys around it stay."""
+"""A paste is one key press with all of it, however it is cut into reads."""
 
 from __future__ import annotations
 

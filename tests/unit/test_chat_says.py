@@ -21,7 +21,7 @@ from mesh.cli.chat.effects import (
 from mesh.cli.chat.saved import SavedChat
 from mesh.cli.chat.state import State, answered, code_blocks, joined, step, unanswered
 from mesh.types import Decision, Message, Role, Specialty
-from tests.unit.test_chat_state import EMPTY, KNOWN, ONE, TALK, TWO, Known
+from tests.unit.test_chat_state import EMPTY, KNOWN, ONE, TWO, Known
 
 FILE, OTHER = Attached("a.py", "x = 1"), Attached("b.md", "# b")
 DECISION = Decision(specialty=Specialty("chat"), stage="rules", rule=None, confidence=1.0)
@@ -190,9 +190,7 @@ def test_a_new_conversation_has_what_was_chosen_and_is_as_old_as_the_last_change
     talk = chat(FULL, specialty="code")
     state, effects = step(talk, "/new", KNOWN)
     assert effects == (Begin(),)
-    fresh = SavedChat(
-        created=21.0, changed=21.0, system="be kind", model="smol", specialty="code"
-    )
+    fresh = SavedChat(created=21.0, changed=21.0, system="be kind", model="smol", specialty="code")
     assert state == State(fresh)
 
 

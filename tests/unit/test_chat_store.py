@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +204,87 @@ def test_a_folder_that_cannot_be_is_a_sentence(tmp_path: Path) -> None:
         ChatStore(tmp_path / "file" / "chats").save(CHAT)
     with pytest.raises(ConfigError, match="cannot read conversations: "):
         ChatStore(tmp_path / "file").names()
+
+
+def test_everything_of_a_conversation_is_kept(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path / "a" / "b")
+    whole = replace(CHAT, specialty=None, model="smol", turns=(TURN, replace(TURN, resumes=2)))
+    store.save(whole)
+    assert store.load("paris") == whole
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ChatStore(tmp_path)
+    store.save(CHAT)
+    size = (tmp_path / "paris.json").stat().st_size
+    monkeypatch.setattr("mesh.cli.chat.store.MAX_CHAT_BYTES", size)
+    assert store.load("paris") == CHAT
+    monkeypatch.setattr("mesh.cli.chat.store.MAX_CHAT_BYTES", size - 1)
+    with pytest.raises(ConfigError, match=r"/paris\.json is damaged: it is over 0 MiB"):
+        store.load("paris")
+
+
+def test_what_is_no_file_is_neither_read_nor_deleted(tmp_path: Path) -> None:
+    (tmp_path / "paris.json").mkdir()
+    store = ChatStore(tmp_path)
+    for what, act in (("read", store.load), ("delete", store.delete)):
+        with pytest.raises(ConfigError) as refused:
+            act("paris")
+        assert refused.value.message == f"cannot {what} conversations: Is a directory: {tmp_path}"
+    assert store.moved(CHAT, "rome").name == "rome", "the old name stays, and is no reason to fail"
+
+
+def test_a_disk_that_is_full_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match=r"cannot keep conversations: .*[Nn]o space.*free some"):
+        ChatStore(tmp_path).save(CHAT)
+
+
+def test_one_that_went_while_it_was_deleted_is_deleted(tmp_path: Path) -> None:
+    class Racing(ChatStore):
+        @contextmanager
+        def held(self, name: str) -> Iterator[None]:
+            with super().held(name):
+                (tmp_path / "paris.json").unlink()
+                yield
+
+    store = Racing(tmp_path)
+    store.save(CHAT)
+    store.delete("paris")
+    assert store.names() == ()
+
+
+def test_a_lock_that_went_while_it_was_opened_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, flock = ExitStack(), fcntl.flock
+    before.enter_context(ChatStore(tmp_path).held("paris"))
+
+    def late(file: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        before.close()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with (
+        ChatStore(tmp_path).held("paris"),
+        pytest.raises(ConfigError, match="open elsewhere"),
+    ):
+        ChatStore(tmp_path).held("paris").__enter__()
+
+
+def test_a_name_that_stays_or_that_is_the_first_loses_no_file(tmp_path: Path) -> None:
+    store = ChatStore(tmp_path)
+    assert store.moved(replace(CHAT, name=""), "paris") == CHAT
+    assert store.moved(CHAT, "paris") == CHAT
+    assert store.load("paris") == CHAT
 
 
 def test_another_name_takes_the_file_along(tmp_path: Path) -> None:

@@ -144,6 +144,37 @@ def test_purge_is_refused_while_a_node_runs_there(folder: Path) -> None:
     assert (folder / "etcd" / "member").exists()
 
 
+def test_purge_is_refused_while_an_orchestrator_runs_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runs(*commands: list[str] | None) -> None:
+        found = [SimpleNamespace(pid=4711, info={"cmdline": each}) for each in commands]
+        monkeypatch.setattr("mesh.local.leftovers.psutil.process_iter", lambda _: found)
+
+    def orchestrator(state_dir: str | None) -> list[str]:
+        return ["python", "-m", "orchestrator", json.dumps({"name": "o", "state_dir": state_dir})]
+
+    monkeypatch.setenv("HOME", str(folder.parent))
+    runs(None, [], ["python", "-m", "orchestrator", "{"], ["vi"], orchestrator(None))
+    leftovers.require_unused(folder)
+    runs(orchestrator(str(folder.parent)), ["python", "-m", "node", *orchestrator(str(folder))[3:]])
+    leftovers.require_unused(folder)
+    for state_dir in (str(folder), "~/state"):
+        runs(None, ["python", "-m", "orchestrator", "{"], orchestrator(state_dir))
+        with pytest.raises(ConfigError) as refused:
+            leftovers.require_unused(folder)
+        assert refused.value.message.startswith(
+            f"orchestrator 'o' (pid 4711) runs on {folder}; stop it first"
+        )
+
+
+def test_what_went_meanwhile_is_deleted_too(folder: Path) -> None:
+    found = leftovers.found(folder)
+    (folder / "mesh.lock").unlink()
+    leftovers.delete(found, folder)
+    assert files(folder) == set(FOREIGN)
+
+
 def test_without_purge_nothing_is_deleted(folder: Path) -> None:
     assert "no mesh is running" in down(folder).stdout
     assert files(folder) == {*OWN, *FOREIGN} - {"mesh.json"}  # of one that does not run
@@ -156,6 +187,13 @@ def test_sizes_are_what_it_takes(folder: Path) -> None:
         file.truncate(2**30)
     (registry,) = (e for e in leftovers.found(folder) if e.what == "the registry's data")
     assert registry.size == 10_000
+    with sparse.open("r+b") as file:
+        file.write(b"x" * 100)
+        file.flush()
+        os.fsync(file.fileno())
+    (registry,) = (e for e in leftovers.found(folder) if e.what == "the registry's data")
+    assert registry.size == 10_000 + sparse.stat().st_blocks * 512
+    assert leftovers._size(folder / "none") == 0
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_value_of_its_kind_becomes_pythons_own(kind: Kind, value: Any, plain: 
         (WHOLE, 1.0, "x must be a whole number, not float '1.0'"),
         (NUMBER, False, "x must be a number, not bool 'False'"),
         (NUMBER, "1", "x must be a number, not str '1'"),
-        (TEXT, b"a", 'x must be a str, not bytes "b\'a\'"'),
+        (TEXT, b"a", "x must be a str, not bytes \"b'a'\""),
         (TEXTS, ["a", 1], "x must be a str, or several, not list \"['a', 1]\""),
         (TEXTS, {"a": "b"}, "x must be a str, or several, not dict \"{'a': 'b'}\""),
         (SCHEMA, [], "x must be a dict, or JSON as a str, not list '[]'"),

@@ -1,4 +1,4 @@
-"""How far a build of llama.cpp is: what is read of it, what is told, and what is left of a failure."""
+"""How far a build of llama.cpp is: what is read of it, what is told."""
 
 from __future__ import annotations
 

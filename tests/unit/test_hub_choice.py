@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import ModelFileError
-from node.models.hub.choice import HubFile, choose, offers, quantisation_of
+from node.models.hub.choice import HubFile, choose, near, offers, quantisation_of
 from node.models.hub.source import HubSource, read
 
 
@@ -58,6 +58,9 @@ def test_a_quantisation_is_read_from_a_name(name: str, quantisation: str) -> Non
         (("F32", "Q1_0"), "F32"),
         (("Q4_1", "Q4_0"), "Q4_0"),
         (("Q9_K", "F32"), "F32"),
+        (("UD-Q4_K_M", "Q4_K_M"), "Q4_K_M"),
+        (("IQ4_NL", "Q4_K_M", "UD-Q4_K_M"), "Q4_K_M"),
+        (("Q9_K", "none"), "none"),
     ],
 )
 def test_without_a_word_the_nearest_to_q4_k_m_is_taken(there: tuple[str, ...], first: str) -> None:
@@ -108,6 +111,16 @@ def test_a_misspelt_file_is_answered_with_those_near_it() -> None:
     there = files("Deep/M-Q4_K_M.gguf", "M-Q8_0.gguf")
     assert "near it: M-Q8_0.gguf" in refused("hf:a/b/m-q8_0.gguf", there)
     assert "it has Deep/M-Q4_K_M.gguf, M-Q8_0.gguf" in refused("hf:a/b/zzzzzz.gguf", there)
+
+
+def test_a_file_in_another_folder_or_misspelt_in_part_is_near() -> None:
+    there = files("X.gguf", "y.gguf")
+    assert "near it: X.gguf" in refused(f"hf:a/b/{'d' * 40}/x.GGUF", there)
+    assert "near it: M-Q8_0.gguf" in refused("hf:a/b/m-q8_1.gguf", files("M-Q8_0.gguf"))
+    assert near("m-q8_0.gguf", ["M-Q8_0.gguf", "z"]) == ["M-Q8_0.gguf"]
+    assert near("AAAA", ["aaab", "aaba", "abaa", "baaa", "aaaa"])[0] == "aaaa"
+    assert len(near("aaaa", ["aaab", "aaba", "abaa", "baaa", "aaaa"])) == 3
+    assert near("aaaa", ["aabb"]) == []
 
 
 def test_a_list_of_many_is_cut_and_says_so() -> None:

@@ -60,7 +60,7 @@ def test_names_of_strangers_are_cleaned_and_cut() -> None:
     ]
     for line in lines:
         assert "\x1b" not in line
-        assert len(line) < 220
+        assert len(line) < 180
     said: list[str] = []
     tell = Lines(said.append, lambda: 0.0)
     tell(Waits(hostile))
@@ -160,6 +160,18 @@ def test_the_share_counts_all_files_of_a_model_whatever_was_here() -> None:
         share(event)
     assert events == sent
     assert told == [55, 55, 70, 50, 80, 80, 80, 99, 100, 100]
+
+
+@pytest.mark.parametrize(("sizes", "shares"), [((1,), [0, 100]), ((1, 1, 1), [0, 33, 33])])
+def test_the_smallest_model_has_shares_in_whole_percents(
+    sizes: tuple[int, ...], shares: list[int]
+) -> None:
+    told: list[int] = []
+    share = Share(lambda _: None, told.append)
+    share(picks("hf:a/b", offer("Q8_0", *sizes), missing=sum(sizes)))
+    for event in (Begins("m", 1, 1, 1, 0), Got(1), Whole("m", ""))[: len(shares)]:
+        share(event)
+    assert told == shares
 
 
 def test_a_model_without_a_size_is_no_share() -> None:

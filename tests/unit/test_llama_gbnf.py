@@ -28,7 +28,7 @@ def test_every_token_knows_its_kind_its_line_and_its_place() -> None:
     ("grammar", "line", "rest"),
     [
         ("root ::= $", 1, "'$'"),
-        ("root ::= .\n\nx ::= 'abcdefghijklmnopqrstuvwxyz'", 3, "\"'abcdefghijklmnopqrs\""),
+        ("root ::= .\n\nx ::= 'abcdefghijklmnopqrstuvwxyz'", 3, '"\'abcdefghijklmnopqrs"'),
         ('root ::= "open', 1, "'\"open'"),
     ],
 )

@@ -198,9 +198,7 @@ def test_one_that_goes_while_it_is_looked_at_is_told_so(
         assert refusal_of(record(pid)) == "there is no such process"
 
 
-def test_one_of_another_user_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(self: psutil.Process) -> list[str]:
         raise psutil.AccessDenied(self.pid)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from mesh.cli.tour import page
 from mesh.cli.tour.story import Story
@@ -65,6 +67,7 @@ def hosting(parameters: int) -> NodeRecord:
         (84.4, "exact", "math via exact/word_problem (1.00) · 84 µs · no GPU, no model"),
         (999.0, "exact", "math via exact/word_problem (1.00) · 999 µs · no GPU, no model"),
         (1_000.0, "exact", "math via exact/word_problem (1.00) · 1.0 ms · no GPU, no model"),
+        (999_400.0, "exact", "math via exact/word_problem (1.00) · 999 ms · no GPU, no model"),
         (
             84.0,
             "",
@@ -115,6 +118,8 @@ def test_the_closing_line_says_what_became_of_the_answer() -> None:
     assert page.closing_line(story, ROBIN) == (
         "robin (pid 4711) was killed; wren goes on at token 6 after 48 ms. " + story.verdict
     )
+    story.seams = [replace(SEAM, gap_s=0.9994)]
+    assert " after 999 ms. " in page.closing_line(story, ROBIN)
 
 
 def status(record: NodeRecord, **since: float) -> NodeStatus:
@@ -196,4 +201,15 @@ def test_a_page_is_of_headings_questions_and_remarks() -> None:
     assert printed(40, page.question("Why?")) == "  > Why?\n"
     assert printed(40, page.failed("no\x1b[2J")).startswith("  no")
     assert "\x1b" not in printed(40, page.aside("a\x1b[2J"))
-    assert len(printed(2_000, page.aside("x" * 700)).strip()) <= 600
+    assert printed(2_000, page.aside("x" * 700)).strip() == "x" * 599 + "…"
+
+
+def test_a_remark_is_faint_and_a_failure_is_yellow() -> None:
+    def styled(content: object) -> str:
+        file = io.StringIO()
+        Console(file=file, force_terminal=True, color_system="standard", _environ={}).print(content)
+        return file.getvalue()
+
+    assert "\x1b[2ma" in styled(page.aside("a"))
+    assert "\x1b[33ma" in styled(page.failed("a"))
+    assert "\x1b[1;36m2 " in styled(page.heading(2, "A kill"))

@@ -17,6 +17,7 @@ def test_lines_are_said_at_once_but_for_when_the_stage_is_in_use() -> None:
         assert said == ["up"]
         assert notes.taken() == ["robin died"]
         notes("robin died again")
+        assert said == ["up"]
     notes("bye")
 
     assert said == ["up", "robin died again", "bye"]

@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mesh.cli.tour.stage import KILL_AFTER, play
-from mesh.cli.tour.story import Story
+from mesh.cli.tour.stage import KILL_AFTER, play, two_homes
+from mesh.cli.tour.story import Seam, Story
 from mesh.cli.tour.words import Unseen
 from mesh.clock import ManualClock
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, InvalidRequest, NoCandidate
 from mesh.fleet.records import NodeRecord, NodeState
-from mesh.stream import Assigned, Done, FleetStatus, NodeStatus, Resume, StreamEvent, Tokens
-from mesh.types import FinishReason, ModelId, NodeId, Piece
+from mesh.stream import (
+    Assigned,
+    Decided,
+    Done,
+    FleetStatus,
+    NodeStatus,
+    Ready,
+    Resume,
+    Route,
+    StreamEvent,
+    Tokens,
+    Waiting,
+)
+from mesh.types import (
+    Candidate,
+    Decision,
+    FinishReason,
+    ModelId,
+    NodeId,
+    Piece,
+    RequestId,
+    Specialty,
+)
 
 MODEL = ModelId("m")
+DECISION = Decision(specialty=Specialty("math"), stage="rules", rule=None, confidence=1.0)
 
 
 def assigned(name: str, attempt: int = 1) -> Assigned:
@@ -89,6 +112,32 @@ def test_a_space_stands_between_two_words() -> None:
     story = told(assigned("a"), words(0, " Light"), assigned("b", 2), words(1, " is"))
 
     assert not story.seams[0].in_word
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "within"),
+    [
+        (" a", "b.", True),
+        ("-a", "b", True),
+        ("a.", "b", False),
+        ("a", " b", False),
+        ("a", "", False),
+    ],
+)
+def test_two_halves_of_a_word_are_told_by_where_they_meet(
+    before: str, after: str, within: bool
+) -> None:
+    story = told(assigned("a"), words(0, before), assigned("b", 2), words(1, after, "b"))
+
+    assert story.seams[0].in_word is (within or not after)
+
+
+@pytest.mark.parametrize(
+    ("made", "faults"),
+    [(1, ["1 were made and 2 came"]), (2, []), (3, []), (4, ["4 were made and 2 came"])],
+)
+def test_one_token_may_be_made_that_has_no_piece(made: int, faults: list[str]) -> None:
+    assert told(assigned("a"), words(0, "a", "b"), done(made)).faults == faults
 
 
 @pytest.mark.parametrize(
@@ -213,3 +262,129 @@ def test_a_node_that_may_not_be_killed_ends_it() -> None:
     with pytest.raises(ConfigError, match="not a"):
         asyncio.run(play(stream, fleet("a"), Unseen(), refused, ManualClock()))  # type: ignore[arg-type]
     assert stream.closed
+
+
+class Seen(Unseen):
+    """What a view was shown, in order."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def text(self, text: str) -> None:
+        self.shown.append(text)
+
+    def seam(self, seam: Seam) -> None:
+        self.shown.append(f"[{seam.to_node} after {seam.gap_s:g} s]")
+
+    def waiting(self, why: str) -> None:
+        self.shown.append(f"({why})")
+
+    def end(self) -> None:
+        self.shown.append("end")
+
+
+class Ticking(Stream):
+    """A second passes before each event."""
+
+    def __init__(self, events: Sequence[StreamEvent], clock: ManualClock) -> None:
+        super().__init__(events)
+        self._clock = clock
+
+    async def __anext__(self) -> StreamEvent:
+        await self._clock.advance(1.0)
+        return await super().__anext__()
+
+
+def test_all_that_comes_is_shown_with_the_seam_before_what_comes_after_it() -> None:
+    view, clock = Seen(), ManualClock()
+    events = [
+        Decided(request_id=RequestId("0" * 32), decision=DECISION),
+        assigned("a"),
+        words(0, *[" w"] * KILL_AFTER),
+        Waiting(why="nobody is there", up_to_s=5.0),
+        assigned("b", 2),
+        words(KILL_AFTER, " x", "y"),
+    ]
+    process = Process()
+    stream = Ticking(events, clock)
+    story, killed = asyncio.run(play(stream, fleet("a"), view, lambda _: process, clock))  # type: ignore[arg-type, return-value]
+
+    assert killed is not None
+    assert process.kills == [0]
+    assert view.shown == [
+        " w" * KILL_AFTER,
+        "(nobody is there)",
+        "[b after 3 s]",
+        " xy",
+        "end",
+    ]
+    assert stream.closed
+    assert story.decision == DECISION
+
+
+def test_whoever_answers_when_it_is_time_is_killed_and_nobody_else() -> None:
+    processes = {"a": Process(), "b": Process()}
+    events = [assigned("a"), assigned("b", 2), words(0, *[" w"] * KILL_AFTER)]
+    both = replace(fleet("a"), nodes=(*fleet("a").nodes, *fleet("b").nodes))
+    _, killed = asyncio.run(
+        play(Stream(events), both, Unseen(), lambda node: processes[node.name], ManualClock())  # type: ignore[arg-type, return-value]
+    )
+
+    assert killed is not None
+    assert killed.name == "b"
+    assert (processes["a"].kills, processes["b"].kills) == ([], [0])
+    assert all(process.closed for process in processes.values())
+
+
+def test_a_node_that_the_mesh_does_not_list_is_not_killed() -> None:
+    with pytest.raises(ConfigError, match="node z has just come: try again"):
+        played([assigned("z"), words(0, "a")], lambda _: Process())
+
+
+class Client:
+    def __init__(self, ready: Ready | None, *candidates: tuple[str, bool]) -> None:
+        self._ready, self._candidates = ready, candidates
+        self.asked: list[tuple[str, bool]] = []
+
+    async def route(self, prompt: str, *, cacheable: bool = True) -> Route:
+        self.asked.append((prompt, cacheable))
+        rows = tuple(
+            Candidate(
+                node=NodeId(f"node-{name}"),
+                node_name=name,
+                model=MODEL,
+                eligible=eligible,
+                reason="",
+            )
+            for name, eligible in self._candidates
+        )
+        return Route(decision=DECISION, candidates=rows, ready=self._ready)
+
+
+READY = Ready(source="memo", text="x", node_name="", model=MODEL, reason=FinishReason.STOP)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "who"),
+    [
+        ((), "no node"),
+        ((("a", False),), "no node"),
+        ((("b", True),), "b alone"),
+        ((("a", False), ("b", True)), "b alone"),
+        ((("b", True), ("b", True)), "b alone"),  # two models of one node
+    ],
+)
+def test_a_sentence_that_could_not_go_on_is_not_begun(
+    candidates: tuple[tuple[str, bool], ...], who: str
+) -> None:
+    client = Client(None, *candidates)
+    with pytest.raises(NoCandidate) as refused:
+        asyncio.run(two_homes(client, "why?"))  # type: ignore[arg-type]
+    assert refused.value.message.startswith(f"{who} can take a question of specialty math, and to ")
+    assert client.asked == [("why?", False)]
+
+
+def test_two_homes_are_enough_and_an_answer_that_is_there_needs_none() -> None:
+    asyncio.run(two_homes(Client(None, ("a", True), ("b", True)), "why?"))  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="answers that without a node; give it another"):
+        asyncio.run(two_homes(Client(READY, ("a", True), ("b", True)), "why?"))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Words on the screen as they come: one write a piece, nothing before the first, the mark set off."""
+"""Words on the screen as they come: piece by piece, with the mark set off."""
 
 from __future__ import annotations
 
@@ -77,6 +77,18 @@ def test_a_word_that_was_held_stands_before_the_mark_and_at_the_end() -> None:
     assert pipe.startswith(f"  half{mark(SEAM)} whole [nobody")
     assert pipe.endswith("] last\n")
     assert "\x1b" not in pipe
+
+
+def test_a_word_that_was_held_is_no_part_of_what_is_said_of_it() -> None:
+    for say, style in (
+        (lambda words: words.seam(SEAM), LOUD),
+        (lambda words: words.waiting("x"), FAINT),
+    ):
+        out = Out()
+        words = Words(out, 80, ansi=False, colour=True)
+        words.text("half")
+        say(words)
+        assert out.getvalue().startswith(f"  half{style} [")
 
 
 def test_what_is_waited_for_is_faint_and_a_kill_is_loud() -> None:

@@ -180,7 +180,7 @@ class ChatStore:
         self.save(renamed)
         if chat.name and chat.name != name:
             with suppress(OSError):
-                self._path(chat.name).unlink(missing_ok=True)
+                self._path(chat.name).unlink()
         return renamed
 
     def _busy(self, name: str) -> bool:

@@ -47,7 +47,10 @@ async def play(
             async for event in events:
                 seam = story.take(event, clock.now())
                 match event:
-                    case Assigned() if target is None and killed is None:
+                    case Assigned() if killed is None:
+                        if target is not None:  # it is another's answer now
+                            target.close()
+                            target = None
                         record = _record(fleet, event)
                         target = identify(record)
                     case Tokens(pieces=pieces):
