@@ -227,12 +227,13 @@ def test_a_file_that_is_too_large_is_not_read(
 
 
 def test_what_is_no_file_is_neither_read_nor_deleted(tmp_path: Path) -> None:
-    (tmp_path / "paris.json").mkdir()
+    path = tmp_path / "paris.json"
+    path.mkdir()
     store = ChatStore(tmp_path)
     for what, act in (("read", store.load), ("delete", store.delete)):
         with pytest.raises(ConfigError) as refused:
             act("paris")
-        assert refused.value.message == f"cannot {what} conversations: Is a directory: {tmp_path}"
+        assert refused.value.message == f"cannot {what} conversations: Is a directory: {path}"
     assert store.moved(CHAT, "rome").name == "rome", "the old name stays, and is no reason to fail"
 
 

@@ -336,6 +336,19 @@ def test_whoever_answers_when_it_is_time_is_killed_and_nobody_else() -> None:
     assert all(process.closed for process in processes.values())
 
 
+def test_where_the_answer_moved_to_one_that_may_not_be_killed_nothing_is() -> None:
+    process = Process()
+
+    def identify(record: NodeRecord) -> Any:
+        if process.closed:
+            raise ConfigError(f"not {record.name}")
+        return process
+
+    with pytest.raises(ConfigError, match="not a"):
+        played([assigned("a"), assigned("a", 2), words(0, *[" w"] * KILL_AFTER)], identify)
+    assert process.kills == []
+
+
 def test_a_node_that_the_mesh_does_not_list_is_not_killed() -> None:
     with pytest.raises(ConfigError, match="node z has just come: try again"):
         played([assigned("z"), words(0, "a")], lambda _: Process())
