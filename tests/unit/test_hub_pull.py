@@ -172,6 +172,8 @@ def test_refusals_that_pass_are_waited_for(rig: HubRig, pulls: Pulls) -> None:
     assert pulls(f"hf:{REPO}/{Q4}").path.read_bytes() == rig.files[Q4]
     rig.faults.refusals = [403]
     assert "HF_TOKEN" in pulls.refused(f"hf:{REPO}/{Q8}")
+    rig.faults.refusals = [418]
+    assert pulls.refused(f"hf:{REPO}/{Q8}").startswith(f"cannot download {Q8} of {REPO}: ")
 
 
 def test_wrong_bytes_are_told_deleted_and_not_gone_on_with(rig: HubRig, pulls: Pulls) -> None:
