@@ -163,7 +163,7 @@ class FolderWatch:
             self._roster.remove(known.model.id, why)
 
     def _useless(self, file: Path, mark: Mark, why: str, *, blocked: bool = False) -> None:
-        log.warning("%s is not served: %s", file.name, why)
+        log.warning("%s is not served: %s", cleaned(file.name, LONGEST_PATH), why)
         self._known[file] = _File(mark, why=why, blocked=blocked)
         self._on_change()
 
