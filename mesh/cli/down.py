@@ -15,6 +15,7 @@ import click
 from mesh.cli.options import chosen_state_dir, state_dir_option
 from mesh.cli.up import RUNS_HERE
 from mesh.extras import require
+from mesh.sizes import in_words
 
 if TYPE_CHECKING:
     import psutil
@@ -78,7 +79,7 @@ def _agreed(
         raise click.UsageError("--purge asks before it deletes; where nobody can answer, say --yes")
     stops = f"stop the mesh at {running.endpoint} and " if running is not None else ""
     for each in left:
-        click.echo(f"  {each.what}: {_size(each.size)}")
+        click.echo(f"  {each.what}: {in_words(each.size)}")
     return click.confirm(f"{stops}delete these in {folder}?")
 
 
@@ -88,11 +89,9 @@ def _answers() -> bool:
 
 def _told(left: tuple[Leftover, ...]) -> str:
     names = ", ".join(each.what for each in left[:-1])
-    return f"{names}{' and ' if names else ''}{left[-1].what} ({_size(sum(e.size for e in left))})"
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 / 10 else f"{size / 2**10:.0f} KiB"
+    return (
+        f"{names}{' and ' if names else ''}{left[-1].what} ({in_words(sum(e.size for e in left))})"
+    )
 
 
 def _stop(running: RunFile) -> None:

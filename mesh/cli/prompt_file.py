@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +26,9 @@ def prompts_in(path: str) -> Generator[Line, None, None]:
     first one is a JSON object, all of them JSON objects with "prompt" or "messages". Empty lines
     are passed over. Raises ``UsageError`` that names the line."""
     with ExitStack() as held:
-        file: BinaryIO = sys.stdin.buffer if path == "-" else held.enter_context(_open(Path(path)))
+        file: BinaryIO = (
+            sys.stdin.buffer if path == "-" else held.enter_context(_opened(Path(path)))
+        )
         name = "standard input" if path == "-" else path
         as_json: bool | None = None
         number = 0
@@ -45,7 +47,7 @@ def prompts_in(path: str) -> Generator[Line, None, None]:
 
 def history_of(path: str) -> tuple[Message, ...]:
     """The messages of a JSON file: a list, or an object with "messages". Raises ``UsageError``."""
-    with _open(Path(path)) as file:
+    with _opened(Path(path)) as file:
         data = file.read(MAX_HISTORY_BYTES + 1)
     if len(data) > MAX_HISTORY_BYTES:
         raise click.UsageError(f"{path} is over {MAX_HISTORY_BYTES // 2**20} MiB")
@@ -101,8 +103,11 @@ def _decoded(data: bytes, where: str) -> str:
         ) from None
 
 
-def _open(path: Path) -> BinaryIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """What is asked of it inside may be refused, too."""
     try:
-        return path.open("rb")
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise click.UsageError(f"cannot read {path}: {error.strerror or error}") from None

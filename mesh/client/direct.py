@@ -24,7 +24,7 @@ from mesh.client import wire
 from mesh.client.begun import Begun
 from mesh.client.sending import DIRECT, Reading, answered
 from mesh.client.silence import SILENCE_S, Reach, gone_silent, heard, reach
-from mesh.client.stream import EventStream, cut, fresh_trace, was_cancelled
+from mesh.client.stream import EventStream, cut, was_cancelled
 from mesh.clock import Clock, SystemClock
 from mesh.errors import (
     Cancelled,
@@ -239,7 +239,7 @@ class _Answer:
                 "squadron.direct": True,
             },
         ) as span:
-            trace = spans.traceparent_of(span) or fresh_trace()
+            trace = spans.traceparent_of(span) or spans.fresh_trace()
             held = await self._ticket()
             failure: MeshError | None = None
             if held is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 from copy import copy
 from dataclasses import dataclass
@@ -160,7 +159,7 @@ class Events(AsyncIterator[StreamEvent]):
             kind=SpanKind.CLIENT,
             attributes={"gen_ai.operation.name": "chat", "squadron.request.id": self.request.id},
         )
-        parent = spans.traceparent_of(self._span) or self._traceparent or fresh_trace()
+        parent = spans.traceparent_of(self._span) or self._traceparent or spans.fresh_trace()
         self._metadata = ((TRACEPARENT, parent),)
         for turn in self._contacts.in_turn(wire.never_arrived, broken=self._broken):
             with turn as contact:
@@ -394,9 +393,3 @@ def cut(request_id: RequestId) -> Cancelled:
         "the answer was closed, or its reading was cancelled, before it was complete",
         request_id=request_id,
     )
-
-
-def fresh_trace() -> str:
-    """A trace of its own where the client's process has no tracing: the mesh's spans are one trace
-    in any case, and ``Done.trace_id`` names it."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mesh.errors import ConfigError
 from mesh.settings.model import ModelSettings
+from mesh.sizes import in_words
 
 # Two homes of one model. What both serve goes on at the other when one is lost, in mid-sentence;
 # what only one serves shows how requests are routed.
@@ -105,18 +106,12 @@ def _too_many(asked: str, room: Room) -> str:
     cores = f"its {room.cores} core{'s carry' if room.cores != 1 else ' carries'} {room.by_cores}"
     memory = ""
     if room.by_memory is not None:
-        weights = f" beside {_size(room.shared_bytes)} of weights" if room.shared_bytes else ""
+        weights = f" beside {in_words(room.shared_bytes)} of weights" if room.shared_bytes else ""
         memory = (
-            f", its {_size(room.free_bytes)} of free memory {room.by_memory} "
-            f"(of {_size(room.node_bytes)} each{weights})"
+            f", its {in_words(room.free_bytes)} of free memory {room.by_memory} "
+            f"(of {in_words(room.node_bytes)} each{weights})"
         )
     most = f"say --nodes {room.most} at most"
     if not room.most:
         most = "free some, name a smaller model with --model, or start without any (--nodes 0)"
     return f"--nodes asks for {asked}, too many for this box: {cores}{memory}; {most}"
-
-
-def _size(count: int) -> str:
-    """Bytes in the unit that reads best: ``1.5 GiB``, ``620 MiB``."""
-    mib = count / 2**20
-    return f"{mib / 1024:.1f} GiB" if mib >= 1000 else f"{mib:.0f} MiB"

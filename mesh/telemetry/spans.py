@@ -6,6 +6,7 @@ context in one part could be detached in another's. These carry their place in t
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -93,3 +94,9 @@ def traceparent_of(span: Span) -> str:
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
     return carrier.get("traceparent", "")
+
+
+def fresh_trace() -> str:
+    """A trace of its own where the client's process has no tracing: the mesh's spans are one trace
+    in any case, and ``Done.trace_id`` names it."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

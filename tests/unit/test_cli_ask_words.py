@@ -272,3 +272,9 @@ def test_an_unreachable_mesh_is_told_in_json_with_continue_too(state: Path) -> N
 def test_nothing_is_kept_without_minus_c(state: Path) -> None:
     ask(FakeMesh((decided(), *ANSWER[1:])), "hi")
     assert not state.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here refuses a read")
+def test_a_history_that_opens_and_cannot_be_read_is_a_sentence() -> None:
+    result = CliRunner().invoke(cli, ["ask", "--history", "/proc/self/mem", "x"])
+    assert "cannot read /proc/self/mem: Input/output error" in result.stderr

@@ -30,13 +30,13 @@ from mesh.cli.chat.effects import (
 )
 from mesh.cli.chat.fleet import known
 from mesh.cli.chat.keeping import Keeper
-from mesh.cli.chat.pasting import bulk
 from mesh.cli.chat.state import Known, State, answered, step, unanswered
 from mesh.cli.chat.stats import stats
 from mesh.cli.chat.view import OUTGROWN, View, commands_table
 from mesh.cli.chat.why import why
 from mesh.clock import Clock
 from mesh.errors import ConfigError, ContextOverflow, MeshError
+from mesh.sizes import in_words
 
 _LISTED = 10
 _NAMING = ("/model ", "/specialty ")  # what they name is looked for in the fleet
@@ -120,7 +120,7 @@ class Chat:
                 self._text = text
             case Attach(path=path):
                 added = attached(path)
-                size = bulk(len(added.text.encode()))
+                size = in_words(len(added.text.encode()))
                 self._view.say(f"{added.name} ({size}) goes with the next prompt")
                 return replace(state, attached=(*state.attached, added))
             case Copy(text=text, what=what):
@@ -222,7 +222,7 @@ class Chat:
         self._view.say(f"/load NAME: {', '.join(names[:_LISTED])}{more}")
 
     async def _copy(self, text: str, what: str) -> None:
-        size = f"{what} ({bulk(len(text.encode('utf-8', 'replace')))})"
+        size = f"{what} ({in_words(len(text.encode('utf-8', 'replace')))})"
         command = clipboard.program(os.environ, shutil.which)
         if command is not None and await clipboard.given_to(command, text):
             self._view.say(f"copied {size} with {command[0]}")

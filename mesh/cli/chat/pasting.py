@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.sizes import in_words
 from mesh.validation import MAX_REQUEST_BYTES
 
 SHORT_LINES, SHORT_CHARACTERS = 12, 1_500  # up to which a paste is text like any other
@@ -27,7 +28,7 @@ class Pastes:
             return text
         self._number += 1
         many = f"{lines:,} lines, " if lines > 1 else ""
-        word = f"[pasted {self._number}: {many}{bulk(size)}]"
+        word = f"[pasted {self._number}: {many}{in_words(size)}]"
         self._texts[word] = text
         while len(self._texts) > _MOST:
             del self._texts[next(iter(self._texts))]
@@ -46,16 +47,9 @@ class Pastes:
         return line
 
 
-def bulk(size: int) -> str:
-    """Bytes as ``900 bytes``, ``40 KiB``, ``5.0 MiB``."""
-    if size < 10_000:
-        return f"{size:,} bytes"
-    return f"{size / 1024:.0f} KiB" if size < 1024 * 1024 else f"{size / 2**20:.1f} MiB"
-
-
 def too_much(text: str) -> str:
     """What is said of a paste that is not taken."""
-    size = bulk(len(text.encode("utf-8", "replace")))
+    size = in_words(len(text.encode("utf-8", "replace")))
     over = "more than " if len(text) > MOST_PASTED else ""
     return (
         f"the paste has {over}{size} and was not taken: a prompt may have "
