@@ -61,12 +61,14 @@ _SOBER = (
     "You are a small language model on the user's own computer. Answer briefly and in plain words. "
     "Say so when you do not know."
 )
+# Of 16 answers of the first model in prose, 7 ran past 500 tokens in circles without it, none with.
+_ONWARDS = 1.1
 # What `mesh up` comes with, for models as small as its own: sums and code are to be right rather
 # than varied, a talk is not to turn in circles.
 SHIPPED = {
-    "chat": SpecialtySettings(system=_SOBER, temperature=0.8),
-    "knowledge": SpecialtySettings(system=_SOBER, temperature=0.3),
-    "logic": SpecialtySettings(system=_SOBER, temperature=0.3),
+    "chat": SpecialtySettings(system=_SOBER, temperature=0.8, repetition_penalty=_ONWARDS),
+    "knowledge": SpecialtySettings(system=_SOBER, temperature=0.3, repetition_penalty=_ONWARDS),
+    "logic": SpecialtySettings(system=_SOBER, temperature=0.3, repetition_penalty=_ONWARDS),
     "math": SpecialtySettings(
         system="Work it out in short steps, and end with the result.", temperature=0.0
     ),

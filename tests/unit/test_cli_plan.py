@@ -43,6 +43,13 @@ def plan_of(nodes: str | None = None, roster: tuple[Entry, ...] = TOYS, **change
     return make_plan(**(options | changes))
 
 
+def test_prose_of_a_small_model_does_not_turn_in_circles_and_sums_are_greedy() -> None:
+    manners = {name: each.manner for name, each in plan_of().orchestrator.specialties.items()}
+    penalised = {name for name, each in manners.items() if each.sampling.repetition_penalty > 1}
+    assert penalised == {"chat", "knowledge", "logic"}
+    assert manners["math"].sampling.temperature == 0.0
+
+
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
