@@ -1,11 +1,13 @@
-"""The exact tools on a labelled file: what they accept, what they answer, and what reading costs.
+"""The exact tools on labelled files: what they accept, what they answer, and what reading costs.
 
-    python -m benchmarks.exact_tools [FILE] [--show] [--rounds N]
+    python -m benchmarks.exact_tools [FILE...] [--show] [--rounds N]
 
-FILE has one JSON object a line with ``prompt`` and ``label``. Per label: how many prompts are read
-as a problem, and how many of those the quick kinds answer at once, decline, or leave to the
-solver's process. ``--show`` prints each one that is read, with its answer, since whether an answer
-is right is for a person to judge.
+A file has one JSON object a line with ``prompt`` and ``label``, and ``messages`` where there is a
+conversation. Per label: how many prompts are read as a problem, and how many of those the quick
+kinds answer at once, decline, or leave to the solver's process; and how many are read and yet kept
+silent on, since nothing asks for a value or something said before may bind the answer: that is what
+asking costs. ``--show`` prints each one that is read, with its answer or the reason for silence,
+since whether an answer is right is for a person to judge.
 
 Time: ``read`` alone and ``read`` with ``answer``, one process, one thread, definitions of units
 loaded before, one warm-up round, then N rounds over all prompts; a prompt's time is the least of
@@ -23,13 +25,17 @@ from datetime import date
 from pathlib import Path
 from re import findall
 
+import msgspec
+
 from benchmarks.figures import Row, machine, show, spread
+from mesh.exact.asking import asked
 from mesh.exact.base import Declined, Exact
 from mesh.exact.quick import units
 from mesh.exact.reading import answer, read
+from mesh.types import Message, Role
 from training.router.labelled import DEFAULT_DATA
-from training.router.labelled import read as read_labelled
 
+DEFAULTS = [DEFAULT_DATA, DEFAULT_DATA.with_name("router-dev2.jsonl")]
 TODAY = date(2026, 1, 15)  # fixed, so that runs compare
 HOSTILE = {
     "1 MB of 9": "9" * 1_000_000,
@@ -50,26 +56,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("files", nargs="*", type=Path, default=DEFAULTS)
     parser.add_argument("--show", action="store_true", help="print what is read, with its answer")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    rows = [(row.prompt, row.label) for row in read_labelled(given.file)]
+    rows = [row for file in given.files for row in _rows(file)]
     units.load()
     accepted = _acceptance(rows, shown=given.show)
+    pairs = [(row.prompt, row.label) for row in rows]
     print(f"\n{machine()}\n")
-    show("Microseconds a prompt", _times(rows, accepted, given.rounds))
+    show("Microseconds a prompt", _times(pairs, accepted, given.rounds))
     show("Hostile prompts, the slowest of three", _hostile())
 
 
-def _acceptance(rows: Sequence[tuple[str, str]], *, shown: bool) -> set[str]:
+class _Turn(msgspec.Struct):
+    role: str
+    content: str
+
+
+class _Row(msgspec.Struct):
+    prompt: str
+    label: str
+    messages: list[_Turn] = msgspec.field(default_factory=list)
+
+    def turns(self) -> tuple[Message, ...]:
+        if not self.messages:
+            return (Message.of(Role.USER, self.prompt),)
+        return tuple(Message.of(Role(turn.role), turn.content) for turn in self.messages)
+
+
+def _rows(file: Path) -> list[_Row]:
+    lines = file.read_bytes().splitlines()
+    return [msgspec.json.decode(line, type=_Row) for line in lines if line.strip()]
+
+
+def _acceptance(rows: Sequence[_Row], *, shown: bool) -> set[str]:
     """The prompts that are answered or left to the solver."""
     said: dict[str, Counter[str]] = defaultdict(Counter)
     accepted: set[str] = set()
-    for prompt, label in rows:
+    for row in rows:
+        prompt, label = row.prompt, row.label
         problem = read(prompt, TODAY)
         outcome, text = "not read", ""
-        if problem is not None and problem.slow:
+        silent = asked(row.turns(), TODAY)
+        if problem is not None and isinstance(silent, Declined):
+            outcome, text = "silent", silent.note
+        elif problem is not None and problem.slow:
             outcome, text = "solver", f"{problem}"
         elif problem is not None:
             match answer(problem):
@@ -87,10 +119,22 @@ def _acceptance(rows: Sequence[tuple[str, str]], *, shown: bool) -> set[str]:
             f"{label} ({counts.total()})",
             f"{100 * counts['answered'] / counts.total():.1f} % answered",
             f"{100 * counts['solver'] / counts.total():.1f} % to the solver",
-            f"{counts['declined']} declined",
+            f"{counts['declined']} declined, {counts['silent']} read and silent",
         )
         for label, counts in sorted(said.items())
     ]
+    for label in ("calculator", "units"):
+        said["calculator and units"] += said[label]
+    whole = said["calculator and units"]
+    answered, silent_on = whole["answered"], whole["silent"]
+    table.append(
+        Row(
+            f"calculator and units ({whole.total()})",
+            f"{answered} answered, {100 * answered / max(whole.total(), 1):.1f} %",
+            f"{100 * answered / max(answered + silent_on, 1):.1f} % of what is read",
+            f"{silent_on} read and silent: the loss",
+        )
+    )
     show("Accepted", table)
     return accepted
 

@@ -61,6 +61,8 @@ def _sum(text: str, *, doing_sums: bool) -> str | None:
         least, reading = _least_of_words(said, asked, word[0])
     else:
         least, reading = _least_of_signs(_signs(said))
+        if _ROOMS.fullmatch(said):
+            least, reading = Put.QUESTION, "a flat, or a telephone"
         if reading == "a size" and _HOW_MUCH.search(text):
             least, reading = Put.COMMAND, "the price of a size"
     if put >= least or (doing_sums and put is Put.BARE and least is Put.QUESTION):
@@ -153,14 +155,18 @@ _MINUTE = re.compile(r"(?:45|90|105|120) ?\+ ?[0-9]{1,2}")
 _FIGURE = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:⁄[0-9]+)?|\.[0-9]+")
 _TIGHT = re.compile(r"[0-9)][-x×/−][0-9(.]")
 _YEARS = range(1500, 2101)
-_SEASON = re.compile(r"(?:1[0-9]|20)([0-9]{2}) ?- ?([0-9]{2})")
+_MOST_MONTHS = 12  # 12/24 is Christmas Eve
 _AEROPLANE = re.compile(r"7[0-9]7 ?- ?(?:[1-9]|[1-9]00)")
 _ZIP = re.compile(r"[0-9]{5} ?- ?[0-9]{4}")
 _BOOK = ("978", "979")
 # What small figures with a minus between them are the names of.
-_NAMED = {("9", "5"), ("10", "4"), ("8", "6"), ("5", "4")}
+_NAMED = {("9", "5"), ("10", "4"), ("8", "6"), ("5", "4"), ("120", "80")}
+_ROUND = 50
 _SCREEN = 240  # the least side of a picture in pixels
 _CROSS_COUNTRY = {("4", "4"), ("2", "4"), ("4", "2")}
+_RATIOS = {("16", "9"), ("9", "16"), ("4", "3"), ("3", "2"), ("21", "9"), ("24", "7"), ("7", "24")}
+_PLANK = ("2", "4")
+_ROOMS = re.compile(r"[2-9]\+[01]|1 plus (?:[2-9]|1[0-5])")  # and telephones: OnePlus 9
 _NOT_A_PAIR = 100_000  # figures that are no date, no tyre, no file's number and no two sizes
 
 
@@ -181,7 +187,9 @@ def _least_of_signs(text: str) -> tuple[Put, str]:
     if "*" in signs or (text.startswith("-") and signs & {"x", "×"}):
         return Put.BARE, ""
     if signs <= {"x", "×"}:
-        if _TIGHT.search(text) or min(map(float, map(_decimal, numbers))) >= _SCREEN:
+        pair = tuple(numbers)
+        small = _TIGHT.search(text) is not None or pair in _RATIOS or pair == _PLANK
+        if small or min(map(float, map(_decimal, numbers))) >= _SCREEN:
             return Put.COMMAND, "a size"
         return Put.QUESTION, "a size"
     if signs == {"/"}:
@@ -205,8 +213,10 @@ def _product(numbers: Sequence[str]) -> tuple[Put, str]:
     if all(number.isdecimal() for number in numbers):
         if min(map(int, numbers)) >= _SCREEN:
             return Put.COMMAND, "the size of a picture"
-        if tuple(numbers) in _CROSS_COUNTRY:
-            return Put.QUESTION, "a car, or a plank"
+        if tuple(numbers) in _CROSS_COUNTRY | _RATIOS:
+            return Put.QUESTION, "a car, a plank or a screen"
+        if len(numbers) > 2 or all(int(n) >= _ROUND and not int(n) % 10 for n in numbers):
+            return Put.QUESTION, "a size"
     return Put.BARE, ""
 
 
@@ -240,13 +250,13 @@ def _difference(text: str, numbers: Sequence[str]) -> tuple[Put, str]:
     values = [float(number) for number in numbers]
     rest = values[0] - sum(values[1:])
     pair = (numbers[0], numbers[1])
-    season = _SEASON.fullmatch(text)
+    year, short = int(values[0]) if values[0] in _YEARS else 0, values[1] < 100
     named = (
         _AEROPLANE.fullmatch(text)
         or _ZIP.fullmatch(text)
         or pair in _NAMED
         or numbers[0] in _BOOK
-        or (season is not None and (int(season[1]) + 1) % 100 == int(season[2]))
+        or (year and short and not _MOST_MONTHS < values[1] <= year % 100)  # 1914 - 18, 2024 - 12
         or sum(values) == 100
     )
     if rest < 0 or named or "(" in text:
@@ -256,7 +266,6 @@ def _difference(text: str, numbers: Sequence[str]) -> tuple[Put, str]:
     return Put.QUESTION, reading
 
 
-_MOST_MONTHS = 12  # 12/24 is Christmas Eve
 _PROPER = re.compile(r"([0-9]+) ?/ ?([0-9]+)")
 
 
