@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from mesh.errors import EngineFailed, EngineLost, FormLost
@@ -106,3 +109,107 @@ def test_only_a_kill_of_the_kernels_just_now_is_taken_for_the_end_of_a_runner() 
     assert not kills.lately()  # somebody else's, for the runner went on
     killed[0] += 1
     assert kills.lately()
+
+
+def proc(monkeypatch: pytest.MonkeyPatch, told: dict[str, str | type[Exception]]) -> None:
+    """Files of the kernel, as the test has them."""
+
+    def read(path: Path) -> str:
+        said = told.get(str(path), FileNotFoundError)
+        if isinstance(said, str):
+            return said
+        raise said
+
+    monkeypatch.setattr(Path, "read_text", read)
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"),
+    [
+        ("Name:\tx\nRssAnon:\t   12 kB\nRssFile:\t 99 kB\n", 12 * 1024),
+        ("RssAnon:\n", None),
+        ("RssAnon: many kB\n", None),
+        (FileNotFoundError, None),
+        (PermissionError, None),
+    ],
+)
+def test_memory_of_its_own_is_what_is_no_files(
+    told: str | type[Exception], taken: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc(monkeypatch, {"/proc/7/status": told})
+    assert watching.own_bytes(7) == taken
+
+
+def test_where_a_kernel_does_not_tell_them_apart_all_memory_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proc(monkeypatch, {"/proc/7/status": "Name:\tx\n"})
+
+    class Process:
+        def __init__(self, pid: int) -> None:
+            assert pid == 7
+
+        def memory_info(self) -> SimpleNamespace:
+            return SimpleNamespace(rss=4711)
+
+        def cpu_times(self) -> SimpleNamespace:
+            return SimpleNamespace(user=1.5, system=2.0)
+
+    monkeypatch.setattr(watching.psutil, "Process", Process)
+    assert watching.own_bytes(7) == 4711
+    assert watching.cpu_s(7) == 3.5
+
+    def gone(pid: int) -> None:
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(watching.psutil, "Process", gone)
+    assert watching.own_bytes(7) is None
+    assert watching.cpu_s(7) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "kills"),
+    [
+        ("pgfault 9\noom_kill 3\noom_kill_x 7\n", 3),
+        ("oom_kill_x 7\n", 0),
+        ("oom_kill \n", 0),
+        ("oom_kill x\n", 0),
+        (FileNotFoundError, 0),
+    ],
+)
+def test_the_kernels_kills_are_read_where_it_counts_them(
+    told: str | type[Exception], kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc(monkeypatch, {"/proc/vmstat": told})
+    assert watching.kernel_kills() == kills
+
+
+def test_what_cannot_be_looked_at_is_not_called_too_much(
+    word: SharedWord, cpu: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "own_bytes", lambda _: None)
+    assert WorkWatch(word, 1, 1).look() is None
+    monkeypatch.setattr(watching, "own_bytes", lambda _: 5)
+    assert WorkWatch(word, 1, 5).look() is None
+    work = AtWork(shared(word.fd))
+    work.form()
+    watch = WorkWatch(word, 1, None)
+    seconds: list[float | None] = [None, 1.0, None, 1.5, 2.5]
+    monkeypatch.setattr(watching, "cpu_s", lambda _: seconds.pop(0))
+    assert [watch.look() for _ in range(5)] == [None] * 5, "time that was not told begins anew"
+
+
+def test_what_took_too_long_or_too_much_is_said(
+    word: SharedWord, cpu: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, watch = AtWork(shared(word.fd)), WorkWatch(word, 7, 1_500_000_000)
+    asked: list[int] = []
+    monkeypatch.setattr(watching, "own_bytes", lambda pid: asked.append(pid) or 2_250_000_000)
+    assert watch.look() == ("the runner took 2.25 GB of memory and may take 1.50 GB; it was killed")
+    assert asked == [7]
+    work.opening(0, 7)
+    watch = WorkWatch(word, 7, None)
+    cpu[0] += 20.5
+    assert watch.look() == (
+        "the engine hangs: reading one conversation took more than 20 s; it was killed"
+    )

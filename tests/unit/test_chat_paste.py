@@ -56,6 +56,16 @@ def test_a_paste_of_exactly_the_most_is_whole(monkeypatch: pytest.MonkeyPatch) -
         assert pressed(_Parser, BEGIN, *reads, END) == [(Keys.BracketedPaste, "a" * 10)]
 
 
+def test_a_paste_of_one_more_than_the_most_shows_that_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paste_parser, "MOST_PASTED", 10)
+    twice = [BEGIN, *["a"] * 11, END, BEGIN, *["b"] * 1_000, END]
+    (_, one), (_, two) = pressed(_Parser, *twice)
+    assert one == "a" * 11
+    assert two == "b" * 11
+
+
 def test_only_a_terminal_is_given_another_parser() -> None:
     found: list[str] = []
     terminal = Vt100Input.__new__(Vt100Input)

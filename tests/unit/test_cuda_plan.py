@@ -154,4 +154,6 @@ def test_what_is_missing_is_said_once_and_to_the_point(box: Box, says: str) -> N
 
 def test_the_oldest_card_that_counts_is_built_for() -> None:
     old = Card(name="GTX 750 Ti", capability=(5, 0))
+    newer = replace(BOX, cards=(old, RTX_4070, H200), toolkits=(toolkit(13, 0),), driver=None)
+    assert build_plan(newer).left_out == ("GTX 750 Ti: wants CUDA 11.0 to 12.x, and this is 13.0",)
     assert build_plan(replace(BOX, cards=(old,))).name == "cuda12.4-sm50"

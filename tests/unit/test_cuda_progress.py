@@ -126,6 +126,22 @@ def test_a_pipe_gets_lines_and_a_terminal_one_line_that_goes() -> None:
     assert terminal.getvalue() == "\r\x1b[K" + "llama.cpp: compiling a.c: 25%" + "\r\x1b[K"
 
 
+def test_a_compiler_reads_nothing_of_what_is_typed_meanwhile() -> None:
+    reads, writes = os.pipe()
+    os.write(writes, b"typed")
+    os.close(writes)
+    before = os.dup(0)
+    os.dup2(reads, 0)
+    try:
+        script = "import sys; print(sys.stdin.read() or 'nothing')"
+        _, last = watched([sys.executable, "-c", script], title="x", out=io.StringIO())
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reads)
+    assert last == ["nothing"]
+
+
 def test_what_is_no_text_is_shown_as_far_as_it_is() -> None:
     code, last = watched(
         [sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'a\xff\n')"],

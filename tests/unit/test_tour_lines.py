@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from mesh.cli.tour import page
 from mesh.cli.tour.story import Story
@@ -202,6 +204,36 @@ def test_a_page_is_of_headings_questions_and_remarks() -> None:
     assert printed(40, page.failed("no\x1b[2J")).startswith("  no")
     assert "\x1b" not in printed(40, page.aside("a\x1b[2J"))
     assert printed(2_000, page.aside("x" * 700)).strip() == "x" * 599 + "…"
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (18, ["  ab · cde · fg"]),
+        (16, ["  ab · cde · fg"]),
+        (15, ["  ab · cde · fg"]),
+        (14, ["  ab · cde ·", "  fg"]),
+        (11, ["  ab ·", "  cde · fg"]),
+        (9, ["  ab ·", "  cde ·", "  fg"]),
+        (6, ["  ab", "  cde", "  fg"]),
+    ],
+)
+def test_a_line_goes_on_between_its_parts(width: int, lines: list[str]) -> None:
+    if width > 6:
+        assert printed(width, page.aside("ab · cde · fg")).splitlines() == lines
+    else:
+        assert [str(each) for each in page._lines(Text("ab · cde · fg"), 3)] == ["ab", "cde", "fg"]
+
+
+@pytest.mark.parametrize("width", [80, 7])
+def test_the_dot_between_two_parts_is_as_faint_as_they_are(width: int) -> None:
+    file = io.StringIO()
+    screen = Console(
+        file=file, width=width, force_terminal=True, color_system="standard", _environ={}
+    )
+    screen.print(page.aside("ab · cd"))
+    assert "·" in file.getvalue()
+    assert re.sub(r"\x1b\[2m[^\x1b]*\x1b\[0m", "", file.getvalue()).strip() == ""
 
 
 def test_a_remark_is_faint_and_a_failure_is_yellow() -> None:
