@@ -72,12 +72,6 @@ def translated(error: Any, endpoint: str) -> MeshError:
             return InternalError(f"{endpoint} failed with {status.name}: {details}")
 
 
-def is_too_large(error: Any) -> bool:
-    """Whether the call was refused for the size of what was sent."""
-    sizes = _TOO_LARGE.search(error.details() or "")
-    return sizes is not None and sizes[1] == _ITS_END
-
-
 def _too_large(endpoint: str, sizes: re.Match[str]) -> MeshError:
     size, limit = f"{int(sizes[2]):,}", f"{int(sizes[3]):,}"
     if sizes[1] != _ITS_END:

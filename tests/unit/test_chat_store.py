@@ -198,6 +198,36 @@ def test_a_full_disk_keeps_what_there_was(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["paris.json"]
 
 
+def test_a_disk_without_room_for_a_name_is_no_reason_to_try_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try would leave a lock behind, and there would be no end of them."""
+    plain = os.write
+
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr("mesh.cli.chat.store.write_whole", lambda *_: full(0, b""))
+    keeper = Keeper(ChatStore(tmp_path))
+    with pytest.raises(ConfigError, match="No space left"):
+        keeper.keep(replace(CHAT, name=""))
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(os, "write", plain)
+
+
+def test_a_folder_that_refuses_locks_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(ConfigError, match="No locks"), ChatStore(tmp_path).claimed("a"):
+        raise AssertionError("claimed without a lock")
+    assert len(list(tmp_path.iterdir())) <= 1
+
+
 def test_a_folder_that_cannot_be_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot keep conversations: "):

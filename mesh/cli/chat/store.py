@@ -40,6 +40,10 @@ class _File(msgspec.Struct, kw_only=True):
     turns: tuple[Turn, ...] = ()
 
 
+class OpenElsewhere(ConfigError):
+    """Somebody is adding to that conversation."""
+
+
 class ChatStore:
     """The conversations of one folder, which need not be there yet. Blocks on the disk. Every
     method that takes a name raises ``ConfigError`` for what can be none."""
@@ -137,7 +141,7 @@ class ChatStore:
         except OSError as error:
             raise self._refused("keep", error) from None
         if file is None:
-            raise ConfigError(
+            raise OpenElsewhere(
                 f"the conversation '{name}' is open elsewhere{_by(lock)}; end it there, or begin "
                 "a new one"
             )
@@ -158,9 +162,7 @@ class ChatStore:
             try:
                 holding = self.held(name)
                 holding.__enter__()
-            except ConfigError:
-                if not self._busy(name):
-                    raise
+            except OpenElsewhere:
                 continue
             try:
                 if self.taken(name):  # by one that has ended since
@@ -183,9 +185,6 @@ class ChatStore:
                 self._path(chat.name).unlink()
         return renamed
 
-    def _busy(self, name: str) -> bool:
-        return self._path(name).with_name(f".{name}.lock").exists()
-
     def _path(self, name: str) -> Path:
         check_name("conversation", name)
         return self.folder / f"{name}{_SUFFIX}"
@@ -206,8 +205,9 @@ def _locked(path: Path) -> int | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_still(file, path):
-                os.truncate(file, 0)
-                os.write(file, f"{os.getpid()}\n".encode())
+                with suppress(OSError):  # on a full disk it holds all the same, without saying who
+                    os.truncate(file, 0)
+                    os.write(file, f"{os.getpid()}\n".encode())
                 return file
         except BlockingIOError:
             os.close(file)

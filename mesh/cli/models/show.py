@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from node.models.hub.source import HubSource
 
 _READ_BYTES = 4 * 2**20
-_TEMPLATE_CHARACTERS = 20_000
 _HASHED_BLOB = 64  # characters of a blob's name that is a SHA-256
 
 
