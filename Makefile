@@ -31,7 +31,8 @@ mutants: $(READY)
 	@$(BIN)/python -m tests.mutation $(MODULES)
 
 $(READY): requirements.lock requirements-model.lock pyproject.toml
-	@echo "Setting up $(VENV) (the first time on a box compiles llama.cpp: about ten minutes of one core)"
+	@echo "Setting up $(VENV); the first time on a box compiles llama.cpp:"
+	@echo "about ten minutes of one core, on all of them"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PYTHON) -m node.engines.llama_cpp.cuda.progress $(BIN)/python -m pip install --verbose \
 	  --disable-pip-version-check --require-hashes -r requirements.lock

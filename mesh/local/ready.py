@@ -12,7 +12,7 @@ from mesh import Client, connect
 from mesh.channel import open_channel
 from mesh.clock import Clock
 from mesh.errors import DeadlineExceeded, EngineFailed, Unreachable
-from mesh.fleet.records import ModelState, NodeState
+from mesh.fleet.records import ModelState, NodeRecord, NodeState
 from mesh.local.etcd import wait_healthy
 from mesh.local.plan import MeshPlan
 from mesh.stream import NodeStatus
@@ -67,7 +67,7 @@ async def wait_ready(
                     if node.record.state is NodeState.READY and node.link_up:
                         up(name, _offer(node))
                     else:
-                        last = f"node '{name}' is {node.record.state} {node.record.reason}".strip()
+                        last = f"node '{name}' is {_standing(node.record)}"
                 await clock.sleep(POLL_S)
 
     try:
@@ -135,6 +135,10 @@ async def _nodes(client: Client) -> tuple[NodeStatus, ...]:
         return (await client.fleet()).nodes
     except (Unreachable, DeadlineExceeded):
         return ()  # it restarts or is busy: the caller's own time limit decides
+
+
+def _standing(record: NodeRecord) -> str:
+    return f"{record.state}: {record.reason}" if record.reason else str(record.state)
 
 
 def _why(node: NodeStatus) -> str:

@@ -174,8 +174,8 @@ def test_what_is_broken_off_takes_its_compiler_with_it(monkeypatch: pytest.Monke
 
 def test_a_failure_ends_with_what_was_said_last(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([sys.executable, "-c", "print('no nvcc'); raise SystemExit(2)"]) == 2
-    assert capsys.readouterr().err == "no nvcc\nllama.cpp could not be built; see above\n"
+    assert capsys.readouterr().err == "no nvcc\nthe set-up failed; see above\n"
     assert main([sys.executable, "-c", SPEAKS]) == 0
-    assert capsys.readouterr().err == "llama.cpp: compiling a.c: 25%\n"
+    assert capsys.readouterr().err == "set-up: compiling a.c: 25%\n"
     assert main(["/nonexistent/nvcc"]) == 1
-    assert "llama.cpp could not be built: " in capsys.readouterr().err
+    assert "the set-up failed: " in capsys.readouterr().err

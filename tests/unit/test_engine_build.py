@@ -133,6 +133,15 @@ def test_how_far_it_is_is_read_from_what_the_builders_say(
     assert told == Progress(share, what)
 
 
+def test_what_pip_does_before_and_after_it_is_told_too() -> None:
+    said = progress("Collecting numpy==2.1.0 (from -r requirements.lock (line 3))")
+    assert said is not None
+    assert said.words(0.0) == "fetching numpy"
+    said = progress("Installing collected packages: numpy, click")
+    assert said is not None
+    assert said.words(99.0) == "installing what was fetched"
+
+
 def test_how_long_is_left_is_told_once_it_can_be_known() -> None:
     assert progress("-- Found Threads: TRUE") is None
     assert Progress(None).words(0.0) == "preparing"

@@ -23,7 +23,7 @@ TRY = (
     ('mesh ask "How many cups are in 4 quarts?"', "exact, no model asked"),
     ('mesh route "Write a haiku."', "who would answer, and why"),
     ("mesh demo failover", "kill a node again"),
-    ("mesh up --model FILE.gguf", "your own model, once this mesh is stopped"),
+    ("mesh up --model FILE.gguf", "your own model; stop this mesh first"),
 )
 
 

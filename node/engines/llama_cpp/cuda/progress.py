@@ -1,5 +1,5 @@
 """``python -m node.engines.llama_cpp.cuda.progress COMMAND…``: runs what compiles llama.cpp, on
-all cores, and says how far it is and how long is left.
+all cores, and says which package it fetches, how far it is and how long is left.
 
 Nothing but the standard library: this runs before anything is installed. On a terminal one line
 that is written over; elsewhere a line every half minute. What the command said last is shown when
@@ -23,12 +23,15 @@ SHOWN_EVERY_S = 0.5
 LAST_LINES = 15
 # As Ninja tells it ("[12/345] Building CXX object ..."), and make ("[ 12%] Building ...").
 _STEP = re.compile(r"\[\s*(?:(\d+)/(\d+)|(\d+)%)\]")
+_PACKAGE = re.compile(r"^Collecting ([\w.-]+)")  # as pip tells it
+_INSTALLS = "Installing collected packages:"
 _WHAT = re.compile(r"Building \w+ object (?:\S*/)?([\w.+-]+?)\.o\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``share``: 0 to 1, None before anything is compiled. ``what``: the file."""
+    """``share``: 0 to 1, None before anything is compiled. ``what``: the file, or what is done
+    before and after it."""
 
     share: float | None
     what: str = ""
@@ -37,7 +40,7 @@ class Progress:
         """``compiling ggml-cuda.cu: 41%, about 4 min left``. ``spent_s``: since it began to
         compile."""
         if self.share is None:
-            return "preparing"
+            return self.what or "preparing"
         told = f"compiling{f' {self.what}' if self.what else ''}: {100 * self.share:.0f}%"
         if self.share < 0.03 or spent_s < 3.0:  # too early to tell
             return told
@@ -51,6 +54,10 @@ def minutes(seconds: float) -> str:
 
 def progress(line: str) -> Progress | None:
     """None: the line tells nothing of it."""
+    if package := _PACKAGE.match(line):
+        return Progress(None, f"fetching {package[1]}")
+    if line.startswith(_INSTALLS):
+        return Progress(None, "installing what was fetched")
     step = _STEP.search(line)
     if step is None:
         return None
@@ -115,10 +122,11 @@ def _told(lines: Iterable[str], clock: Callable[[], float], often: bool) -> Iter
         if found is None:
             continue
         now = clock()
-        began = now if began is None else began
+        if began is None and found.share is not None:
+            began = now
         if now - said >= every:
             said = now
-            yield found.words(now - began)
+            yield found.words(now - (now if began is None else began))
 
 
 def _show(out: IO[str], line: str) -> None:
@@ -131,12 +139,12 @@ def _show(out: IO[str], line: str) -> None:
 
 def main(command: Sequence[str]) -> int:
     try:
-        code, last = watched(command, title="llama.cpp", out=sys.stderr)
+        code, last = watched(command, title="set-up", out=sys.stderr)
     except OSError as error:
-        sys.stderr.write(f"llama.cpp could not be built: {error}\n")
+        sys.stderr.write(f"the set-up failed: {error}\n")
         return 1
     if code:
-        sys.stderr.write("\n".join([*last, "llama.cpp could not be built; see above", ""]))
+        sys.stderr.write("\n".join([*last, "the set-up failed; see above", ""]))
     return code
 
 
