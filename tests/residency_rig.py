@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from mesh.clock import ManualClock
 from mesh.fleet.records import Gpu, Memory, ModelRecord, ModelState
@@ -15,6 +16,7 @@ from mesh.transport.base import Progress
 from mesh.types import ModelId
 from node.engines.base import ModelFacts, ModelSpec
 from node.engines.estimate import CPU
+from node.engines.llama_cpp.traits import LlamaCppTraits
 from node.hardware.gpu import NO_DRIVER
 from node.models.fit import Corrections
 from node.models.hosted import HostedModel
@@ -158,16 +160,20 @@ async def box(
     quick: bool = True,
     gpus: tuple[Gpu, ...] = (),
     reserve_bytes: int = 0,
+    gap: str = "",
 ) -> AsyncIterator[Box]:
+    """``gap``: why llama.cpp, as it is built on this box, computes on no GPU."""
     made = Box(folder, *models, quick=quick, reserve_bytes=reserve_bytes)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(made.roster.run()), group.create_task(made.residency.run())]
-        made.residency.see(gpus, "1 GPU" if gpus else NO_DRIVER, made.clock.now())
-        try:
-            yield made
-        finally:
-            for task in tasks:
-                task.cancel()
+    built = mock.patch.object(LlamaCppTraits, "gpu_gap", return_value=gap)
+    with built:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(made.roster.run()), group.create_task(made.residency.run())]
+            made.residency.see(gpus, "1 GPU" if gpus else NO_DRIVER, made.clock.now())
+            try:
+                yield made
+            finally:
+                for task in tasks:
+                    task.cancel()
 
 
 def gpu(free_gib: float, *, error: str | None = None, uuid: str = "GPU-1") -> Gpu:
