@@ -208,6 +208,7 @@ def test_what_took_too_long_or_too_much_is_said(
     assert watch.look() == ("the runner took 2.25 GB of memory and may take 1.50 GB; it was killed")
     assert asked == [7]
     work.opening(0, 7)
+    monkeypatch.setattr(watching, "cpu_s", lambda pid: cpu[0] + 1_000 * (pid != 7))
     watch = WorkWatch(word, 7, None)
     cpu[0] += 20.5
     assert watch.look() == (

@@ -168,6 +168,24 @@ def test_purge_is_refused_while_an_orchestrator_runs_there(
         )
 
 
+@pytest.mark.parametrize("trace", ["nodes/robin/id", "mesh.lock"])
+def test_one_trace_of_a_mesh_makes_its_logs_known(trace: str, tmp_path: Path) -> None:
+    for name in (trace, "logs/etcd.log", "logs/wren.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (logs,) = (each for each in leftovers.found(tmp_path) if each.what == "logs")
+    assert logs.paths == (tmp_path / "logs" / "etcd.log",)
+
+
+def test_a_lock_that_says_more_than_a_pid_is_cut(folder: Path) -> None:
+    with (folder / "nodes" / "robin" / "lock").open("w") as lock:
+        lock.write("7" * 40)
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match=rf"node 'robin' \(pid {'7' * 32}\) runs"):
+            leftovers.require_unused(folder)
+
+
 def test_what_went_meanwhile_is_deleted_too(folder: Path) -> None:
     found = leftovers.found(folder)
     (folder / "mesh.lock").unlink()
