@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,12 @@ from mesh.cli.options import json_option
 from mesh.errors import ConfigError
 from mesh.settings.state import state_dir
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 _CHARACTERS = 200  # of a conversation's first words
+_BESIDE_NAME = 16  # columns: age, turns, and what is between
+_SHORTEST = 8  # columns in which first words say something
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -96,15 +101,35 @@ def _show_json(found: list[SavedChat], damaged: list[tuple[str, str]]) -> None:
 
 
 def _show(found: list[SavedChat]) -> None:
-    from rich.text import Text
-
-    from mesh.cli.screen import age, console, table
+    from mesh.cli.screen import Sized, console
 
     now = time.time()
-    rows = table("NAME", "AGE", "TURNS", "BEGINS", right=("AGE", "TURNS"), fixed=("AGE", "TURNS"))
+    console().print(Sized(lambda width: listed(found, now, width)))
+
+
+def listed(found: list[SavedChat], now: float, width: int) -> RenderableType:
+    """Names whole, since one goes on with them; what has no room beside them goes, and is named.
+    ``now``: Unix seconds."""
+    from rich.cells import cell_len
+    from rich.console import Group as Parts
+    from rich.text import Text
+
+    from mesh.cli.screen import LONGEST_NAME, age, fitted, left_out, table, without
+
+    longest = min(LONGEST_NAME, max((cell_len(chat.name) for chat in found), default=0))
+    room = width - longest - _BESIDE_NAME
+    rows = table(
+        *("NAME", "AGE", "TURNS", "BEGINS"),
+        right=("AGE", "TURNS"),
+        fixed=("AGE", "TURNS"),
+        at_most={"BEGINS": max(1, room)},
+    )
     rows.columns[-1].no_wrap, rows.columns[-1].overflow = True, "ellipsis"
     for chat in found:
         rows.add_row(
             Text(chat.name), age(now - chat.changed), f"{len(chat.turns):,}", Text(_first(chat))
         )
-    console().print(rows)
+    if room >= _SHORTEST:
+        return rows
+    gone = ["BEGINS", *fitted(without(rows, "BEGINS"), width, "AGE", "TURNS")]
+    return Parts(rows, *left_out(gone))

@@ -24,7 +24,7 @@ _OURS = {
     "logs": ("logs/*.log", "logs/*.log.1"),  # of those that ran here: ``_ran``
     "compiled rules": ("cache/rules*/*.hsdb", "cache/rules*/.*.hsdb.draft"),
     "identities and measured speeds of nodes": (
-        *("nodes/*/id", "nodes/*/lock", "nodes/*/calibration.json"),
+        *("nodes/*/id", "nodes/*/lock", "nodes/*/calibration.json", "nodes/*/fit.json"),
         *("nodes/*/.id.draft", "nodes/*/.calibration.json.draft"),
     ),
     "identities of orchestrators": (

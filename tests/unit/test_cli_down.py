@@ -17,11 +17,15 @@ from mesh.errors import ConfigError
 from mesh.local import leftovers, run_file
 from mesh.local.plan import name_in
 from node.identity import claim
+from node.models.calibration import store
+from node.models.fit import measured
 
 OWN = (
     *("etcd/member/wal/0.wal", "etcd/member/snap/db", "logs/robin.log", "logs/robin.log.1"),
     *("cache/rules/ab.hsdb", "cache/rules-check/cd.hsdb", "mesh.lock", "mesh.json"),
-    *("nodes/robin/id", "nodes/robin/lock", "nodes/robin/calibration.json"),
+    *("nodes/robin/id", "nodes/robin/lock"),
+    # What a node keeps from one run to the next.
+    *(f"nodes/robin/{kept.FILE}" for kept in (store, measured)),
     *("orchestrators/orchestrator/id", "orchestrators/orchestrator/ticket.key"),
 )
 FOREIGN = (

@@ -64,11 +64,11 @@ def list_models(folders: tuple[Path, ...], as_json: bool, endpoint: str | None) 
             )
         )
         return
-    from mesh.cli.screen import console
+    from mesh.cli.screen import console, tell
 
     screen = console()
     if local is None:
-        screen.print(f"models of this box are listed where a node can run: {remedy('node')}")
+        tell(f"models of this box are listed where a node can run: {remedy('node')}")
     elif local:
         screen.print(_table(local))
     else:
