@@ -54,8 +54,8 @@ def script_for(shell: str) -> str:
 
 def place(shell: str, home: Path, environment: Mapping[str, str]) -> tuple[Path, str]:
     """Where that shell looks by itself, and what is to be done then."""
-    data = Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share")
-    config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    data = _base(environment.get("XDG_DATA_HOME"), home / ".local" / "share")
+    config = _base(environment.get("XDG_CONFIG_HOME"), home / ".config")
     match shell:
         case "bash":  # the package bash-completion loads it by the command's name
             path = data / "bash-completion" / "completions" / "mesh"
@@ -65,6 +65,11 @@ def place(shell: str, home: Path, environment: Mapping[str, str]) -> tuple[Path,
         case _:
             folder = data / "zsh" / "site-functions"
             return folder / "_mesh", (f"in ~/.zshrc, before compinit, say: fpath=({folder} $fpath)")
+
+
+def _base(said: str | None, usual: Path) -> Path:
+    """A relative path is none (XDG Base Directory Specification)."""
+    return Path(said) if said and Path(said).is_absolute() else usual
 
 
 def _holds(path: Path, script: str) -> bool:

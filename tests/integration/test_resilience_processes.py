@@ -27,6 +27,7 @@ from tests.mesh.fakes import ROUTER, RULES, text_of
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 WORDS = 100
+READY_S = 60.0  # all processes of a fleet import at once, beside whatever else runs here
 
 
 def whole(words: int = WORDS) -> str:
@@ -83,16 +84,29 @@ class Fleet:
 
     async def ready(self, nodes: int) -> None:
         """Every orchestrator would use so many nodes."""
-        for endpoint in self.endpoints:
-            async with asyncio.timeout(START_S):
-                while True:
-                    try:
-                        async with mesh.connect(endpoint) as client:
-                            while await usable(client) < nodes:  # noqa: ASYNC110 (a remote state)
-                                await asyncio.sleep(0.02)
-                            break
-                    except MeshError:
-                        await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(READY_S):
+                for endpoint in self.endpoints:
+                    await self._ready(endpoint, nodes)
+        except TimeoutError:
+            raise AssertionError(f"not ready within {READY_S:g} s: {self._said()}") from None
+
+    async def _ready(self, endpoint: str, nodes: int) -> None:
+        while True:
+            ended = [each for each in self.orchestrators if each.returncode is not None]
+            assert len(ended) < len(self.orchestrators), f"no orchestrator lives: {self._said()}"
+            try:
+                async with mesh.connect(endpoint) as client:
+                    while await usable(client) < nodes:  # noqa: ASYNC110 (a remote state)
+                        await asyncio.sleep(0.02)
+                    return
+            except MeshError:
+                await asyncio.sleep(0.05)
+
+    def _said(self) -> str:
+        return " | ".join(
+            f"{log.name}: {log.read_text()[-400:]}" for log in self.folder.glob("*.log")
+        )
 
 
 async def usable(client: Client) -> int:

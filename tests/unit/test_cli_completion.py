@@ -81,6 +81,15 @@ def test_install_writes_where_the_shell_looks_and_says_so(shell: str, tmp_path: 
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.parametrize("said", ["", "share", "./share", "~/share"])
+def test_a_base_folder_that_is_relative_is_none(said: str, tmp_path: Path) -> None:
+    for shell in SHELLS:
+        path, _ = place(shell, tmp_path, {"XDG_DATA_HOME": said, "XDG_CONFIG_HOME": said})
+        assert path == place(shell, tmp_path, {})[0]
+    elsewhere = {"XDG_DATA_HOME": "/elsewhere", "XDG_CONFIG_HOME": "/elsewhere"}
+    assert place("bash", tmp_path, elsewhere)[0].is_relative_to("/elsewhere")
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / ".config").write_text("", encoding="utf-8")
     result = install("fish", tmp_path)
