@@ -235,7 +235,7 @@ class Residency:
             seat.measuring = True
             self._group.create_task(self._measure(seat), name=f"measure-{seat.model.id}")
         if seat.phase is ModelPhase.RESIDENT and before is not ModelPhase.RESIDENT:
-            self._check_device(seat)
+            seat.check_device()
         if seat.phase is ModelPhase.COLD:
             self._look_up(seat)
 
@@ -263,25 +263,6 @@ class Residency:
         else:
             seat.needs_of = basis
             seat.note = seat.needs.note
-
-    def _check_device(self, seat: Seat) -> None:
-        """An engine build without GPU support loads on the CPU and says nothing."""
-        facts, option = seat.model.facts, seat.option
-        if facts is None or option is None or not seat.on_gpu or facts.device != CPU:
-            return
-        words = (
-            f"it was to load on GPU {option.device} and its engine, as it is installed here, runs "
-            "on the CPU only"
-        )
-        if not seat.model.settings.allow_cpu:
-            seat.model.fail(
-                f"{words}; install a build with GPU support, or set gpu_layers = 0 or "
-                "allow_cpu = true to run it on the CPU"
-            )
-            return
-        seat.note = f"on the CPU, as allow_cpu says: {words}"
-        on_cpu = [each for each in (seat.needs.options if seat.needs else ()) if each.device == CPU]
-        seat.option = on_cpu[0] if on_cpu else option
 
     def _state(self) -> State:
         seats = self._seats.values()

@@ -63,6 +63,26 @@ class Seat:
             self.unload_at = round(clock.wall() + ttl - (now - self.used_at), 1)
         return idle and phase is ModelPhase.RESIDENT
 
+    def check_device(self) -> None:
+        """Once it is loaded: an engine's build without GPU support loads on the CPU and says
+        nothing."""
+        facts, option = self.model.facts, self.option
+        if facts is None or option is None or not self.on_gpu or facts.device != CPU:
+            return
+        words = (
+            f"it was to load on GPU {option.device} and its engine, as it is installed here, runs "
+            "on the CPU only"
+        )
+        if not self.model.settings.allow_cpu:
+            self.model.fail(
+                f"{words}; install a build with GPU support, or set gpu_layers = 0 or "
+                "allow_cpu = true to run it on the CPU"
+            )
+            return
+        self.note = f"on the CPU, as allow_cpu says: {words}"
+        on_cpu = [each for each in (self.needs.options if self.needs else ()) if each.device == CPU]
+        self.option = on_cpu[0] if on_cpu else option
+
     def measurable(self, now: float) -> bool:
         """At its load, after its first use (buffers fill only then), and then now and again."""
         if self.measuring:
