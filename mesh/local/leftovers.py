@@ -25,7 +25,7 @@ _OURS = {
     "compiled rules": ("cache/rules*/*.hsdb", "cache/rules*/.*.hsdb.draft"),
     "identities and measured speeds of nodes": (
         *("nodes/*/id", "nodes/*/lock", "nodes/*/calibration.json", "nodes/*/fit.json"),
-        *("nodes/*/.id.draft", "nodes/*/.calibration.json.draft"),
+        *("nodes/*/.id.draft", "nodes/*/.calibration.json.draft", "nodes/*/.fit.json.draft"),
     ),
     "identities of orchestrators": (
         *("orchestrators/*/id", "orchestrators/*/.id.draft", "orchestrators/*/ticket.key"),

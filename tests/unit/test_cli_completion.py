@@ -11,6 +11,7 @@ from shutil import which
 import pytest
 from click.testing import CliRunner, Result
 
+from mesh.cli import fleet_names
 from mesh.cli.completion import SHELLS, VARIABLE, place, script_for
 from mesh.cli.main import cli
 from mesh.v1 import mesh_pb2
@@ -40,7 +41,10 @@ def test_commands_and_options_are_completed() -> None:
 
 
 @pytest.mark.parametrize("command", ["ask", "chat", "route", "embed", "bench"])
-def test_models_and_specialties_come_from_the_fleet(command: str) -> None:
+def test_models_and_specialties_come_from_the_fleet(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_names, "WITHIN_S", 20.0)  # a busy box is no mesh without names
     odd = node("odd", models=(model("two words"), model("math-7b")))
     fleet = mesh_pb2.FleetResponse(nodes=[node("math"), odd], registry_connected=True)
     mesh = FakeMesh(fleet=fleet)
