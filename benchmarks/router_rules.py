@@ -184,8 +184,16 @@ def _bare_scan(stage: RulesStage) -> Callable[[bytes], None]:
 
 
 def _re_loop(rules: RuleSet) -> Callable[[str], list[int]]:
+    # Python writes a code point otherwise.
+    code_point = re.compile(r"\\x\{(\w+)\}")
     searches = [
-        (number, re.compile(pattern, re.IGNORECASE if rule.caseless else 0).search)
+        (
+            number,
+            re.compile(
+                code_point.sub(lambda x: f"\\U{int(x[1], 16):08x}", pattern),
+                re.IGNORECASE if rule.caseless else 0,
+            ).search,
+        )
         for number, rule in enumerate(rules.rules)
         for pattern in rule.patterns
     ]

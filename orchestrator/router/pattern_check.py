@@ -7,7 +7,8 @@ Support: Unsupported Constructs", and the constructs of PCRE, Python, Java and O
 
 Also refused is what the engine takes without a word but reads otherwise than its writer meant:
 ``{,3}`` and ``[a&&b]``, which are plain text to it, and escapes that it does not know. And counted
-repeats that it would compile for minutes (``pattern_repeats``).
+repeats that it would compile for minutes (``pattern_repeats``). And ``\\W`` and its like: to the
+engine ``\\w`` is ASCII, so that all other letters are blanks to them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import re
 from orchestrator.router.pattern_repeats import long_repeat
 
 _USE_COMPANIONS = "write a second rule and name it in 'requires' or 'excludes'"
+# What is no letter, digit or underscore in any script, near enough.
+_NO_LETTER = r"[^\w\x{c0}-\x{1fff}\x{2c00}-\x{ffff}]"
+_NAME_BLANKS = f"write [\\s[:punct:]], or {_NO_LETTER}, or set unicode = true"
 _PLAIN_QUANTIFIER = "drop the '+': the engine never backtracks, so there is nothing to gain"
 
 # Longest first: what stands after "(" decides.
@@ -68,6 +72,7 @@ _POSIX_CLASSES = {
     *("alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph"),
     *("lower", "print", "punct", "space", "upper", "word", "xdigit"),
 }
+_LETTERS = frozenset({"alnum", "alpha", "word"})  # of ASCII, unless unicode = true
 
 
 def check_pattern(pattern: str, *, unicode: bool, limit: int, multiline: bool = False) -> str:
@@ -99,7 +104,7 @@ def _scan(pattern: str, unicode: bool) -> str:
                 at += 2
                 continue
             case "[":
-                end, problem = _class(pattern, at)
+                end, problem = _class(pattern, at, unicode)
                 if problem:
                     return problem
                 at = end
@@ -133,6 +138,8 @@ def _escape(pattern: str, at: int, unicode: bool) -> str:
     letter = pattern[at + 1 : at + 2]
     if letter in _ESCAPES:
         return _refused(_ESCAPES[letter][0], at, _ESCAPES[letter][1])
+    if letter == "W" and not unicode:
+        return _foreign("\\W", at)
     if unicode and letter in {"b", "B"}:
         return _refused(f"\\{letter} with unicode = true", at, r"write (?:^|\W) or (?:\W|$)")
     return ""
@@ -152,12 +159,15 @@ def _group(pattern: str, at: int) -> str:
     return ""
 
 
-def _class(pattern: str, at: int) -> tuple[int, str]:
+def _class(pattern: str, at: int, unicode: bool) -> tuple[int, str]:
     """The position after the class that opens at ``at``, and what is wrong in it. A class that
     never closes ends with the pattern, and the engine reports it."""
+    opened = at
     at += 1
-    if pattern.startswith("^", at):
+    negated = pattern.startswith("^", at)
+    if negated:
         at += 1
+    words = beyond = False  # has it ASCII's letters all alone, or others as well
     if pattern.startswith("]", at):  # first in a class, it is an ordinary character
         at += 1
     while at < len(pattern) and pattern[at] != "]":
@@ -168,6 +178,10 @@ def _class(pattern: str, at: int) -> tuple[int, str]:
             if name not in _POSIX_CLASSES:
                 known = ", ".join(sorted(_POSIX_CLASSES))
                 return at, _refused(f"a class {found[0]}", at, f"the engine knows {known}")
+            if name in _LETTERS:
+                if found[1] == ":" and found[2].startswith("^") and not unicode:
+                    return at, _foreign(found[0], at)
+                words = True
             at = found.end()
             continue
         if pattern.startswith("&&", at):
@@ -177,9 +191,23 @@ def _class(pattern: str, at: int) -> tuple[int, str]:
             if (letter := pattern[at + 1 : at + 2]) in _NOT_IN_A_CLASS:
                 remedy = "write out the characters that the class shall have"
                 return at, _refused(f"\\{letter} in a class", at, remedy)
+            if letter == "W" and not unicode:
+                return at, _foreign("\\W in a class", at)
+            words = words or letter == "w"
+            beyond = beyond or letter in {"p", "P"} or pattern.startswith("x{", at + 1)
             at += 1
+        beyond = beyond or pattern[at : at + 1] > "\x7f"
         at += 1
+    if negated and words and not beyond and not unicode:
+        return at, _foreign(pattern[opened : at + 1], opened)
     return at + 1, ""
+
+
+def _foreign(what: str, at: int) -> str:
+    return (
+        f"{what} at position {at + 1} takes every letter beyond ASCII for a blank, so that it "
+        f"fires on text in other languages; {_NAME_BLANKS}"
+    )
 
 
 def _refused(what: str, at: int, remedy: str) -> str:

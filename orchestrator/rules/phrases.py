@@ -27,6 +27,8 @@ _WORD = re.compile(
     r"(?P<number>\d[\d.,]*)|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)?)|(?P<end>[.!?;:]\s|\n)"
 )
 # What redaction makes of a word. A word of x's alone (a Roman numeral) is not missed.
+# Between words, of a pattern: no letter of any script.
+_BLANK = r"[^\w\x{c0}-\x{1fff}\x{2c00}-\x{ffff}]"
 _MASK = re.compile(r"[xX]+(?:'[^\W\d_]+)?")
 
 
@@ -103,12 +105,12 @@ def pattern_of(phrase: Phrase) -> str:
     for word in phrase:
         match word:
             case "^":
-                out = r"^\W*"
+                out = f"^{_BLANK}*"
             case "*":
-                out += rf"\W+(?:[\w'.,-]+\W+){{1,{GAP_WORDS}}}"
+                out += rf"{_BLANK}+(?:[\w'.,-]+{_BLANK}+){{1,{GAP_WORDS}}}"
             case _:
                 if before not in ("", START, GAP):
-                    out += r"\W+"
+                    out += f"{_BLANK}+"
                 elif before == "":
                     out += r"\b"
                 out += r"\d[\d.,]*" if word == NUMBER else re.escape(word)

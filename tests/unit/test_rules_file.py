@@ -110,6 +110,11 @@ UNSUPPORTED = [
     (r"[a", "character class", ""),
     (r"*a", "Invalid repeat", ""),
     ("", "pattern is empty", "what it shall find"),
+    (r"^\W*5", r"\W at position 2 takes every letter beyond ASCII for a blank", "[:punct:]"),
+    (r"a[\W_]b", r"\W in a class at position 3", "unicode = true"),
+    (r"a[^\w.]b", r"[^\w.] at position 2", "unicode = true"),
+    (r"[[:^alpha:]]x", "[:^alpha:] at position 2", "unicode = true"),
+    (r"x[^[:alnum:]]", "[^[:alnum:]] at position 2", "unicode = true"),
 ]
 
 
@@ -123,13 +128,21 @@ def test_an_unsupported_pattern_is_refused_by_name_with_what_to_write_instead(
     assert remedy in message
 
 
+@pytest.mark.parametrize("pattern", [r"^\W*5", r"a[\W_]b", r"a[^\w.]b", r"[[:^alpha:]]x"])
+def test_with_unicode_classes_blanks_are_blanks_in_any_script(pattern: str) -> None:
+    rules = parse(_one(f"pattern = '{pattern}'\nunicode = true"))
+    assert RulesStage(rules).rules.rules[0].unicode
+
+
 @pytest.mark.parametrize(
     "pattern",
     [
         r"\(?=", r"[(?=]x", r"\Q(?=\E", r"\\1", r"a\+\+", r"[*+]+", r"(?:a|b)", r"(?i)abc",
         r"(?<n>a)b", r"(?P<n>a)b", r"(?#(?= a++)x", "(?x)a # (?= b++\nc", r"(?i-s:a)b", r"(?xi)a b",
-        r"\bfoo\b", r"[[:alpha:]]+x", r"[[:^alpha:]]x", r"a{x,3}", r"[{,3}]x", r"\{,3}", r"[&]&&x",
+        r"\bfoo\b", r"[[:alpha:]]+x", r"a{x,3}", r"[{,3}]x", r"\{,3}", r"[&]&&x",
         r"[]a]b", r"é", r"\p{L}x", r"a+?b", r"a{2}b",
+        r"\\W", r"\QW\W\E", r"[^\w\x{c0}-\x{ffff}]x", r"[^\w\p{L}]x", r"[^\wà-ÿ]x",
+        r"[^\d]x", r"[\w]x",
     ],
 )  # fmt: skip
 def test_what_only_looks_unsupported_is_accepted(pattern: str) -> None:
