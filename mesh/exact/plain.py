@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from unicodedata import category, decimal, normalize
 
 _PLAIN = {
@@ -40,6 +41,23 @@ MOST_OTHER = 100
 # 3·4 is three times four, and 3.4 as British print has it.
 _BRITISH = re.compile("[0-9]\u00b7[0-9]")
 _ASCII_DIGITS = re.compile("[0-9]")
+
+
+_POWER_OF_TEN = re.compile(r"(?<![\w.,])([0-9]{1,12}(?:\.[0-9]{1,9})?)e([+-]?[0-9]{1,2})(?![\w.,])")
+_MOST_TENS = 15
+
+
+def written_out(line: str) -> str:
+    """``line``, in lower case, with 3.5e-2 as 0.035: of calculators' numbers those of up to fifteen
+    powers of ten."""
+    if "e" not in line or not _ASCII_DIGITS.search(line):
+        return line
+    return _POWER_OF_TEN.sub(_all_digits, line)
+
+
+def _all_digits(found: re.Match[str]) -> str:
+    tens = int(found[2])
+    return f"{Decimal(found[1]).scaleb(tens):f}" if abs(tens) <= _MOST_TENS else found[0]
 
 
 # 1.000 is one thousand to half of Europe, and 1.000.000 a million. Not 0.500, nor 1.5 or 1.0000.

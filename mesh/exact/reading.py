@@ -12,7 +12,7 @@ import re
 from datetime import date
 
 from mesh.exact.base import QUICK_CHARACTERS, SLOW_CHARACTERS, Declined, Exact, Problem
-from mesh.exact.plain import MOST_OTHER, ambiguous_numbers, plain
+from mesh.exact.plain import MOST_OTHER, ambiguous_numbers, plain, written_out
 from mesh.exact.quick import calculator, dates, sums, unit_forms, units
 from mesh.exact.quick.calculator import Sum
 from mesh.exact.quick.dates import Dated
@@ -52,7 +52,7 @@ def read(text: str, today: date) -> Problem | None:
     if not line or ambiguous_numbers(line):
         return None
     if len(line) <= QUICK_CHARACTERS:
-        lower = line.lower()
+        lower = written_out(line.lower())
         if _KNOWN.issuperset(_WORD.findall(lower)) and not _UNSURE.search(line):
             asked = unwrap(lower)
             if (figures := spelt(asked.text)) is not None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from mesh.exact.base import Problem
-from mesh.exact.plain import plain
+from mesh.exact.plain import plain, written_out
 from mesh.exact.quick.calculator import Sum
 from mesh.exact.quick.dates import Dated
 from mesh.exact.quick.numerals import NUMBER, ORDINALS, spelt
@@ -49,12 +49,15 @@ def unasked(text: str, problem: Problem, *, doing_sums: bool = False) -> str | N
 
 
 def _sum(text: str, *, doing_sums: bool) -> str | None:
-    asked = unwrap((plain(text.strip()) or "").lower())
+    line = (plain(text.strip()) or "").lower()
+    asked = unwrap(lower := written_out(line))
     figures = spelt(asked.text)
     if figures is None:
         return "its figures have two readings"
     if asked.wish and not (asked.question or asked.sure):
         return "something is wished for, and no value"
+    if lower != line:
+        return None  # nobody writes 2e-3 but a calculator, and those who have one
     put = _put(asked)
     said = " ".join(figures.text.split())
     if (word := _WORD.search(said)) is not None and not _words_are_signs(said):
@@ -93,6 +96,7 @@ _SIGN_WORDS = (
     (re.compile(r"(?<![a-z])divided (?:by|buy)\b"), "÷"),
     (re.compile(r"(?<![a-z])(?:minus|subtracted from)\b"), "−"),
     (re.compile(r"\b(?:squared|cubed|factorial)\b"), "²"),
+    (re.compile(r"\bfact(?= ?\()"), "²"),
     (re.compile(r"\bnegative\b"), ""),
     (re.compile(r"\b(?:raised )?to the (?:power(?: of)?\b)?"), "^"),
     (re.compile(rf"\b(?:{'|'.join(ORDINALS)})\b|(?<=[0-9])(?:st|nd|rd|th)\b|\bpower\b"), ""),
@@ -122,11 +126,12 @@ _PUT_IN_WORDS = tuple(
         ("(?:the )?(?:sum|product|average|mean|square|cube|factorial|remainder|gcd|gcf|hcf|lcm) "
          "(?:of|when) ", Put.BARE, ""),
         ("(?:the )?(?:greatest|highest|least|lowest) common ", Put.BARE, ""),
-        (r"(?:the )?[a-z0-9]+ root of ", Put.BARE, ""),
+        (r"(?:the )?[a-z0-9]+ (?:root|rt) of ", Put.BARE, ""),
         (f"{_SHARE}{_PERCENT} (?:tip on|tip for|tax on|of) ", Put.BARE, ""),
         (f"{_SHARE}{_PERCENT} off ", Put.QUESTION, "a discount"),
         (f"{_SHARE} as a percent", Put.BARE, ""),
         ("how many times ", Put.BARE, ""),
+        (rf"{NUMBER} ?[*/] ?{NUMBER} ?%", Put.BARE, ""),
         ("[0-9]+/[0-9]+ of ", Put.BARE, ""),
         ("(?:an? )?[0-9⁄/.]+ of ", Put.QUESTION, "a share"),
         ("(?:double|triple|twice) [0-9]{2}", Put.QUESTION, "a name"),
@@ -157,6 +162,7 @@ _TIGHT = re.compile(r"[0-9)][-x×/−][0-9(.]")
 _YEARS = range(1500, 2101)
 _MOST_MONTHS = 12  # 12/24 is Christmas Eve
 _AEROPLANE = re.compile(r"7[0-9]7 ?- ?(?:[1-9]|[1-9]00)")
+_SMALL = re.compile(r"0?\.[0-9]{3,}")  # and no version
 _ZIP = re.compile(r"[0-9]{5} ?- ?[0-9]{4}")
 _BOOK = ("978", "979")
 # What small figures with a minus between them are the names of.
@@ -249,6 +255,8 @@ def _difference(text: str, numbers: Sequence[str]) -> tuple[Put, str]:
         return Put.COMMAND, reading
     values = [float(number) for number in numbers]
     rest = values[0] - sum(values[1:])
+    if len(values) == 2 and rest >= 0 and all(map(_SMALL.fullmatch, numbers)):
+        return Put.BARE, ""
     pair = (numbers[0], numbers[1])
     year, short = int(values[0]) if values[0] in _YEARS else 0, values[1] < 100
     named = (

@@ -85,7 +85,6 @@ def test_percentages_and_prices(text: str, expected: str) -> None:
         "is 2 + 2 = 4?",
         "0x10 + 1",
         "007 + 1",
-        "1e5 + 1",
         "3,14 * 2",
         "1.000.000 + 1",
         "100 000 + 1",

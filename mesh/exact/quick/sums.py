@@ -32,7 +32,7 @@ WORDS = (
         "tax on for an increase decrease reduce increased decreased reduced as what out ",
         "how many does can will go goes fit in into with x double twice triple greatest ",
         "highest least lowest common divisor factor multiple denominator gcd gcf hcf lcm ",
-        "negative th st nd rd dollars bucks euros",
+        "fact cubic rt negative th st nd rd dollars bucks euros",
     )
     | frozenset(ORDINALS)
 )
@@ -51,6 +51,8 @@ _SIGNS = (
     (re.compile(r" squared(?! root)\b"), "^(2)"),
     (re.compile(r" cubed(?! root)\b"), "^(3)"),
     (re.compile(r"(?<=[0-9)]) factorial\b"), "!"),
+    (re.compile(r"\bfact ?\(([0-9]+)\)"), r"\1!"),
+    (re.compile(r"\bcubic (?:root|rt) of\b"), "cube root of"),
 )
 _BRACKET = r"\([^()a-z]*(?:\([^()a-z]*\)[^()a-z]*)*\)"
 _SIMPLE = rf"(?:- ?)?(?:{NUMBER}|{_BRACKET})"
@@ -83,6 +85,8 @@ _FORMS = tuple(
     for form, meaning in (
         (f"[a |an ]<q>{_PERCENT} off [of ]<m>", "m - q / 100 * m"),
         (f"[a |an ]<q>{_PERCENT} (tip on|tip for|tax on|of) <m>", "q / 100 * m"),
+        (f"<a> ?\\* ?<p>{_PERCENT}", "a * (p / 100)"),
+        (f"<a> ?/ ?<p>{_PERCENT}", "a / (p / 100)"),
         ("twice <a>", "2 * a"),
         ("double <a>", "2 * a"),
         ("triple <a>", "3 * a"),

@@ -30,7 +30,10 @@ _LINKS = (
     "|are contained in|equals|equal|make up|makes up|makes|make|would be in|would fit in"
     "|will fit in|can fit in|fit in|fit into|go into|in|is|are|does|do|per|to|for|from)[ there]"
 )
-_INTO = "(is|equals|are|is equal to|are equal to|equal|make|makes) how many|[be ](into|to|in|as)"
+_INTO = (
+    "(is|equals|are|is equal to|are equal to|equal|make|makes) how many|equals what in"
+    "|[be |converted ](into|to|in|as)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def _form(
 
 _FORMS = (
     _form(
-        "(how many|how much|[the ]amount of|the number of) ",
+        "(how many|how much|[the ]amount of|[the ]number of) ",
         _LINKS,
         "[ (have|contain|hold|make|equal|be|take up|in total|total)]",
         target_first=True,
@@ -92,8 +95,10 @@ def recognise(asked: Asked, figures: Spelt) -> Conversion | None:
             return _read(text[before.end() :], form, rule=form.rule)
     opened = _BARE.before.match(text)
     body = text[opened.end() if opened else 0 :]
-    # "feet to inches" by itself is a heading, and "what is c in f" may be about music.
-    return _read(body, _BARE, rule=(asked.question or asked.verb) and body[1:2] != " ")
+    # "feet to inches" by itself is a heading, unless it has a measure that only measures; and "what
+    # is c in f" may be about music.
+    asks = asked.question or asked.verb or (body == text and _METRIC.search(body) is not None)
+    return _read(body, _BARE, rule=asks and body[1:2] != " ")
 
 
 def _read(text: str, form: _Form, *, rule: bool) -> Conversion | None:
@@ -116,11 +121,15 @@ def _problem(source: Terms, target: Unit, *, rule: bool) -> Conversion | None:
         target = FLUID_OUNCE
     if target.quantity is Quantity.VOLUME and len(source) == 1 and first is OUNCE:
         source = ((source[0][0], FLUID_OUNCE),)
-    if len(source) == 1 and source[0][1] is target:
-        return None
+    if len(source) == 1 and first is target and (rule or first.quantity is not _TEMPERATURE):
+        return None  # but -7 °C may be asked for in °C
     return Conversion(source=source, target=target, rule=rule)
 
 
+_TEMPERATURE = Quantity.TEMPERATURE
+_METRIC = re.compile(
+    r"(?<![a-z])(?:nano|micro|milli|deci)(?:met(?:er|re)|lit(?:er|re)|gram)|micron|μ|dl\b"
+)
 _ONE = Fraction(1)  # this very one: that no number was said
 _TERM = re.compile(
     rf"(?:(?P<minus>-|minus|negative) ?)?(?P<number>{NUMBER})(?: ?/ ?(?P<below>{NUMBER}))?"

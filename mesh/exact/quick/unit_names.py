@@ -24,6 +24,8 @@ class Quantity(StrEnum):
     DATA = "data"
     PRESSURE = "pressure"
     ENERGY = "energy"
+    FORCE = "force"
+    FREQUENCY = "frequency"
     POWER = "power"
     ANGLE = "angle"
 
@@ -52,16 +54,17 @@ def _metric(one: str, quantity: Quantity, symbols: str, *, pint: str = "") -> di
     words = [one, f"{one}s", *(s.strip() for s in symbols.split(",") if s.strip())]
     if one.endswith("er"):
         words += [f"{one[:-2]}re", f"{one[:-2]}res"]
-    return _unit(pint or one, one, quantity, ",".join(words))
+    many = one if one.endswith("hertz") else ""
+    return _unit(pint or one, one, quantity, ",".join(words), many=many)
 
 
 Q = Quantity
 NAMES: dict[str, Unit] = {}
 for _quantity, _base, _prefixes in (
-    (Q.LENGTH, "meter", {"nano": "", "micro": "", "milli": "mm", "centi": "cm", "deci": "dm",
-                         "": "m", "kilo": "km"}),
+    (Q.LENGTH, "meter", {"nano": "", "micro": "micron,microns", "milli": "mm", "centi": "cm",
+                         "deci": "dm", "": "m", "kilo": "km"}),
     (Q.VOLUME, "liter", {"milli": "ml", "centi": "cl", "deci": "dl", "": "l", "kilo": ""}),
-    (Q.MASS, "gram", {"micro": "mcg,microgramme,microgrammes",
+    (Q.MASS, "gram", {"micro": "μg,mcg,microgramme,microgrammes",
                       "milli": "mg,milligramme,milligrammes", "": "g,gramme,grammes",
                       "kilo": "kg,kgs,kilo,kilos,kilogramme,kilogrammes"}),
     (Q.TIME, "second", {"nano": "ns", "micro": "μs", "milli": "ms,msec"}),
@@ -73,10 +76,15 @@ NAMES |= _unit("foot", "foot", Q.LENGTH, "foot,feet,ft,'", many="feet")
 NAMES |= _unit("yard", "yard", Q.LENGTH, "yard,yards,yd,yds")
 NAMES |= _unit("mile", "mile", Q.LENGTH, "mile,miles,mi")
 NAMES |= _unit("nautical_mile", "nautical mile", Q.LENGTH, "nautical mile,nautical miles,nmi")
-NAMES |= _unit("light_year", "light-year", Q.LENGTH, "light year,light years,lightyear,lightyears")
+NAMES |= _unit(
+    "light_year",
+    "light-year",
+    Q.LENGTH,
+    "light year,light years,lightyear,lightyears,light-year,light-years",
+)
 NAMES |= _unit("660 * foot", "furlong", Q.LENGTH, "furlong,furlongs")
 NAMES |= _unit("ounce", "ounce", Q.MASS, "ounce,ounces,oz,ozs")
-NAMES |= _unit("pound", "pound", Q.MASS, "pound,pounds,lb,lbs")
+NAMES |= _unit("pound", "pound", Q.MASS, "pound,pounds,lb,lbs,lbm")
 NAMES |= _unit("stone", "stone", Q.MASS, "stone,stones", many="stone")
 NAMES |= _unit(
     "1000 * kilogram", "metric ton", Q.MASS,
@@ -153,7 +161,7 @@ NAMES |= _unit("nautical_mile / hour", "knot", Q.SPEED, "knot,knots")
 NAMES |= _unit(
     "degree_Celsius", "°C", Q.TEMPERATURE,
     "celsius,degrees celsius,degree celsius,centigrade,degrees centigrade,°c,c,degrees c,deg c,"
-    "celcius,degrees celcius",
+    "celcius,degrees celcius,celsisus",
     many="°C",
 )  # fmt: skip
 NAMES |= _unit(
@@ -184,7 +192,32 @@ NAMES |= _metric(
 NAMES |= _metric("watt", Q.POWER, "")
 NAMES |= _metric("kilowatt", Q.POWER, "kw")
 NAMES |= _metric("megawatt", Q.POWER, "")
+# Of these by their names alone: of symbols the case tells milli from mega, and is often wrong.
+for _quantity, _base, _symbols in (
+    (Q.FREQUENCY, "hertz", {"": "hz", "kilo": "khz", "giga": "ghz"}),
+    (Q.FORCE, "newton", {}),
+    (Q.ENERGY, "electronvolt", {}),
+    (Q.PRESSURE, "bar", {"centi": "cbar", "deci": "dbar", "giga": "gbar"}),
+    (Q.ENERGY, "joule", {}),
+    (Q.POWER, "watt", {}),
+):
+    for _prefix in (
+        *("", "femto", "pico", "nano", "micro", "milli", "centi", "deci", "deca", "hecto", "kilo"),
+        *("mega", "giga", "tera", "peta", "exa"),
+    ):
+        if f"{_prefix}{_base}" not in NAMES:
+            NAMES |= _metric(f"{_prefix}{_base}", _quantity, _symbols.get(_prefix, ""))
+NAMES |= _unit("gram * standard_gravity", "gram-force", Q.FORCE,
+               "gram force,grams force,gram-force", many="grams-force")  # fmt: skip
+NAMES |= _unit("foot * pound * standard_gravity", "foot-pound", Q.ENERGY,
+               "foot pound,foot pounds,foot-pound,foot-pounds")  # fmt: skip
+NAMES |= _unit("133.322387415 * pascal", "mmHg", Q.PRESSURE, "mmhg", many="mmHg")
+NAMES |= _unit("10**-28 * meter**2", "barn", Q.AREA, "barn,barns")
+NAMES |= _unit("foot**3", "cubic foot", Q.VOLUME, "cuft,cufts,cu ft", many="cubic feet")
+NAMES |= _unit("centimeter**2", "square centimeter", Q.AREA, "cm2,cm^2,cm^(2)")
+NAMES |= _unit("meter**2", "square meter", Q.AREA, "m2,m^2,m^(2)")
 NAMES |= _unit("degree", "degree", Q.ANGLE, "degree,degrees")
+NAMES |= _unit("milliradian", "milliradian", Q.ANGLE, "milliradian,milliradians,mrad")
 NAMES |= _unit("radian", "radian", Q.ANGLE, "radian,radians,rad")
 
 OUNCE = NAMES["ounce"]

@@ -25,12 +25,12 @@ _POLITE = re.compile(
 # What is wanted is no value: "I need 2 x 4".
 _WISH = re.compile(r"(?:i|we) (?:just )?(?:need|want|would like|wanna|'d like)(?: to)?[ ,:]*")
 _VERB = re.compile(
-    r"(?:calculate|compute|evaluate|work out|figure out|find(?: out)?|solve|determine"
+    r"(?:calculator|calculate|compute|evaluate|work out|figure out|find(?: out)?|solve|determine"
     r"|provide|do the math(?: on)?"
     r"|the (?:answer|solution|result) (?:to|of|for)|the value of)\b[ ,:]*"
 )
 # Of these, the ones that ask for nothing but a value: one finds a file, and works out twice a week.
-_SURE = re.compile(r"(?:calculate|compute|evaluate|solve|do the math)\b")
+_SURE = re.compile(r"(?:calculator|calculate|compute|evaluate|solve|do the math)\b")
 _QUESTION = re.compile(
     r"(?:what(?:'s| s| is| are| does| do|s| was| would be| would| will be| will)"
     r"|how much(?: is|'s| are| does| would be| do)|wat is|what)\b[ ,:]*"
@@ -66,6 +66,8 @@ def unwrap(text: str) -> Asked:
     text = " ".join(text.split())
     question = what = wish = False
     text, verb = _closed(text)
+    if text.startswith("= "):  # as in a table's field
+        text, verb = text[2:], True
     sure = verb
     for _ in range(_MOST):
         before = text
