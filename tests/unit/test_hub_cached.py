@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from node.models.hub import cached
 from node.models.hub.place import Hub
@@ -169,7 +171,13 @@ def test_half_a_file_is_removed_under_its_lock(hub: Hub) -> None:
     half = hub.blob(repo, "etag").with_name("etag.incomplete")
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
+    lock = hub.lock(repo, "etag")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert cached.remove_partial(hub, half) == 0, "somebody fills it"
+    assert half.exists()
+    shutil.rmtree(lock.parent.parent)
     assert cached.remove_partial(hub, half) == 4
     assert not half.exists()
-    assert hub.lock(repo, "etag").parent.is_dir(), "where the hub's library looks for it"
+    assert lock.parent.is_dir(), "where the hub's library looks for it"
     assert cached.remove_partial(hub, half) == 0, "it is gone"

@@ -86,7 +86,10 @@ def test_what_stands_beside_the_literals_stays() -> None:
         f"root ::= (\n{lines}\n)+": f"root ::= (\n{tree}\n)+",
         f'root ::= {run} | "z" "y"': f'root ::= {tree} | "z" "y"',
         f'root ::= {run} | "z"+': f'root ::= {tree} | "z"+',
-        f'root ::= ({run} | "z" "y")': f'root ::= ({tree} | "z" "y")',
+        f'root ::= ({run} | "nz" "y")': f'root ::= ({tree} | "nz" "y")',
+        "root ::= (x | " + "\n| ".join(names) + ")\nx ::= [a]": (
+            f"root ::= (x | {tree})\nx ::= [a]"
+        ),
         f"root ::= {run}": f"root ::= {tree}",
         f"root ::= (x) | {run}\nx ::= [a]": f"root ::= (x) | {tree}\nx ::= [a]",
     }
