@@ -53,6 +53,8 @@ def first_model() -> Path | None:
         wrong = _wrong(listed, path)
     except OSError as error:
         raise _damaged(f"{path} cannot be read ({error.strerror or error})") from None
+    except ValueError:  # a hash that nobody knows
+        raise _damaged("its RECORD cannot be read") from None
     if wrong:
         raise _damaged(f"{path} {wrong}")
     return path

