@@ -22,7 +22,7 @@ from mesh.types import Message, Role
 
 # Turns and characters that are read, 3 ms at most; a sum takes some 6 µs a character.
 _MOST_TURNS = 24
-_MOST_CHARACTERS = 500
+_MOST_CHARACTERS = 400
 _MOST_SYSTEM_CHARACTERS = 300
 
 _QUALITY = (
