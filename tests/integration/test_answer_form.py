@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required"
 )
 def test_it_survives_both_wires(sampling: Sampling) -> None:
     wire = sampling_to_wire(sampling).SerializeToString()
-    assert sampling_from_wire(pb.Sampling.FromString(wire)) == sampling
+    assert asdict(sampling_from_wire(pb.Sampling.FromString(wire))) == asdict(sampling)
     (opened,) = m.at_runner().read(m.encode(request(1, sampling=sampling)))
     assert isinstance(opened, m.Open)
     assert opened.opening.sampling == sampling

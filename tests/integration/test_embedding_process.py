@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ async def mesh(
         async with (
             process("-m", "orchestrator", json.dumps(settings), log=folder / "o.log"),
             _all(folder, [common | node for node in nodes], running),
-            await connected(endpoint) as client,
+            aclosing(await connected(endpoint)) as client,
         ):
             await _resident(client, {node["name"] for node in nodes})
             yield client, endpoint, running

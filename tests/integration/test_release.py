@@ -63,7 +63,7 @@ def run(
 def test_mesh_up_a_real_model_and_a_chat(programs: Path, home: Box) -> None:
     up = run(programs, home, "up", "--detach")
     assert up.returncode == 0, up.stdout + up.stderr
-    chat = run(programs, home, "chat", said="Say hello to the sea.\nWhat is 17 + 25?\n")
+    chat = run(programs, home, "chat", said="What is 17 + 25?\nSay hello to the sea.\n")
     assert chat.returncode == 0, chat.stdout + chat.stderr
     assert "42" in chat.stdout
     ask = run(programs, home, "ask", "Write", "a", "sentence", "about", "the", "sea.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ async def test_what_a_tools_node_cannot_answer_goes_on_to_the_specialtys_substit
             process("-m", "node", json.dumps(nodes[0]), log=tmp_path / "tools.log"),
             process("-m", "node", json.dumps(nodes[1]), log=tmp_path / "model.log"),
             process("-m", "orchestrator", json.dumps(orchestrator), log=tmp_path / "o.log"),
-            await connected(endpoint) as client,
+            aclosing(await connected(endpoint)) as client,
         ):
             await _served(client, {"tools", "model"})
             sure = client.generate("the sum of 3, 4 and 5")
