@@ -98,7 +98,10 @@ def test_what_is_piped_in_beside_a_prompt_goes_along(
 
 @pytest.mark.parametrize(
     ("piped", "says"),
-    [(b"\xff\xfe", b"not valid UTF-8"), (b"a\x00b" * 3, b"NUL character")],
+    [
+        (b"\xff\xfe", b"not valid UTF-8"),
+        (b"a\x00b" * 3, b"binary, no text (a zero byte at position 1)"),
+    ],
     ids=["no text", "zeros"],
 )
 def test_what_is_piped_in_and_is_no_text_is_one_line(

@@ -20,6 +20,7 @@ from mesh.errors import ConfigError, RegistryUnavailable
 from mesh.fleet.records import OrchestratorRecord, encode_record, rules_version
 from mesh.registry.base import ORCHESTRATORS
 from mesh.registry.etcd import EtcdRegistry
+from mesh.settings.shipped import shipped
 from mesh.types import OrchestratorId, Specialty
 from orchestrator.router.cascade import Cascade
 from orchestrator.router.reload import RulesReloader
@@ -29,6 +30,7 @@ from tests.etcd import EtcdServer
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 PREFIX = "/mesh/v1"
+COUNT = shipped("rules.toml").read_bytes().count(b"[[rules]]")
 RULES = b"[[rules]]\nname = 'sum'\nspecialty = 'math'\npattern = 'sum'\n"
 
 
@@ -110,7 +112,7 @@ async def test_pushed_rules_are_used_by_the_whole_fleet_until_they_are_dropped(
         before = first.version
         asked = await _mesh(etcd, "push", str(path))
         assert (asked.returncode, first.version) == (2, before)
-        assert "1 rule takes the place of 98: 98 removed (" in asked.stderr
+        assert f"1 rule takes the place of {COUNT}: {COUNT} removed (" in asked.stderr
         assert "nothing was changed: this removes rules that are in use; say --yes" in asked.stderr
         done = await _mesh(etcd, "push", str(path), "--yes")
         assert done.returncode == 0, done.stderr
