@@ -82,7 +82,8 @@ def _first_model() -> Path | None:
 
 
 def _tell(box: Box, plan: BuildPlan) -> None:
-    from node.engines.llama_cpp.cuda.plan import describe, shown
+    from node.engines.llama_cpp.cuda.cards import shown
+    from node.engines.llama_cpp.cuda.plan import describe
 
     screen = console()
     for card in box.cards:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mesh.cli.main import cli
+from mesh.made_page import keep
 
 TARGET = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -84,16 +85,7 @@ def _cell(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Exit code 1 when ``--check`` finds the page out of date."""
-    page = reference()
-    if arguments == ["--check"]:
-        current = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
-        if current == page:
-            return 0
-        sys.stderr.write(f"{TARGET} is out of date: run `python -m mesh.cli.reference`\n")
-        return 1
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(page, encoding="utf-8")
-    return 0
+    return keep(reference(), TARGET, "mesh.cli.reference", arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 import msgspec
 
 import mesh
+from mesh.made_page import keep
 
 TARGET = Path(__file__).parents[2] / "docs" / "sdk.md"
 
@@ -279,16 +280,7 @@ def prose(doc: str) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Exit code 1 when ``--check`` finds the page out of date."""
-    made = page()
-    if arguments == ["--check"]:
-        current = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
-        if current == made:
-            return 0
-        sys.stderr.write(f"{TARGET} is out of date: run `python -m mesh.client.reference`\n")
-        return 1
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(made, encoding="utf-8")
-    return 0
+    return keep(page(), TARGET, "mesh.client.reference", arguments)
 
 
 if __name__ == "__main__":

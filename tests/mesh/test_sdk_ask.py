@@ -16,34 +16,13 @@ from mesh.client.request import request_of
 from mesh.client.stream import Generation
 from mesh.errors import InvalidRequest, ProtocolError, UnknownModel
 from mesh.stream import Decided, Done, StreamEvent
-from mesh.types import Decision, FinishReason, ModelId, NodeId, RequestId, Role, Specialty
+from mesh.types import FinishReason, Role
 from tests.mesh.fakes import Mesh, orchestrator, until
 from tests.mesh.scripted import CHAT, fail, hang, words
 from tests.mesh.scripted import MATH as MATHS
+from tests.whole_answers import DECISION, DONE, REQUEST, ended
 
 MATH = "what is 1 + 1?"
-DECISION = Decision(specialty=Specialty("math"), stage="rules", rule=None, confidence=1.0)
-REQUEST = RequestId("0" * 32)
-DONE = Done(
-    reason=FinishReason.STOP,
-    node=NodeId("n"),
-    node_name="a",
-    model=ModelId("m"),
-    prompt_tokens=3,
-    completion_tokens=1_234,
-    cached_tokens=0,
-    ttft_ms=1.0,
-    tokens_per_second=0.0,
-    resumed=False,
-    attempts=1,
-    trace_id="0" * 32,
-    queue_ms=0.0,
-)
-
-
-def ended(reason: FinishReason, tokens: int = 1_234) -> mesh.Answer:
-    done = dataclasses.replace(DONE, reason=reason, completion_tokens=tokens)
-    return mesh.Answer(text="two", decision=DECISION, done=done, request_id=REQUEST)
 
 
 async def test_an_answer_comes_whole() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import TracebackType
 from typing import cast
 
@@ -12,31 +11,8 @@ from mesh.client.answer import Answer, whole_answer
 from mesh.client.stream import Generation
 from mesh.errors import ProtocolError
 from mesh.stream import Done
-from mesh.types import Decision, FinishReason, ModelId, NodeId, RequestId, Specialty
-
-DECISION = Decision(specialty=Specialty("math"), stage="rules", rule=None, confidence=1.0)
-REQUEST = RequestId("0" * 32)
-DONE = Done(
-    reason=FinishReason.STOP,
-    node=NodeId("n"),
-    node_name="a",
-    model=ModelId("m"),
-    prompt_tokens=3,
-    completion_tokens=1_234,
-    cached_tokens=0,
-    ttft_ms=1.0,
-    tokens_per_second=0.0,
-    resumed=False,
-    attempts=1,
-    trace_id="0" * 32,
-    queue_ms=0.0,
-)
-
-
-def ended(reason: FinishReason, tokens: int = 1_234) -> Answer:
-    done = dataclasses.replace(DONE, reason=reason, completion_tokens=tokens)
-    return Answer(text="two", decision=DECISION, done=done, request_id=REQUEST)
-
+from mesh.types import Decision, FinishReason
+from tests.whole_answers import DECISION, DONE, REQUEST, ended
 
 WHOLE = {FinishReason.STOP, FinishReason.STOP_STRING, FinishReason.TOOL_CALLS}
 

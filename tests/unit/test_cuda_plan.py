@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from mesh.errors import ConfigError
-from node.engines.llama_cpp.cuda.cards import Version, architecture, compiles, wanted
-from node.engines.llama_cpp.cuda.plan import Box, Card, Toolkit, build_plan, describe, shown
+from node.engines.llama_cpp.cuda.cards import Version, architecture, compiles, shown, wanted
+from node.engines.llama_cpp.cuda.plan import Box, Card, Toolkit, build_plan, describe
 
 GTX_1080 = Card(name="GTX 1080", capability=(6, 1))
 RTX_4070 = Card(name="RTX 4070", capability=(8, 9))

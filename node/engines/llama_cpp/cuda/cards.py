@@ -108,7 +108,12 @@ def wanted(capability: Version) -> str:
     known = architecture(capability)
     if known is None:
         return "the newest CUDA toolkit"
-    since = ".".join(map(str, known.since))
+    since = shown(known.since)
     if known.until is None:
         return f"CUDA {since} or newer"
     return f"CUDA {since} to {known.until[0] - 1}.x"
+
+
+def shown(version: Version) -> str:
+    """``12.4``."""
+    return ".".join(map(str, version))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mesh.errors import ConfigError
-from node.engines.llama_cpp.cuda.cards import OLDEST, Version, architecture, compiles, wanted
+from node.engines.llama_cpp.cuda.cards import OLDEST, Version, architecture, compiles, shown, wanted
 
 GB_A_JOB = 2.0  # of memory, for one of nvcc's processes
 _MINUTES = 25.0  # of one core, for one architecture
@@ -108,10 +108,6 @@ def build_plan(box: Box) -> BuildPlan:
     return BuildPlan(
         toolkit=toolkit, capabilities=capabilities, jobs=jobs, minutes=minutes, left_out=left
     )
-
-
-def shown(version: Version) -> str:
-    return ".".join(map(str, version))
 
 
 def _best(box: Box, cards: Sequence[Card]) -> Toolkit:
