@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mesh.cli.tour.story import Story
     from mesh.fleet.records import NodeRecord
 
-PROMPT = "What is a computer network? Explain it in a paragraph."
 LONGEST = 400  # tokens of the answer
 
 
@@ -49,9 +48,11 @@ def failover(
     twice. Exit code 1 when one is.
     """
     require("node")  # what knows a box's processes
+    from mesh.cli.tour import KILLED
+
     folder = chosen_state_dir(state_dir)
     where = chosen_endpoint(endpoint).split(",")
-    text = checked(prompt, "--prompt") if prompt is not None else PROMPT
+    text = checked(prompt, "--prompt") if prompt is not None else KILLED
     asyncio.run(_failover(where, text, folder, yes=yes, as_json=as_json))
 
 
